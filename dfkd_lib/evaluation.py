@@ -1,0 +1,64 @@
+"""How good a student is: accuracy on the test split, and how closely it follows its teacher."""
+
+from dataclasses import asdict, dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from .data import Dataset
+from .losses import mad
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Accuracy and agreement in percent; KL(p_T ‖ p_S) in nats, averaged over test images."""
+
+    accuracy: float
+    agreement: float
+    kl: float
+
+    asdict = asdict
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """Test images and labels on the device, with the teacher's logits, computed once."""
+
+    x: Float[Tensor, "test channels height width"]
+    y: Int[Tensor, " test"]
+    teacher_logits: Float[Tensor, "test classes"]
+
+    @classmethod
+    def of(cls, dataset: Dataset, teacher: nn.Module, device: str) -> "TestSet":
+        x = torch.from_numpy(dataset.normalise(dataset.x_test)).to(device)
+        y = torch.from_numpy(dataset.y_test).to(device)
+        return cls(x, y, logits_of(teacher, x))
+
+
+@torch.no_grad()
+def logits_of(
+    network: nn.Module, x: Float[Tensor, "images channels height width"], batch: int = 512
+) -> Float[Tensor, "images classes"]:
+    """A network's logits in evaluation mode; its mode is restored afterwards."""
+    training = network.training
+    network.eval()
+    try:
+        return torch.cat([network(part) for part in x.split(batch)])
+    finally:
+        network.train(training)
+
+
+def accuracy(logits: Float[Tensor, "test classes"], y: Int[Tensor, " test"]) -> float:
+    """Percent of images whose largest logit is their label's."""
+    return 100 * (logits.argmax(1) == y).double().mean().item()
+
+
+def evaluate(student: nn.Module, test: TestSet) -> Scores:
+    """The student on the test split, in evaluation mode."""
+    logits = logits_of(student, test.x)
+    return Scores(
+        accuracy(logits, test.y),
+        accuracy(logits, test.teacher_logits.argmax(1)),
+        mad.kl(test.teacher_logits, logits).item(),
+    )

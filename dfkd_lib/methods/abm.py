@@ -1,0 +1,35 @@
+"""Adversarial Belief Matching (Micaelli and Storkey 2019), as MAD runs it for its baseline: MAD without EMA(G).
+
+Differs from ABM's own code, which divides KL by the number of classes, takes its student steps on the generator's one
+batch, and adds attention transfer. MAD's baseline keeps "exactly the same settings" as MAD; so does this.
+"""
+
+from torch import Tensor
+
+from ..losses import mad
+from .game import Game
+
+
+class ABM(Game):
+    """Discrepancy: KL(p_T ‖ p_S). The generator minimises −KL, plus what MAD adds to it. Samples: G's."""
+
+    def generator_loss(self) -> Tensor:
+        """MAD Eq. 2, or Eq. 6 for a conditional generator; plus BNmm (Eq. 9) where the teacher has BatchNorm."""
+        r = self.recipe
+        z, y = self.noise(r.batch)
+        x = self.generate(self.generator, z, y)
+        teacher_logits, bn = mad.bn_moments(self.teacher, x)
+        loss = -mad.kl(teacher_logits, self.student(x)) + r.lambda_bn * bn
+        if r.conditional:
+            loss = loss + r.lambda_nll * mad.nll(teacher_logits, y)
+            e = self.generator.embedding(y)
+            loss = loss + r.lambda_norm * mad.embedding_norm(e, r.norm_scale)
+        return loss
+
+    def student_images(self) -> list[Tensor]:
+        return [self.draw(self.generator, self.recipe.student_batch)]
+
+    def student_loss(self, images: list[Tensor]) -> Tensor:
+        """MAD Eq. 1: λ0·KL on G's images (λ0 = 1, but for the chapter's control of the loss's scale)."""
+        (x,) = images
+        return self.recipe.lambda0 * mad.kl(self.teacher(x), self.student(x))

@@ -1,0 +1,130 @@
+"""The adversarial game that DFAD, ABM and MAD share: three networks, two optimisers, and noise.
+
+A method subclasses `Game` and writes its paper's two losses. Everything that is not in the paper's equations is here.
+"""
+
+import copy
+from abc import ABC, abstractmethod
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from ..models import ConditionalGenerator, GeneratorA, MADGenerator, build
+from ..recipes import Recipe
+
+GENERATORS = {
+    "generator_a": lambda r, c: GeneratorA(r.z_dim, c, width=r.generator_width),
+    "mad_cifar": lambda r, c: MADGenerator(r.z_dim, c),
+}
+
+
+class Game(ABC):
+    """Teacher (fixed, evaluation mode), student and generator (training mode in both phases, as DFAD's code has them)."""
+
+    def __init__(
+        self,
+        teacher: nn.Module,
+        recipe: Recipe,
+        num_classes: int,
+        channels: int,
+        *,
+        seed: int,
+        device: str = "cpu",
+        precision: str = "float32",
+    ):
+        self.recipe, self.num_classes, self.device = recipe, num_classes, torch.device(device)
+        self.dtype = getattr(torch, precision)
+        self.teacher = copy.deepcopy(teacher).to(self.device).eval().requires_grad_(False)
+        with torch.random.fork_rng(devices=[]):  # initial weights depend on the seed, and disturb nobody's random state
+            torch.manual_seed(seed)
+            self.student = build(recipe.student, num_classes)
+            self.generator = GENERATORS[recipe.generator](recipe, channels)
+            if recipe.conditional:
+                self.generator = ConditionalGenerator(self.generator, num_classes)
+        self.student.to(self.device).train()
+        self.generator.to(self.device, memory_format=torch.channels_last).train()
+        self.student_optimizer = _optimizer(
+            recipe.student_optimizer,
+            self.student,
+            recipe.student_lr,
+            recipe.student_weight_decay,
+            recipe.student_momentum,
+        )
+        self.generator_optimizer = _optimizer(
+            "adam", self.generator, recipe.generator_lr, recipe.generator_weight_decay
+        )
+        self.random = torch.Generator(self.device).manual_seed(seed)
+        self.samples = 0  # images the student has been trained on
+        self.reused: list[Tensor] = []
+
+    def noise(self, n: int) -> tuple[Float[Tensor, "n z"], Int[Tensor, " n"]]:
+        """z ~ N(0, I), and y uniform over the classes (read by a conditional generator only)."""
+        z = torch.randn(n, self.recipe.z_dim, generator=self.random, device=self.device)
+        y = torch.randint(self.num_classes, (n,), generator=self.random, device=self.device)
+        return z, y
+
+    def generate(
+        self, generator: nn.Module, z: Float[Tensor, "n z"], y: Int[Tensor, " n"]
+    ) -> Float[Tensor, "n channels height width"]:
+        """Images in the teacher's normalised input space. Only the generator runs in reduced precision."""
+        inputs = (z, y) if self.recipe.conditional else (z,)
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            x = generator(*inputs)
+        return x.float()
+
+    @torch.no_grad()
+    def draw(self, generator: nn.Module, n: int) -> Float[Tensor, "n channels height width"]:
+        """n fresh images to learn from: no graph is kept."""
+        return self.generate(generator, *self.noise(n))
+
+    def generator_step(self) -> Tensor:
+        """One update of the generator, against the student as it stands. Returns the loss, detached."""
+        self.student.requires_grad_(False)  # its weights' gradients would be computed for nothing
+        loss = self.generator_loss()
+        self.student.requires_grad_(True)
+        self.generator_optimizer.zero_grad()
+        loss.backward()
+        self.generator_optimizer.step()
+        return loss.detach()
+
+    def student_step(self, step: int = 0) -> Tensor:
+        """One update of the student, `step` counting within its stage. Returns the loss, detached.
+
+        With `recipe.reuse` = r, the stage draws every r-th batch afresh and sees each of them r times: MAD's buffer.
+        """
+        fresh = max(self.recipe.student_steps // self.recipe.reuse, 1)
+        if step == 0:
+            self.buffer = [self.student_images() for _ in range(fresh)] if self.recipe.reuse > 1 else []
+        images = self.buffer[step % fresh] if self.buffer else self.student_images()
+        loss = self.student_loss(images)
+        self.student_optimizer.zero_grad()
+        loss.backward()
+        self.student_optimizer.step()
+        self.samples += sum(len(x) for x in images)
+        return loss.detach()
+
+    def end_generator_stage(self) -> None:
+        """Called once, behind the generator's last step of a stage."""
+
+    @abstractmethod
+    def generator_loss(self) -> Tensor:
+        """What the generator minimises, on fresh noise; a graph to its weights."""
+
+    @abstractmethod
+    def student_images(self) -> list[Tensor]:
+        """The images of one student step: one batch per source."""
+
+    @abstractmethod
+    def student_loss(self, images: list[Tensor]) -> Tensor:
+        """What the student minimises on those batches."""
+
+
+def _optimizer(
+    name: str, network: nn.Module, lr: float, weight_decay: float, momentum: float = 0.0
+) -> torch.optim.Optimizer:
+    if name == "sgd":
+        return torch.optim.SGD(
+            network.parameters(), lr, momentum=momentum, weight_decay=weight_decay, fused=True
+        )
+    return torch.optim.Adam(network.parameters(), lr, weight_decay=weight_decay, fused=True)

@@ -1,0 +1,79 @@
+"""Momentum Adversarial Distillation (Do et al. 2022): the student also learns from an averaged generator."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from ..losses import mad
+from .abm import ABM
+
+
+class EMA:
+    """An exponential moving average of a network: θ̃ ← α θ̃ + (1 − α) θ, from θ̃_0 = θ_0 (MAD Eq. 5).
+
+    The average is over weights. BatchNorm's running statistics are no weights, and the statistics of an averaged
+    network are not the average of statistics; MAD is silent on it. `statistics` says what the copy normalises with:
+
+    - ``batch``: the batch's own moments, as the generator in training does (the default);
+    - ``averaged``: running statistics averaged like weights;
+    - ``reestimated``: running statistics measured on the averaged network itself, by `reestimate`.
+    """
+
+    def __init__(self, network: nn.Module, momentum: float, statistics: str = "batch"):
+        self.momentum = momentum
+        self.network = copy.deepcopy(network).requires_grad_(False)
+        self.statistics = statistics
+        self.network.train(statistics == "batch")
+
+    @torch.no_grad()
+    def update(self, network: nn.Module) -> None:
+        """One step of the average, towards `network`."""
+        ours, theirs = list(self.network.parameters()), list(network.parameters())
+        torch._foreach_lerp_(ours, theirs, 1 - self.momentum)
+        if self.statistics == "averaged":
+            for mine, other in zip(self.network.buffers(), network.buffers(), strict=True):
+                if mine.is_floating_point():  # not the counter of batches
+                    mine.lerp_(other, 1 - self.momentum)
+
+    @torch.no_grad()
+    def reestimate(self, *batches: tuple[Tensor, ...]) -> None:
+        """Measure the averaged network's BatchNorm statistics on batches of its inputs, equally weighted."""
+        layers = [m for m in self.network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        usual = [layer.momentum for layer in layers]
+        for layer in layers:
+            layer.reset_running_stats()
+            layer.momentum = None  # torch's spelling of a plain mean over batches
+        self.network.train()
+        for inputs in batches:
+            self.network(*inputs)
+        self.network.eval()
+        for layer, momentum in zip(layers, usual, strict=True):
+            layer.momentum = momentum
+
+
+class MAD(ABM):
+    """Discrepancy: KL(p_T ‖ p_S). The generator minimises what ABM's does. Samples: G's and EMA(G)'s."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.ema = EMA(self.generator, self.recipe.momentum, self.recipe.ema_statistics)
+
+    def end_generator_stage(self) -> None:
+        """MAD Eq. 5, once per stage (after n_G steps of the generator), not once per step."""
+        self.ema.update(self.generator)
+        if self.recipe.ema_statistics == "reestimated":
+            z, y = self.noise(self.recipe.batch)
+            self.ema.reestimate((z, y) if self.recipe.conditional else (z,))
+
+    def student_images(self) -> list[Tensor]:
+        n = self.recipe.student_batch
+        return [self.draw(self.generator, n), self.draw(self.ema.network, n)]
+
+    def student_loss(self, images: list[Tensor]) -> Tensor:
+        """MAD Eq. 4: λ0·KL on G's images + λ1·KL on EMA(G)'s, from two passes (a student with BatchNorm sees two batches)."""
+        r = self.recipe
+        x, x_ema = images
+        return r.lambda0 * mad.kl(self.teacher(x), self.student(x)) + r.lambda1 * mad.kl(
+            self.teacher(x_ema), self.student(x_ema)
+        )

@@ -1,0 +1,124 @@
+"""The one loop: alternate generator and student, schedule, log, evaluate. It does not know which paper it runs."""
+
+import math
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+
+import torch
+from tqdm import tqdm
+
+from .evaluation import Scores, TestSet, evaluate
+from .methods.game import Game
+from .parameters import UserError
+
+
+@dataclass
+class History:
+    """One row per evaluation: what the figures draw. Losses are means over the stages since the row before."""
+
+    stage: list[int] = field(default_factory=list)
+    samples: list[int] = field(default_factory=list)  # images the student has been trained on
+    seconds: list[float] = field(default_factory=list)  # of training, evaluations left out
+    generator_loss: list[float] = field(default_factory=list)
+    student_loss: list[float] = field(default_factory=list)
+    accuracy: list[float] = field(default_factory=list)  # percent
+    agreement: list[float] = field(default_factory=list)  # percent
+    kl: list[float] = field(default_factory=list)  # nats
+
+    asdict = asdict
+
+    @property
+    def throughput(self) -> float:
+        """Images per second that the student was trained on."""
+        return self.samples[-1] / self.seconds[-1]
+
+    def append(self, **row: float) -> None:
+        for name, value in row.items():
+            getattr(self, name).append(value)
+
+
+def learning_rate_factor(schedule: str, milestones: tuple[float, ...], progress: float) -> float:
+    """What the initial learning rate is multiplied by when a share `progress` in [0, 1) of the stages is done."""
+    if schedule == "cosine":
+        return (1 + math.cos(math.pi * progress)) / 2
+    if schedule == "step":
+        return 0.1 ** sum(progress >= m for m in milestones)
+    if schedule == "constant":
+        return 1.0
+    raise UserError(f"schedule: {schedule!r} is not known; allowed: constant, cosine, step")
+
+
+def train(
+    method: Game,
+    test: TestSet,
+    stages: int,
+    *,
+    title: str = "",
+    progress: bool | None = None,
+    observe: Callable[[int, Game], None] | None = None,
+) -> History:
+    """Run `stages` stages of a method; test the student every `stages_per_epoch` of its recipe, and at the end.
+
+    Parameters
+    ----------
+    observe
+        called behind each generator stage with the stage's number, from 1, and the method; for measurements.
+    progress
+        whether to draw a bar on stderr; by default where stderr is a terminal.
+
+    Raises
+    ------
+    FloatingPointError
+        where a loss is not finite: with the stage and the loss's name.
+    """
+    recipe, history = method.recipe, History()
+    optimizers = (method.generator_optimizer, method.student_optimizer)
+    initial = [o.param_groups[0]["lr"] for o in optimizers]
+    sums = torch.zeros(2, device=method.device)  # generator's and student's loss; read once per epoch
+    since, spent, started = 0, 0.0, time.perf_counter()
+    hidden = not sys.stderr.isatty() if progress is None else not progress
+    with tqdm(total=stages, desc=title, unit="stage", disable=hidden) as bar:
+        for stage in range(1, stages + 1):
+            factor = learning_rate_factor(recipe.schedule, recipe.milestones, (stage - 1) / stages)
+            for optimizer, lr in zip(optimizers, initial, strict=True):
+                optimizer.param_groups[0]["lr"] = lr * factor
+            for _ in range(recipe.generator_steps):
+                sums[0] += method.generator_step() / recipe.generator_steps
+            method.end_generator_stage()
+            if observe:
+                observe(stage, method)
+            for step in range(recipe.student_steps):
+                sums[1] += method.student_step(step) / recipe.student_steps
+            since += 1
+            bar.update()
+            if stage % recipe.stages_per_epoch and stage < stages:
+                continue
+            generator_loss, student_loss = (sums / since).tolist()
+            spent += time.perf_counter() - started
+            _refuse_nan(stage, generator=generator_loss, student=student_loss)
+            scores = evaluate(method.student, test)
+            history.append(
+                stage=stage,
+                samples=method.samples,
+                seconds=spent,
+                generator_loss=generator_loss,
+                student_loss=student_loss,
+                **asdict(scores),
+            )
+            bar.set_postfix(accuracy=f"{scores.accuracy:.1f} %", loss=f"{student_loss:.3f}")
+            sums.zero_()
+            since, started = 0, time.perf_counter()
+    return history
+
+
+def _refuse_nan(stage: int, **losses: float) -> None:
+    for name, value in losses.items():
+        if not math.isfinite(value):
+            raise FloatingPointError(
+                f"the {name}'s loss is {value} at or before stage {stage}; a lower {name}_lr usually cures it"
+            )
+
+
+__all__ = ["History", "Scores", "learning_rate_factor", "train"]
