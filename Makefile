@@ -1,0 +1,61 @@
+# Every target makes .venv first; nothing but make and Python >= 3.11 is needed beforehand.
+
+PYTHON ?= python3
+BIN    := .venv/bin
+STAMP  := .venv/.installed
+OUTPUT := output
+
+# One thread: the same seed then gives the same numbers to the last bit, and two runs
+# side by side do not fight for the cores.
+run test execute nightly: export OMP_NUM_THREADS := 1
+
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile -p no:cacheprovider
+NBVAL  := --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg --ignore-glob='*/_build/*'
+
+.DEFAULT_GOAL := help
+.PHONY: run test lint execute book nightly lock clean help
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+
+run: $(STAMP) ## run chapter 3 on real data; ends with a trained student
+	mkdir -p $(OUTPUT)
+	$(BIN)/papermill book/03_mad.ipynb $(OUTPUT)/03_mad.ipynb --log-output
+	@echo "The executed chapter: $(OUTPUT)/03_mad.ipynb. The student and its record: see the chapter's last output, above."
+
+# Cheap failures first. The slow tests are those that run whole chapters; they share both workers.
+test: lint ## everything that must pass: style, unit tests, the rendered book, every chapter run twice
+	$(PYTEST) tests -m 'not slow'
+	$(MAKE) book
+	$(PYTEST) tests book -m slow $(NBVAL)
+
+lint: $(STAMP) ## style alone
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+execute: $(STAMP) ## run every chapter and store its outputs in the repository
+	$(BIN)/python tools/execute.py
+
+# --all: without it a second build hides the warnings of the pages it does not rebuild.
+book: $(STAMP) ## render the book; a warning is an error
+	$(BIN)/jupyter-book build . -W -n --keep-going --all
+	@echo "The book: _build/html/index.html"
+
+nightly: $(STAMP) ## what is too slow for every change
+	$(BIN)/python tools/nightly.py
+
+lock: $(STAMP) ## pin every version anew (needs uv)
+	$(BIN)/python tools/lock.py
+
+clean: ## remove what the other targets made, .venv included
+	rm -rf .venv _build $(OUTPUT) .ruff_cache .pytest_cache .hypothesis *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "Python 3.11 or newer is needed, and '$(PYTHON)' is not one: try 'make PYTHON=python3.12 $(MAKECMDGOALS)'."; \
+		exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --require-hashes -r requirements.lock
+	$(BIN)/pip install --no-deps --no-build-isolation -e .
+	@touch $@
