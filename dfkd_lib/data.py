@@ -126,9 +126,7 @@ def _check_arrays(where: str, x_train: ndarray, y_train: ndarray, x_test: ndarra
                 "(images, height, width, 1 or 3 channels), with at least one image"
             )
         if y.shape != (len(x),) or not np.issubdtype(y.dtype, np.integer):
-            raise UserError(
-                f"{where}: y_{part} is {y.dtype} of shape {y.shape}; it must hold {len(x)} whole numbers"
-            )
+            raise UserError(f"{where}: y_{part} is {y.dtype} of shape {y.shape}; it must hold {len(x)} whole numbers")
         if y.min() < 0 or y.max() > y_train.max():
             raise UserError(f"{where}: y_{part} has labels outside 0 to {y_train.max()}")
     if x_train.shape[1:] != x_test.shape[1:]:

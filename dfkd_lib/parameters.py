@@ -15,7 +15,9 @@ from . import recipes
 class UserError(ValueError):
     """A mistake of the caller's, told in one line: what was wrong, what is allowed, what to do next."""
 
-    def _render_traceback_(self) -> list[str]:  # Jupyter, and so papermill, prints this in place of a traceback
+    def _render_traceback_(
+        self,
+    ) -> list[str]:  # Jupyter, and so papermill, prints this in place of a traceback
         return [f"error: {self}"]
 
 

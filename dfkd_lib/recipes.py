@@ -19,16 +19,16 @@ class Recipe:
     teacher: str = "lenet5"
     student: str = "lenet5_half"
     generator: str = "generator_a"
-    generator_width: int = 16  # Generator-A's; 64 in DFAD
+    generator_width: int = 8  # Generator-A's; 64 in DFAD
     z_dim: int = 100
     batch: int = 128  # images per generator step
     student_batch: int = 128  # images per student step *from each source* (G, and EMA(G) where there is one)
-    stages: int = 400
-    stages_per_epoch: int = 20  # how often the student is tested
+    stages: int = 160
+    stages_per_epoch: int = 10  # how often the student is tested
     generator_steps: int = 1  # n_G
     student_steps: int = 5  # n_S
     student_optimizer: str = "sgd"
-    student_lr: float = 0.01
+    student_lr: float = 0.03
     student_momentum: float = 0.9
     student_weight_decay: float = 5e-4
     generator_lr: float = 1e-3
@@ -58,6 +58,7 @@ class Recipe:
 
 
 _MAD_CIFAR = Recipe(
+    student_lr=0.01,
     dataset="cifar100",
     teacher="wrn40_2",
     student="wrn16_2",

@@ -71,9 +71,7 @@ def test_the_clock_may_differ(executed, tmp_path):
     assert result.returncode == 0, result.stdout
 
 
-@pytest.mark.parametrize(
-    "change", [change_stream, change_result, change_table, drop_figure, drop_count]
-)
+@pytest.mark.parametrize("change", [change_stream, change_result, change_table, drop_figure, drop_count])
 def test_a_changed_stored_output_fails(executed, tmp_path, change):
     notebook = copy.deepcopy(executed)
     change(notebook.cells)

@@ -170,9 +170,7 @@ def good_notebook():
         "print(share)",
         execution_count=2,
         outputs=[
-            new_output(
-                "stream", name="stdout", text="see ../output/a.json or https://a.org/home/b"
-            ),
+            new_output("stream", name="stdout", text="see ../output/a.json or https://a.org/home/b"),
             new_output("display_data", data={"image/png": "/tmp/+/home/", "text/plain": "Figure"}),
         ],
     )

@@ -4,9 +4,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 
-def mae(
-    teacher: Float[Tensor, "batch classes"], student: Float[Tensor, "batch classes"]
-) -> Float[Tensor, ""]:
+def mae(teacher: Float[Tensor, "batch classes"], student: Float[Tensor, "batch classes"]) -> Float[Tensor, ""]:
     """Mean absolute error between raw logits: DFAD's model discrepancy (DFAD Eq. 2 and 6).
 
     The mean runs over images and classes. No temperature.

@@ -8,9 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-def kl(
-    teacher: Float[Tensor, "batch classes"], student: Float[Tensor, "batch classes"]
-) -> Float[Tensor, ""]:
+def kl(teacher: Float[Tensor, "batch classes"], student: Float[Tensor, "batch classes"]) -> Float[Tensor, ""]:
     """KL(p_T ‖ p_S) of the class probabilities, in nats (MAD Eq. 3). Arguments are logits.
 
     Summed over classes, averaged over images: ABM's public code also divides by the number of classes.
@@ -20,9 +18,7 @@ def kl(
     return F.kl_div(log_s, log_t, reduction="batchmean", log_target=True)
 
 
-def js(
-    teacher: Float[Tensor, "batch classes"], student: Float[Tensor, "batch classes"]
-) -> Float[Tensor, ""]:
+def js(teacher: Float[Tensor, "batch classes"], student: Float[Tensor, "batch classes"]) -> Float[Tensor, ""]:
     """Jensen–Shannon divergence between the two networks' class probabilities, in nats, at most ln 2 (MAD Section 5.2.3)."""
     log_t, log_s = F.log_softmax(teacher, dim=1), F.log_softmax(student, dim=1)
     log_m = torch.logaddexp(log_t, log_s) - math.log(2)

@@ -16,9 +16,7 @@ class BasicBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(out_channels)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, 1, 1, bias=False)
         changes = in_channels != out_channels
-        self.shortcut = (
-            nn.Conv2d(in_channels, out_channels, 1, stride, bias=False) if changes else None
-        )
+        self.shortcut = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False) if changes else None
 
     def forward(self, x: Tensor) -> Tensor:
         h = F.relu(self.bn1(x))

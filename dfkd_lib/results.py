@@ -1,0 +1,182 @@
+"""One JSON record per run: what was run, on what, and what came out. The book's tables are made from these."""
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save as to_bytes
+from torch import nn
+
+from .evaluation import Scores
+from .files import project_folder, write_atomically
+from .parameters import UserError
+from .recipes import Recipe, recipe_for
+from .teachers import Teacher
+from .training import History
+
+REQUIRED = (
+    "method dataset pair teacher student seed accuracy_last accuracy_best agreement_last kl_last teacher_accuracy "
+    "teacher_hash samples seconds device hardware precision threads versions commit command parameters history"
+).split()
+
+
+def record(
+    method: str,
+    recipe: Recipe,
+    stages: int,
+    seed: int,
+    teacher: Teacher,
+    history: History,
+    *,
+    device: str,
+    precision: str,
+) -> dict[str, Any]:
+    """The record of a run that has ended. Accuracies in percent, KL in nats, time in seconds of training."""
+    return {
+        "method": method,
+        "dataset": recipe.dataset,
+        "pair": recipe.pair,
+        "teacher": recipe.teacher,
+        "student": recipe.student,
+        "seed": seed,
+        "stages": stages,
+        "accuracy_last": history.accuracy[-1],
+        "accuracy_best": max(history.accuracy),
+        "agreement_last": history.agreement[-1],
+        "kl_last": history.kl[-1],
+        "teacher_accuracy": teacher.accuracy,
+        "teacher_hash": teacher.hash,
+        "samples": history.samples[-1],
+        "seconds": round(history.seconds[-1], 2),
+        "device": device,
+        "hardware": hardware(device),
+        "precision": precision,
+        "threads": torch.get_num_threads(),
+        "versions": {name: version(name) for name in ("torch", "torchvision", "numpy", "dfkd_lib")}
+        | {"python": platform.python_version()},
+        "commit": commit(),
+        "command": command(method, recipe, stages, seed, device, precision),
+        "changes": changes(recipe),
+        "parameters": vars(recipe),
+        "history": history.asdict(),
+    }
+
+
+def changes(recipe: Recipe) -> dict[str, Any]:
+    """The settings in which a recipe differs from its data set's own; empty for the recipe itself."""
+    usual = vars(recipe_for(recipe.dataset))
+    return {name: value for name, value in vars(recipe).items() if value != usual[name]}
+
+
+def command(method: str, recipe: Recipe, stages: int, seed: int, device: str, precision: str) -> str:
+    """The command line that repeats a run."""
+    settings = [f"--set {name}={value}" for name, value in changes(recipe).items()]
+    shown = [] if stages == recipe.stages else [f"--budget {stages}"]
+    words = [
+        f"python -m dfkd_lib.run --method {method} --dataset {recipe.dataset} --seed {seed}",
+        *shown,
+    ]
+    return " ".join([*words, f"--device {device} --precision {precision}", *settings])
+
+
+def run_name(method: str, recipe: Recipe, seed: int) -> str:
+    """A run's file name, without ending: method, data set, pair, what was changed, seed."""
+    changed = [f"{name}={value}" for name, value in changes(recipe).items() if name not in ("teacher", "student")]
+    return "-".join([method, recipe.dataset, recipe.pair, *changed, f"s{seed}"])
+
+
+def save_run(folder: Path, name: str, made: dict[str, Any], student: nn.Module | None = None) -> Path:
+    """Write ``<name>.json``, and ``<name>.safetensors`` with the student's weights if given; each whole or not at all."""
+    try:
+        if student is not None:
+            weights = {key: value.contiguous() for key, value in student.state_dict().items()}
+            write_atomically(folder / f"{name}.safetensors", to_bytes(weights))
+        write_atomically(folder / f"{name}.json", json.dumps(made, indent=1) + "\n")
+    except OSError as error:
+        raise UserError(
+            f"output_dir: cannot write to {folder} ({error.strerror}); give a folder that can be written"
+        ) from error
+    return folder / f"{name}.json"
+
+
+def records_folder() -> Path:
+    """The committed records: ``results/`` of the checkout, or ``$DFKD_RESULTS``.
+
+    Raises
+    ------
+    UserError
+        if the package was installed without a checkout and the variable is not set.
+    """
+    project = project_folder()
+    if folder := os.environ.get("DFKD_RESULTS"):
+        return Path(folder)
+    if project is None:
+        raise UserError(
+            "records: dfkd_lib is installed without its checkout; point DFKD_RESULTS to its results/ folder"
+        )
+    return project / "results"
+
+
+def load_records(folder: Path | None = None, **match: Any) -> list[dict[str, Any]]:
+    """Records whose keys have the values given, sorted by name. ``changes={}`` finds the recipes as they stand.
+
+    Raises
+    ------
+    UserError
+        for a record without its provenance, or one that is no JSON.
+    """
+    found = []
+    for path in sorted((folder or records_folder()).glob("**/*.json")):
+        try:
+            made = json.loads(path.read_text())
+        except ValueError as error:
+            raise UserError(f"records: {path} is not JSON ({error})") from error
+        if missing := [key for key in REQUIRED if key not in made]:
+            raise UserError(f"records: {path} lacks {', '.join(missing)}; make it again with its command")
+        if all(made.get(key) == value for key, value in match.items()):
+            found.append(made)
+    return found
+
+
+def values(records: Iterable[dict[str, Any]], key: str) -> dict[int, float]:
+    """One figure of each record, by seed."""
+    return {made["seed"]: made[key] for made in sorted(records, key=lambda r: r["seed"])}
+
+
+def scores(made: dict[str, Any]) -> Scores:
+    """The last scores of a record."""
+    return Scores(made["accuracy_last"], made["agreement_last"], made["kl_last"])
+
+
+def hardware(device: str) -> str:
+    """The processor's or the GPU's name."""
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def commit() -> str:
+    """The checkout's commit, with ``+changes`` if the library has uncommitted ones; 'unknown' outside a checkout."""
+    folder = project_folder()
+    if folder is None:
+        return "unknown"
+    try:
+        sha = _git(folder, "rev-parse", "HEAD")
+        dirty = _git(folder, "status", "--porcelain", "--", "dfkd_lib")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return sha + ("+changes" if dirty else "")
+
+
+def _git(folder: Path, *words: str) -> str:
+    return subprocess.run(["git", "-C", folder, *words], check=True, capture_output=True, text=True).stdout.strip()

@@ -1,0 +1,179 @@
+"""One run from the command line: ``python -m dfkd_lib.run --method mad --dataset digits --seed 0``."""
+
+import argparse
+import ast
+import dataclasses
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import parameters, results
+from .data import Dataset, load_dataset
+from .evaluation import TestSet
+from .files import project_folder
+from .methods import METHODS
+from .methods.game import Game
+from .parameters import UserError, one_of
+from .recipes import Recipe, recipe_for
+from .teachers import Teacher, load_teacher
+from .training import History, train
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that has ended: its record, its history, and the method with its networks."""
+
+    record: dict[str, Any]
+    history: History
+    method: Game
+
+
+def resolve_precision(precision: str, device: str) -> str:
+    """'auto' is bfloat16 where the processor has instructions for it, else float32."""
+    import torch
+
+    if precision != "auto":
+        return precision
+    fast = torch.cuda.is_bf16_supported() if device == "cuda" else torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return "bfloat16" if fast else "float32"
+
+
+def resolve_budget(budget: str | int, recipe: Recipe, device: str) -> tuple[int, str]:
+    """How many stages to run, and a sentence that says so.
+
+    'full' is the recipe's schedule; 'short' about 100 student steps; 'auto' is full on a GPU and wherever the full
+    schedule is small (at most 10,000 student steps), else short, and the sentence says that it is.
+    """
+    if budget == "auto":
+        small = recipe.stages * recipe.student_steps <= 10_000
+        budget = "full" if device == "cuda" or small else "short"
+    stages = {"full": recipe.stages, "short": max(100 // recipe.student_steps, 1)}.get(budget, budget)
+    steps = stages * recipe.student_steps
+    if stages == recipe.stages:
+        return stages, f"the full schedule: {stages:,} stages, {steps:,} student steps"
+    times = recipe.stages / stages
+    return stages, (
+        f"NOT THE FULL SCHEDULE: {stages:,} of {recipe.stages:,} stages, {steps:,} student steps. The accuracy below is "
+        f"this short run's, not the method's. The full schedule takes {times:,.3g} times as long: -p budget full"
+    )
+
+
+def run(
+    method: str,
+    recipe: Recipe,
+    dataset: Dataset,
+    teacher: Teacher,
+    *,
+    seed: int = 0,
+    stages: int | None = None,
+    device: str = "cpu",
+    precision: str = "float32",
+    **options: Any,
+) -> Run:
+    """Distil once. `options` go to `training.train`."""
+    one_of("method", method, METHODS)
+    stages = stages or recipe.stages
+    channels = dataset.x_train.shape[3]
+    game = METHODS[method](
+        teacher.network,
+        recipe,
+        dataset.num_classes,
+        channels,
+        seed=seed,
+        device=device,
+        precision=precision,
+    )
+    test = TestSet.of(dataset, game.teacher, device)
+    title = f"{method}, seed {seed}"
+    history = train(game, test, stages, title=title, **options)
+    made = results.record(method, recipe, stages, seed, teacher, history, device=device, precision=precision)
+    return Run(made, history, game)
+
+
+def override(recipe: Recipe, settings: list[str]) -> Recipe:
+    """Apply ``name=value`` settings to a recipe; a wrong name or type is an error that lists what there is."""
+    fields = {field.name: field for field in dataclasses.fields(recipe)}
+    changes: dict[str, Any] = {}
+    for setting in settings:
+        name, _, value = setting.partition("=")
+        kind = type(getattr(recipe, one_of("setting", name, fields)))
+        try:
+            changes[name] = value if kind is str else ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            changes[name] = value
+        if kind is float and type(changes[name]) is int:
+            changes[name] = float(changes[name])
+        if type(changes[name]) is not kind:
+            raise UserError(f"setting {name}: {value!r} is not allowed; give a value of type {kind.__name__}")
+    return recipe.replace(**changes)
+
+
+def output_folder(output_dir: str) -> Path:
+    """An output folder; a relative one lies in the checkout's folder, wherever the run was started from."""
+    return (project_folder() or Path.cwd()) / output_dir
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Distil a student from a teacher without data; writes its weights and a record."""
+    parser = argparse.ArgumentParser(prog="python -m dfkd_lib.run", description=main.__doc__)
+    parser.add_argument("--method", default="mad", help=f"one of {', '.join(METHODS)}")
+    parser.add_argument("--dataset", default="digits", help="whose teacher to distil, and what to test on")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--budget", default="auto", help="auto, full, short, or a number of stages")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--precision", default="auto", help="of the generator: auto, bfloat16 or float32")
+    parser.add_argument("--output-dir", default="output", help="where the record and the student go")
+    parser.add_argument("--record-only", action="store_true", help="do not keep the student's weights")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="change a setting of the recipe",
+    )
+    args = parser.parse_args(argv)
+    try:
+        budget: str | int = int(args.budget) if args.budget.isdecimal() else args.budget
+        checked = parameters.check_parameters(
+            {
+                "dataset": args.dataset,
+                "seed": args.seed,
+                "budget": budget,
+                "device": args.device,
+                "precision": args.precision,
+                "output_dir": args.output_dir,
+            }
+        )
+        one_of("method", args.method, METHODS)
+        recipe = override(recipe_for(args.dataset), args.set)
+        stages, sentence = resolve_budget(budget, recipe, checked.device)
+        dataset = load_dataset(args.dataset)
+        teacher = load_teacher(dataset, recipe.teacher)
+        print(f"{args.method} on {args.dataset}: {sentence}")
+        precision = resolve_precision(args.precision, checked.device)
+        done = run(
+            args.method,
+            recipe,
+            dataset,
+            teacher,
+            seed=args.seed,
+            stages=stages,
+            device=checked.device,
+            precision=precision,
+        )
+        name = results.run_name(args.method, recipe, args.seed)
+        folder = output_folder(args.output_dir)
+        path = results.save_run(folder, name, done.record, None if args.record_only else done.method.student)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(
+        f"accuracy {done.record['accuracy_last']:.2f} % (teacher {teacher.accuracy:.2f} %), "
+        f"{done.record['seconds']:.0f} s; record: {path}"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
