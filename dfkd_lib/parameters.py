@@ -91,7 +91,7 @@ CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
 }
 
 # What a fresh kernel has in its namespace besides parameters.
-_IPYTHON = {"In", "Out", "exit", "quit", "open", "get_ipython"}
+_IPYTHON = {"In", "Out"}
 
 
 def check_parameters(namespace: Mapping[str, Any]) -> SimpleNamespace:
@@ -113,7 +113,11 @@ def check_parameters(namespace: Mapping[str, Any]) -> SimpleNamespace:
     UserError
         with the first thing that is wrong, and what is allowed.
     """
-    given = {k: v for k, v in namespace.items() if not k.startswith("_") and k not in _IPYTHON}
+    given = {
+        name: value
+        for name, value in namespace.items()
+        if not name.startswith("_") and name not in _IPYTHON and not callable(value)  # nor this function itself
+    }
     for name in given:
         one_of("parameter", name, CHECKS)
     return SimpleNamespace(**{name: CHECKS[name](name, value) for name, value in given.items()})

@@ -92,7 +92,7 @@ def run_name(method: str, recipe: Recipe, seed: int) -> str:
 
 
 def save_run(folder: Path, name: str, made: dict[str, Any], student: nn.Module | None = None) -> Path:
-    """Write ``<name>.json``, and ``<name>.safetensors`` with the student's weights if given; each whole or not at all."""
+    """Write ``<name>.json``, and the student's weights as ``<name>.safetensors`` if given; each whole or not at all."""
     try:
         if student is not None:
             weights = {key: value.contiguous() for key, value in student.state_dict().items()}

@@ -54,8 +54,8 @@ def resolve_budget(budget: str | int, recipe: Recipe, device: str) -> tuple[int,
         return stages, f"the full schedule: {stages:,} stages, {steps:,} student steps"
     times = recipe.stages / stages
     return stages, (
-        f"NOT THE FULL SCHEDULE: {stages:,} of {recipe.stages:,} stages, {steps:,} student steps. The accuracy below is "
-        f"this short run's, not the method's. The full schedule takes {times:,.3g} times as long: -p budget full"
+        f"NOT THE FULL SCHEDULE: {stages:,} of {recipe.stages:,} stages, {steps:,} student steps. Its accuracy is not "
+        f"the method's. The full schedule takes {times:,.3g} times as long: -p budget full"
     )
 
 

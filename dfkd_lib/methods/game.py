@@ -20,7 +20,7 @@ GENERATORS = {
 
 
 class Game(ABC):
-    """Teacher (fixed, evaluation mode), student and generator (training mode in both phases, as DFAD's code has them)."""
+    """The teacher is fixed, in evaluation mode; student and generator are in training mode in both phases (DFAD's code)."""
 
     def __init__(
         self,
@@ -110,7 +110,7 @@ class Game(ABC):
         self.samples += sum(len(x) for x in images)
         return loss.detach()
 
-    def end_generator_stage(self) -> None:
+    def end_generator_stage(self) -> None:  # noqa: B027  most methods do nothing here
         """Called once, behind the generator's last step of a stage."""
 
     @abstractmethod

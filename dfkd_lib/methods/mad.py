@@ -71,7 +71,7 @@ class MAD(ABM):
         return [self.draw(self.generator, n), self.draw(self.ema.network, n)]
 
     def student_loss(self, images: list[Tensor]) -> Tensor:
-        """MAD Eq. 4: λ0·KL on G's images + λ1·KL on EMA(G)'s, from two passes (a student with BatchNorm sees two batches)."""
+        """MAD Eq. 4: λ0·KL on G's images + λ1·KL on EMA(G)'s; two passes, so BatchNorm sees two batches."""
         r = self.recipe
         x, x_ema = images
         return r.lambda0 * mad.kl(self.teacher(x), self.student(x)) + r.lambda1 * mad.kl(

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 
 class BasicBlock(nn.Module):
-    """Pre-activation block: BN, ReLU, conv, BN, ReLU, conv; the shortcut is a 1×1 convolution where the width changes."""
+    """Pre-activation block: twice BN, ReLU, conv; the shortcut is a 1×1 convolution where the width changes."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int):
         super().__init__()

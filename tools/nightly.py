@@ -1,0 +1,86 @@
+"""Make the book's records: every run whose record is not there yet, two at a time. `make nightly`; hours from nothing.
+
+A record that exists is never made again: delete it to repeat it. Each line of EXPERIMENTS is a folder of results/, and
+the command lines whose records it holds; `python tools/nightly.py controls stress` makes only those two.
+"""
+
+import os
+import shlex
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from dfkd_lib import results
+from dfkd_lib.recipes import recipe_for
+from dfkd_lib.run import override
+
+ROOT = Path(__file__).resolve().parent.parent
+WORKERS = 2
+
+SEEDS, FEWER = range(5), range(3)
+TWICE = "student_batch=256"
+HALF = "student_batch=64 lambda0=0.5 lambda1=0.5"
+STAGES_OF_20 = "stages=40 student_steps=20 stages_per_epoch=5"
+
+# experiment: (method, data set, settings, seeds)
+EXPERIMENTS = {
+    "main": [(m, "digits", "", SEEDS) for m in ("dfad", "abm", "mad")],
+    # What the EMA generator adds, at equal samples and equal scale of the loss.
+    "controls": [
+        ("dfad", "digits_half", "", SEEDS),
+        ("abm", "digits_half", "", SEEDS),
+        ("abm", "digits_half", TWICE, SEEDS),
+        ("abm", "digits_half", f"{TWICE} lambda0=2.0", SEEDS),
+        ("mad", "digits_half", "", SEEDS),
+        ("mad", "digits_half", HALF, SEEDS),
+    ],
+    # Adversarial training made to oscillate: constant learning rates, the generator's turned up, five steps a stage.
+    "stress": [
+        (m, "digits_half", f"stages=80 schedule=constant generator_steps=5 generator_lr={lr}", FEWER)
+        for lr in ("0.001", "0.01", "0.03", "0.1")
+        for m in ("abm", "mad")
+    ],
+    "statistics": [("mad", "digits_half", f"ema_statistics={s}", FEWER) for s in ("averaged", "reestimated")],
+    "reuse": [("mad", "digits_half", f"{STAGES_OF_20} reuse={r}", FEWER) for r in (1, 2, 5, 10, 20)],
+    "conditional": [("mad", "digits_half", f"conditional=True norm_scale={g}", FEWER) for g in ("0.3", "1.1", "3.0")],
+    "momentum": [("mad", "digits_half", f"momentum={a}", FEWER) for a in ("0.5", "0.99", "1.0")],
+}
+
+
+def missing(experiments: list[str]) -> list[str]:
+    """Command lines of the runs without a record."""
+    lines = []
+    for experiment in experiments:
+        for method, dataset, settings, seeds in EXPERIMENTS[experiment]:
+            recipe = override(recipe_for(dataset), settings.split())
+            for seed in seeds:
+                folder = ROOT / "results" / experiment
+                if not (folder / f"{results.run_name(method, recipe, seed)}.json").exists():
+                    words = " ".join(f"--set {word}" for word in settings.split())
+                    lines.append(
+                        f"-m dfkd_lib.run --method {method} --dataset {dataset} --seed {seed} {words} --device cpu "
+                        f"--record-only --output-dir {shlex.quote(str(folder))}"
+                    )
+    return lines
+
+
+def main() -> int:
+    unknown = set(sys.argv[1:]) - set(EXPERIMENTS)
+    if unknown:
+        print(f"error: no experiment {', '.join(unknown)}; there are {', '.join(EXPERIMENTS)}", file=sys.stderr)
+        return 2
+    lines = missing(sys.argv[1:] or list(EXPERIMENTS))
+    print(f"{len(lines)} runs to make")
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+
+    def make(line: str) -> int:
+        print(line, flush=True)
+        return subprocess.run([sys.executable, *shlex.split(line)], env=environment, cwd=ROOT).returncode
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        return max(pool.map(make, lines), default=0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
