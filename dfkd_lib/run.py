@@ -15,6 +15,7 @@ from .files import project_folder
 from .methods import METHODS
 from .methods.game import Game
 from .parameters import UserError, one_of
+from .probe import Probe
 from .recipes import Recipe, recipe_for
 from .teachers import Teacher, load_teacher
 from .training import History, train
@@ -124,6 +125,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--precision", default="auto", help="of the generator: auto, bfloat16 or float32")
     parser.add_argument("--output-dir", default="output", help="where the record and the student go")
+    parser.add_argument("--probe", action="store_true", help="also record how the generator moves from stage to stage")
     parser.add_argument("--record-only", action="store_true", help="do not keep the student's weights")
     parser.add_argument(
         "--set",
@@ -151,6 +153,7 @@ def main(argv: list[str] | None = None) -> int:
         dataset = load_dataset(args.dataset)
         teacher = load_teacher(dataset, recipe.teacher)
         print(f"{args.method} on {args.dataset}: {sentence}")
+        probe = Probe() if args.probe else None
         precision = resolve_precision(args.precision, checked.device)
         done = run(
             args.method,
@@ -161,7 +164,10 @@ def main(argv: list[str] | None = None) -> int:
             stages=stages,
             device=checked.device,
             precision=precision,
+            observe=probe,
         )
+        if probe:
+            done.record["probe"] = probe.summary(recipe.momentum)
         name = results.run_name(args.method, recipe, args.seed)
         folder = output_folder(args.output_dir)
         path = results.save_run(folder, name, done.record, None if args.record_only else done.method.student)

@@ -60,7 +60,7 @@ def missing(experiments: list[str]) -> list[str]:
                     words = " ".join(f"--set {word}" for word in settings.split())
                     lines.append(
                         f"-m dfkd_lib.run --method {method} --dataset {dataset} --seed {seed} {words} --device cpu "
-                        f"--record-only --output-dir {shlex.quote(str(folder))}"
+                        f"--probe --record-only --output-dir {shlex.quote(str(folder))}"
                     )
     return lines
 

@@ -19,7 +19,7 @@ def kl(teacher: Float[Tensor, "batch classes"], student: Float[Tensor, "batch cl
 
 
 def js(teacher: Float[Tensor, "batch classes"], student: Float[Tensor, "batch classes"]) -> Float[Tensor, ""]:
-    """Jensen–Shannon divergence between the networks' class probabilities, in nats, at most ln 2 (MAD Section 5.2.3)."""
+    """Jensen–Shannon divergence of the networks' class probabilities, in nats, at most ln 2 (MAD Section 5.2.3)."""
     log_t, log_s = F.log_softmax(teacher, dim=1), F.log_softmax(student, dim=1)
     log_m = torch.logaddexp(log_t, log_s) - math.log(2)
     to_middle = F.kl_div(log_m, log_t, reduction="batchmean", log_target=True)

@@ -20,7 +20,7 @@ GENERATORS = {
 
 
 class Game(ABC):
-    """The teacher is fixed, in evaluation mode; student and generator are in training mode in both phases (DFAD's code)."""
+    """The teacher is fixed, in evaluation mode; student and generator train in both phases (as in DFAD's code)."""
 
     def __init__(
         self,

@@ -38,7 +38,8 @@ class GeneratorA(nn.Module):
 class MADGenerator(nn.Module):
     """MAD's generator for CIFAR (MAD Table 8a): Linear to 256×4×4, three times bilinear ×2 and a two-convolution block.
 
-    Differs from the table: it prints a reshape to 256×8×8 behind Linear(z, 4096), which holds 256×4×4. The output's Tanh and BatchNorm are DFAD's; MAD's has a sigmoid.
+    Differs from the table: it prints a reshape to 256×8×8 behind Linear(z, 4096), which holds 256×4×4. The output's
+    Tanh and BatchNorm are DFAD's; MAD's has a sigmoid.
     """
 
     def __init__(self, z_dim: int, channels: int = 3, size: int = 32):
