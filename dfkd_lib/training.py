@@ -57,6 +57,7 @@ def train(
     *,
     title: str = "",
     progress: bool | None = None,
+    report: int = 0,
     observe: Callable[[int, Game], None] | None = None,
 ) -> History:
     """Run `stages` stages of a method; test the student every `stages_per_epoch` of its recipe, and at the end.
@@ -67,6 +68,9 @@ def train(
         called behind each generator stage with the stage's number, from 1, and the method; for measurements.
     progress
         whether to draw a bar on stderr; by default where stderr is a terminal.
+
+    report
+        print a line at every evaluation whose stage divides by this; for notebooks, which show no bar.
 
     Raises
     ------
@@ -107,6 +111,12 @@ def train(
                 student_loss=student_loss,
                 **asdict(scores),
             )
+            if report and stage % report == 0:
+                print(
+                    f"{title}: stage {stage} of {stages}, accuracy {scores.accuracy:.1f} %, loss {student_loss:.3f}, "
+                    f"{history.throughput:,.0f} images/s",
+                    flush=True,
+                )
             bar.set_postfix(accuracy=f"{scores.accuracy:.1f} %", loss=f"{student_loss:.3f}")
             sums.zero_()
             since, started = 0, time.perf_counter()

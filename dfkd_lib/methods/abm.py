@@ -7,11 +7,13 @@ batch, and adds attention transfer. MAD's baseline keeps "exactly the same setti
 from torch import Tensor
 
 from ..losses import mad
-from .game import Game
+from .game import Choices, Game
 
 
 class ABM(Game):
-    """Discrepancy: KL(p_T ‖ p_S). The generator minimises −KL, plus what MAD adds to it. Samples: G's."""
+    """KL(p_T ‖ p_S), shrunk by the student and widened by the generator, which also minimises what MAD adds."""
+
+    choices = Choices("KL", "BNmm, where T has BatchNorm", "G", "z")
 
     def generator_loss(self) -> Tensor:
         """MAD Eq. 2, or Eq. 6 for a conditional generator; plus BNmm (Eq. 9) where the teacher has BatchNorm."""

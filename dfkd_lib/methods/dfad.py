@@ -5,11 +5,13 @@ mean absolute error between the two networks' logits.
 from torch import Tensor
 
 from ..losses import dfad
-from .game import Game
+from .game import Choices, Game
 
 
 class DFAD(Game):
-    """Discrepancy: MAE on logits. The generator minimises −MAE (DFAD Eq. 5 and 7) and nothing else. Samples: G's."""
+    """MAE between logits, shrunk by the student and widened by the generator, with nothing added (DFAD Eq. 5–7)."""
+
+    choices = Choices("MAE of logits", "–", "G", "z")
 
     def generator_loss(self) -> Tensor:
         x = self.generate(self.generator, *self.noise(self.recipe.batch))

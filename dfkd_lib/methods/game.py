@@ -5,6 +5,7 @@ A method subclasses `Game` and writes its paper's two losses. Everything that is
 
 import copy
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
@@ -19,8 +20,20 @@ GENERATORS = {
 }
 
 
+@dataclass(frozen=True)
+class Choices:
+    """The four choices that an adversarial method makes; the book's overview is printed from these."""
+
+    discrepancy: str
+    generator_also: str
+    samples_from: str
+    generator_sees: str
+
+
 class Game(ABC):
     """The teacher is fixed, in evaluation mode; student and generator train in both phases (as in DFAD's code)."""
+
+    choices: Choices
 
     def __init__(
         self,

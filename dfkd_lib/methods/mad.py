@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ..losses import mad
 from .abm import ABM
+from .game import Choices
 
 
 class EMA:
@@ -53,7 +54,11 @@ class EMA:
 
 
 class MAD(ABM):
-    """Discrepancy: KL(p_T ‖ p_S). The generator minimises what ABM's does. Samples: G's and EMA(G)'s."""
+    """ABM, whose student also learns from an averaged generator's samples."""
+
+    choices = Choices(
+        "KL", "BNmm, where T has BatchNorm; NLL and norm, where G is told a class", "G and EMA(G)", "z, or z + e_y"
+    )
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
