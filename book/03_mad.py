@@ -57,10 +57,9 @@ recipe = recipe_for(
     settings.dataset, settings.teacher, settings.student
 ).replace(momentum=settings.momentum)
 trained = load_teacher(data, recipe.teacher)
-stages, budget_note = run.resolve_budget(
-    settings.budget, recipe, settings.device
-)
-print(f"{settings.dataset}: {budget_note}")
+full_stages = recipe.stages
+recipe, note = run.apply_budget(settings.budget, recipe, settings.device)
+print(f"{settings.dataset}: {note}")
 
 # %% [markdown]
 # (sec-mad-problem)=
@@ -421,11 +420,11 @@ assert theory.most_disjoint_balls(1.1) == 2
 # At the paper's $\gamma = 1.1$ no three of the thousand balls are disjoint. So the derivation does not give what it asks for.
 #
 # It asks for the wrong thing, too. Gaussians whose balls overlap can still be told apart, and that is what the generator needs. Draw a class,
-# draw $z$, and name the nearest centre. For two classes the error is exactly $\Phi(-\|e_i - e_j\|/2)$, with $\Phi$ the normal distribution function,
+# draw $z$, and name the nearest centre. For two classes the error is exactly $\tfrac12\operatorname{erfc}\big(\|e_i - e_j\|/\sqrt8\big)$,
 # and centres in random directions at radius $\gamma\sqrt d$ are about $\gamma\sqrt{2d}$ apart. So the chance of naming *some* wrong class is at most about
 #
 # $$
-# (K - 1)\,\Phi\big(-\gamma\sqrt{d/2}\big).
+# \tfrac12 (K - 1)\operatorname{erfc}\big(\tfrac12\gamma\sqrt{d}\big) .
 # $$ (eq-mad-union)
 
 # %%

@@ -13,7 +13,6 @@ import torch
 from safetensors.torch import save as to_bytes
 from torch import nn
 
-from .evaluation import Scores
 from .files import project_folder, write_atomically
 from .parameters import UserError
 from .recipes import Recipe, recipe_for
@@ -29,7 +28,6 @@ REQUIRED = (
 def record(
     method: str,
     recipe: Recipe,
-    stages: int,
     seed: int,
     teacher: Teacher,
     history: History,
@@ -45,7 +43,6 @@ def record(
         "teacher": recipe.teacher,
         "student": recipe.student,
         "seed": seed,
-        "stages": stages,
         "accuracy_last": history.accuracy[-1],
         "accuracy_best": max(history.accuracy),
         "agreement_last": history.agreement[-1],
@@ -61,7 +58,7 @@ def record(
         "versions": {name: version(name) for name in ("torch", "torchvision", "numpy", "dfkd_lib")}
         | {"python": platform.python_version()},
         "commit": commit(),
-        "command": command(method, recipe, stages, seed, device, precision),
+        "command": command(method, recipe, seed, device, precision),
         "changes": changes(recipe),
         "parameters": vars(recipe),
         "history": history.asdict(),
@@ -74,15 +71,11 @@ def changes(recipe: Recipe) -> dict[str, Any]:
     return {name: value for name, value in vars(recipe).items() if value != usual[name]}
 
 
-def command(method: str, recipe: Recipe, stages: int, seed: int, device: str, precision: str) -> str:
+def command(method: str, recipe: Recipe, seed: int, device: str, precision: str) -> str:
     """The command line that repeats a run."""
     settings = [f"--set {name}={value}" for name, value in changes(recipe).items()]
-    shown = [] if stages == recipe.stages else [f"--budget {stages}"]
-    words = [
-        f"python -m dfkd_lib.run --method {method} --dataset {recipe.dataset} --seed {seed}",
-        *shown,
-    ]
-    return " ".join([*words, f"--device {device} --precision {precision}", *settings])
+    words = f"python -m dfkd_lib.run --method {method} --dataset {recipe.dataset} --seed {seed}"
+    return " ".join([words, f"--budget full --device {device} --precision {precision}", *settings])
 
 
 def run_name(method: str, recipe: Recipe, seed: int) -> str:
@@ -147,11 +140,6 @@ def load_records(folder: Path | None = None, **match: Any) -> list[dict[str, Any
 def values(records: Iterable[dict[str, Any]], key: str) -> dict[int, float]:
     """One figure of each record, by seed."""
     return {made["seed"]: made[key] for made in sorted(records, key=lambda r: r["seed"])}
-
-
-def scores(made: dict[str, Any]) -> Scores:
-    """The last scores of a record."""
-    return Scores(made["accuracy_last"], made["agreement_last"], made["kl_last"])
 
 
 def hardware(device: str) -> str:

@@ -40,8 +40,8 @@ def resolve_precision(precision: str, device: str) -> str:
     return "bfloat16" if fast else "float32"
 
 
-def resolve_budget(budget: str | int, recipe: Recipe, device: str) -> tuple[int, str]:
-    """How many stages to run, and a sentence that says so.
+def apply_budget(budget: str | int, recipe: Recipe, device: str) -> tuple[Recipe, str]:
+    """The recipe with as many stages as a budget allows, and a sentence that says so.
 
     'full' is the recipe's schedule; 'short' about 100 student steps; 'auto' is full on a GPU and wherever the full
     schedule is small (at most 10,000 student steps), else short, and the sentence says that it is.
@@ -52,9 +52,9 @@ def resolve_budget(budget: str | int, recipe: Recipe, device: str) -> tuple[int,
     stages = {"full": recipe.stages, "short": max(100 // recipe.student_steps, 1)}.get(budget, budget)
     steps = stages * recipe.student_steps
     if stages == recipe.stages:
-        return stages, f"the full schedule: {stages:,} stages, {steps:,} student steps"
+        return recipe, f"the full schedule: {stages:,} stages, {steps:,} student steps"
     times = recipe.stages / stages
-    return stages, (
+    return recipe.replace(stages=stages), (
         f"NOT THE FULL SCHEDULE: {stages:,} of {recipe.stages:,} stages, {steps:,} student steps. Its accuracy is not "
         f"the method's. The full schedule takes {times:,.3g} times as long: -p budget full"
     )
@@ -67,14 +67,12 @@ def run(
     teacher: Teacher,
     *,
     seed: int = 0,
-    stages: int | None = None,
     device: str = "cpu",
     precision: str = "float32",
     **options: Any,
 ) -> Run:
     """Distil once. `options` go to `training.train`."""
     one_of("method", method, METHODS)
-    stages = stages or recipe.stages
     channels = dataset.x_train.shape[3]
     game = METHODS[method](
         teacher.network,
@@ -87,8 +85,8 @@ def run(
     )
     test = TestSet.of(dataset, game.teacher, device)
     title = f"{method}, seed {seed}"
-    history = train(game, test, stages, title=title, **options)
-    made = results.record(method, recipe, stages, seed, teacher, history, device=device, precision=precision)
+    history = train(game, test, title=title, **options)
+    made = results.record(method, recipe, seed, teacher, history, device=device, precision=precision)
     return Run(made, history, game)
 
 
@@ -149,7 +147,7 @@ def main(argv: list[str] | None = None) -> int:
         )
         one_of("method", args.method, METHODS)
         recipe = override(recipe_for(args.dataset), args.set)
-        stages, sentence = resolve_budget(budget, recipe, checked.device)
+        recipe, sentence = apply_budget(budget, recipe, checked.device)
         dataset = load_dataset(args.dataset)
         teacher = load_teacher(dataset, recipe.teacher)
         print(f"{args.method} on {args.dataset}: {sentence}")
@@ -161,7 +159,6 @@ def main(argv: list[str] | None = None) -> int:
             dataset,
             teacher,
             seed=args.seed,
-            stages=stages,
             device=checked.device,
             precision=precision,
             observe=probe,

@@ -53,14 +53,13 @@ def learning_rate_factor(schedule: str, milestones: tuple[float, ...], progress:
 def train(
     method: Game,
     test: TestSet,
-    stages: int,
     *,
     title: str = "",
     progress: bool | None = None,
     report: int = 0,
     observe: Callable[[int, Game], None] | None = None,
 ) -> History:
-    """Run `stages` stages of a method; test the student every `stages_per_epoch` of its recipe, and at the end.
+    """Run a method for its recipe's stages; test the student every `stages_per_epoch`, and at the end.
 
     Parameters
     ----------
@@ -78,6 +77,7 @@ def train(
         where a loss is not finite: with the stage and the loss's name.
     """
     recipe, history = method.recipe, History()
+    stages = recipe.stages
     optimizers = (method.generator_optimizer, method.student_optimizer)
     initial = [o.param_groups[0]["lr"] for o in optimizers]
     sums = torch.zeros(2, device=method.device)  # generator's and student's loss; read once per epoch
