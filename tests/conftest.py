@@ -1,6 +1,21 @@
 """Shared by all tests, and by nbval's when it runs in the same session."""
 
+import os
+
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # before torch: the same numbers on every machine, and no fighting threads
+
+import jaxtyping
 import pytest
+from hypothesis import settings
+
+# Before anything imports dfkd_lib: its annotations, shapes included, are checked in tests at every call and return.
+# By PEP 484 an int will do where a float is annotated.
+jaxtyping.install_import_hook("dfkd_lib", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+
+settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=40)
+settings.load_profile("repeatable")
 
 
 def pytest_collection_modifyitems(items):
@@ -8,3 +23,26 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.path.suffix == ".ipynb":
             item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(autouse=True)
+def own_surroundings(monkeypatch, tmp_path):
+    """No test reads data, teachers or records of whoever runs it; none writes outside its folder."""
+    for name in ("DFKD_DATA", "DFKD_RESULTS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DFKD_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="session")
+def digits():
+    from dfkd_lib.data import load_dataset
+
+    return load_dataset("digits")
+
+
+@pytest.fixture(scope="session")
+def teacher(digits):
+    """The shipped LeNet-5. Frozen and in evaluation mode: whoever changes it breaks the tests of everybody else."""
+    from dfkd_lib.teachers import load_teacher
+
+    return load_teacher(digits, "lenet5")
