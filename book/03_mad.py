@@ -56,6 +56,7 @@ data = load_dataset(settings.dataset)
 recipe = recipe_for(
     settings.dataset, settings.teacher, settings.student
 ).replace(momentum=settings.momentum)
+run.check_pair(recipe, data)
 trained = load_teacher(data, recipe.teacher)
 full_stages = recipe.stages
 recipe, note = run.apply_budget(settings.budget, recipe, settings.device)
@@ -456,3 +457,249 @@ assert wrong[-1] == 0 and wrong[0] > 50
 # %% [markdown]
 # At $\gamma = 0.5$ the thousand classes are told apart without a single error, although hardly any two of their balls are disjoint.
 # The bound at 1.1 is harmless and not explained by its derivation. What it does in training is measured in [](sec-mad-more).
+
+# %% [markdown]
+# (sec-mad-run)=
+# ## The run
+#
+# The teacher is trained; its data is now out of the game, but for the test at the end of each line. Three methods, the same teacher, the
+# same recipe, the same seed. Watch the student rise from chance.
+
+# %%
+print(f"teacher {recipe.teacher}: {trained.accuracy:.2f} % of "
+      f"{len(data.y_test)} test images, weights {trained.hash[:12]}")
+print(f"student {recipe.student}; generator {recipe.generator}, "
+      f"width {recipe.generator_width}; z in {recipe.z_dim} dimensions")
+print(f"{recipe.stages} stages of {recipe.generator_steps} generator and "
+      f"{recipe.student_steps} student steps, batch {recipe.batch}")
+
+# %% tags=["nbval-ignore-output"]
+live = range(settings.seed, settings.seed + settings.seeds)
+precision = run.resolve_precision(settings.precision, settings.device)
+probe = Probe(js_every=10)  # watches MAD's first live run, and leaves it as it is
+runs = {}
+for name in methods.METHODS:
+    for s in live:
+        watched = (name, s) == ("mad", settings.seed)
+        runs[name, s] = run.run(
+            name, recipe, data, trained, seed=s,
+            device=settings.device, precision=precision,
+            report=max(recipe.stages // 4, 1),
+            observe=probe if watched else None,
+        )  # fmt: skip
+
+# %% tags=["nbval-ignore-output"]
+for (name, s), done in runs.items():
+    r = done.record
+    print(f"{name:5s} seed {s}: last {r['accuracy_last']:.2f} %, best "
+          f"{r['accuracy_best']:.2f} %, agrees with the teacher on "
+          f"{r['agreement_last']:.2f} %, {r['samples']:,} images, "
+          f"{r['seconds']:.0f} s")
+if recipe.stages < full_stages:
+    seconds = runs["mad", settings.seed].record["seconds"]
+    hours = seconds * full_stages / recipe.stages / 3600
+    print(f"SHORT RUN: the full schedule of MAD would take {hours:.1f} h here")
+
+# %% [markdown]
+# These are one seed's numbers, and one test image is 0.22 points. So here they are among the other seeds, from the records that
+# `python tools/nightly.py main` made: lines are means, bands the range over seeds.
+
+# %% tags=["nbval-ignore-output"]
+def histories(name, experiment="main", **match):
+    """Histories of the committed runs of a method, as the recipe stands."""
+    folder = results.records_folder() / experiment
+    found = results.load_records(folder, method=name, **match)
+    return [r["history"] for r in found]
+
+
+recorded = settings.dataset == "digits" and recipe == recipe_for("digits")
+groups = {}
+for name, method in methods.METHODS.items():
+    ours = [runs[name, s].history.asdict() for s in live]
+    others = histories(name) if recorded and settings.seeds == 1 else []
+    groups[method.__name__] = ours + others[1:]  # live takes seed 0's place
+figures.curves(groups, "accuracy", y_label="test accuracy (%)")
+plt.gca().axhline(trained.accuracy, color="black", linewidth=0.8, linestyle="--")
+plt.gca().set_ylim(bottom=60 if recorded else 0)
+plt.show()
+
+# %% [markdown]
+# The dashed line is the teacher. All three close most of the gap to it; MAD ends highest. Before we credit the average for it, look at what it draws.
+
+# %% tags=["nbval-ignore-output"]
+mad = runs["mad", settings.seed].method
+with torch.no_grad():
+    drawn = {
+        "G": mad.generate(mad.generator, probe.z, probe.y),
+        "EMA(G)": mad.generate(mad.ema.network, probe.z, probe.y),
+    }
+real = torch.from_numpy(data.normalise(data.x_test[:12]))
+figures.images({"test images\n(never used)": real, **drawn})
+plt.show()
+
+# %% [markdown]
+# Columns of the lower two rows share their noise. The generator draws nothing like a digit: it was never asked to. It was asked for images that
+# two networks disagree on, and strokes and textures do. And the two rows look alike. That is a first hint about how far the average is from its original.
+
+# %% tags=["nbval-ignore-output"]
+folder = run.output_folder(settings.output_dir)
+shown = settings.output_dir
+for (name, s), done in runs.items():
+    file = results.run_name(name, recipe, s)
+    path = results.save_run(folder, file, done.record, done.method.student)
+    print(f"student: {shown}/{file}.safetensors, its record beside it (.json)")
+made = runs["mad", settings.seed].record
+if recorded:
+    assert made["accuracy_last"] > 94 and made["samples"] == 160 * 5 * 256
+
+# %% [markdown]
+# (sec-mad-measure)=
+# ## Drift or oscillation?
+#
+# Now the measurement that {prf:ref}`thm-mad-filter` asks for. The probe kept 4,096 of the generator's weights, drawn at random, and the images of 32 fixed noise
+# vectors, once per stage. Two questions: do increments a few stages apart point the same way (drift), or opposite ways (oscillation)? And where in
+# frequency does their power lie?
+
+# %% tags=["nbval-ignore-output"]
+measurable = len(probe.weights) > 2 * max(LAGS)
+if not measurable:
+    print("this run is too short to measure: more stages are needed")
+else:
+    lags = np.arange(21)
+    ax = figures.lines(
+        lags,
+        {
+            "weights": theory.autocorrelation(probe.increments, 20),
+            "images of fixed noise": theory.autocorrelation(
+                probe.sample_increments(), 20
+            ),
+        },
+        x_label="distance (stages)",
+        y_label="autocorrelation of increments",
+    )
+    ax.axhline(0, color="black", linewidth=0.8)
+    plt.show()
+
+# %% tags=["nbval-ignore-output"]
+if measurable:
+    omega, power = theory.power_spectrum(probe.increments)
+    kept = theory.ema_gain(omega, recipe.momentum)
+    share = np.cumsum(power) / power.sum()
+    slow = omega[np.searchsorted(share, 0.5)]
+    ax = figures.lines(
+        omega[1:],
+        {
+            "increments of G": (power / power.sum())[1:],
+            "what EMA(G) keeps of them": (kept * power / power.sum())[1:],
+        },
+        x_label=r"frequency $\omega$ (radians per stage)",
+        y_label="share of G's power",
+        y_scale="log",
+    )
+    plt.show()
+    weights_ratio = theory.filtered_ratio(probe.increments, recipe.momentum)
+    v, v_ema = probe.sample_increments(), probe.sample_increments("EMA(G)")
+    images_ratio = (v_ema**2).sum() / (v**2).sum()
+    print(f"half of the power lies below ω = {slow:.2f}, "
+          f"a period of {2 * math.pi / max(slow, 1e-9):.0f} stages or more")
+    print("power of EMA(G)'s movement over G's:")
+    print(f"  if G's increments were uncorrelated  "
+          f"{theory.white_ratio(recipe.momentum):.3f}")
+    print(f"  predicted from the spectrum above    "
+          f"{(kept * power).sum() / power.sum():.3f}")
+    print(f"  measured, in weights                 {weights_ratio:.3f}")
+    print(f"  measured, in images                  {images_ratio:.3f}")
+    if recorded:
+        assert theory.white_ratio(0.95) < weights_ratio < 1
+
+# %% [markdown]
+# The increments of the weights keep their direction for many stages. Some of that is Adam's doing: its own running mean (0.9 per step) makes
+# neighbouring updates alike. But it forgets within ten steps, and the correlation outlasts that.
+#
+# So with this recipe the generator mostly **drifts**. The average keeps several times the power that it would keep of uncorrelated increments, and is to a good
+# part an *older generator*, not a *calmer* one. The paper's own word fits better than its argument: it lets the student "recall".
+#
+# How far do the images move? The bound {eq}`eq-mad-coupling` on real images, with exact assignments, between the last generator and its own past:
+
+# %% tags=["nbval-ignore-output"]
+rows = []
+if measurable:
+    for lag in LAGS:
+        x = {}
+        for age in (0, lag):
+            g = probe.versions[age]["G"]
+            noise = torch.Generator().manual_seed(5)
+            z1, z2 = torch.randn(2, 128, recipe.z_dim, generator=noise)
+            y = torch.arange(128) % data.num_classes
+            with torch.no_grad():
+                x[age] = [
+                    mad.generate(g, z.to(mad.device), y.to(mad.device))
+                    .flatten(1).cpu().double().numpy()
+                    for z in (z1, z2)
+                ]  # fmt: skip
+        moved = np.linalg.norm(x[0][0] - x[lag][0], axis=1).mean()
+        same = theory.wasserstein1(x[0][0], x[lag][0])
+        other = theory.wasserstein1(x[0][0], x[lag][1])
+        assert same <= moved + 1e-9
+        rows.append([lag, f"{moved:.2f}", f"{same:.2f}", f"{other:.2f}"])
+figures.table(
+    ["stages back", "E‖G′(z) − G(z)‖ (the bound)",
+     "W₁, same noise", "W₁, independent noise"],
+    rows,
+)
+
+# %% [markdown]
+# Distances are Euclidean, in units of the normalised input; an image has norm 32. The last column is not a distance between generators at all: it is
+# dominated by the noise of the sample.
+#
+# (sec-mad-js)=
+# ### Does the student remember the average's images better?
+#
+# The paper's own test (its Section 5.2.3): keep old versions of $G$ and $\tilde G$, and ask today's student about *their* images. The divergence between teacher and
+# student, $\JS(p_T, p_S)$, should be smaller on $\tilde G$'s, if $\tilde G$ moves less.
+
+# %% tags=["nbval-ignore-output"]
+if measurable:
+    figures.lines(
+        LAGS,
+        {n: [np.mean(js[lag]) for lag in LAGS] for n, js in probe.js.items()},
+        x_label="age of the generator (stages)",
+        y_label="JS divergence of T and S (nats)",
+    )
+    plt.show()
+    js_g, js_ema = (
+        np.array([probe.js[n][lag] for lag in LAGS]) for n in probe.js
+    )
+    smaller = 100 * (js_ema < js_g).mean()
+    print(f"smaller on EMA(G)'s images in {smaller:.0f} % of "
+          f"{js_g.size} comparisons")
+
+# %% [markdown]
+# It is smaller, as in the paper's Figure 4. But read the axis: the oldest generators are the *easiest*. The student has not forgotten them; it has become better
+# at them. The order of the curves says that old images are easy, and $\tilde G$'s images are older. It does not show that anything was ever forgotten.
+#
+# (sec-mad-jump)=
+# ### Does the generator jump between classes?
+#
+# Spurious solutions ([](sec-mad-conditional)) would show as one noise vector whose image the teacher calls a 3 in one stage and a 7 in the next. The probe counted.
+# Two short runs, with and without a class:
+
+# %% tags=["nbval-ignore-output"]
+probes = {}
+for conditional in (False, True):
+    probes[conditional] = Probe(coordinates=64)
+    run.run(
+        "abm",
+        recipe.replace(
+            conditional=conditional, stages=min(40, recipe.stages)
+        ),
+        data, trained, seed=settings.seed, device=settings.device,
+        precision=precision, observe=probes[conditional],
+    )  # fmt: skip
+if len(probes[True].weights) > 2:
+    for conditional, p in probes.items():
+        told = (p.y.cpu() == p.classes["G"][-1]).double().mean()
+        print(f"{'z + e_y' if conditional else 'z':8s}: "
+              f"{100 * p.flips().mean():.1f} % of images change their class "
+              f"from stage to stage; the teacher sees class y in "
+              f"{100 * told:.0f} %")

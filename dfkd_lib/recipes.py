@@ -4,7 +4,14 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-NETWORKS = ("lenet5", "lenet5_half", "wrn16_2", "wrn40_2")
+# The settings that are names, and what they may be.
+CHOICES = {
+    "generator": ("generator_a", "mad_cifar"),
+    "student_optimizer": ("adam", "sgd"),
+    "schedule": ("constant", "cosine", "step"),
+    "ema_statistics": ("averaged", "batch", "reestimated"),
+}
+NETWORKS = {"lenet5": 1, "lenet5_half": 1, "wrn16_2": 3, "wrn40_2": 3}  # and the channels of their images
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,7 @@ class Recipe:
     student_momentum: float = 0.9
     student_weight_decay: float = 5e-4
     generator_lr: float = 1e-3
+    generator_beta1: float = 0.9  # Adam's memory of past gradients; the default everywhere
     generator_weight_decay: float = 0.0
     schedule: str = "cosine"  # cosine | step (×0.1 at `milestones`) | constant; for both optimisers
     milestones: tuple[float, ...] = (1 / 3, 2 / 3)  # as shares of the stages

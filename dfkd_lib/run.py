@@ -2,7 +2,7 @@
 
 import argparse
 import ast
-import dataclasses
+import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from .methods import METHODS
 from .methods.game import Game
 from .parameters import UserError, one_of
 from .probe import Probe
-from .recipes import Recipe, recipe_for
+from .recipes import CHOICES, NETWORKS, Recipe, recipe_for
 from .teachers import Teacher, load_teacher
 from .training import History, train
 
@@ -60,6 +60,18 @@ def apply_budget(budget: str | int, recipe: Recipe, device: str) -> tuple[Recipe
     )
 
 
+def check_pair(recipe: Recipe, dataset: Dataset) -> None:
+    """Refuse a teacher or a student whose images are not the data set's."""
+    channels, size = dataset.x_train.shape[3], dataset.x_train.shape[1:3]
+    fitting = [name for name, c in NETWORKS.items() if c == channels]
+    for role, name in (("teacher", recipe.teacher), ("student", recipe.student)):
+        if name not in fitting or size != (32, 32):
+            raise UserError(
+                f"{role}: {name} takes images of {NETWORKS[name]}×32×32, {dataset.name} has {channels}×{size[0]}×{size[1]}; "
+                f"allowed with {channels}×32×32: {', '.join(fitting)}"
+            )
+
+
 def run(
     method: str,
     recipe: Recipe,
@@ -73,6 +85,7 @@ def run(
 ) -> Run:
     """Distil once. `options` go to `training.train`."""
     one_of("method", method, METHODS)
+    check_pair(recipe, dataset)
     channels = dataset.x_train.shape[3]
     game = METHODS[method](
         teacher.network,
@@ -91,21 +104,42 @@ def run(
 
 
 def override(recipe: Recipe, settings: list[str]) -> Recipe:
-    """Apply ``name=value`` settings to a recipe; a wrong name or type is an error that lists what there is."""
-    fields = {field.name: field for field in dataclasses.fields(recipe)}
+    """Apply ``name=value`` settings to a recipe.
+
+    Raises
+    ------
+    UserError
+        for a name that is no setting (lists them), or a value that the setting cannot take.
+    """
     changes: dict[str, Any] = {}
     for setting in settings:
         name, _, value = setting.partition("=")
-        kind = type(getattr(recipe, one_of("setting", name, fields)))
-        try:
-            changes[name] = value if kind is str else ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            changes[name] = value
-        if kind is float and type(changes[name]) is int:
-            changes[name] = float(changes[name])
-        if type(changes[name]) is not kind:
-            raise UserError(f"setting {name}: {value!r} is not allowed; give a value of type {kind.__name__}")
+        usual = vars(recipe)[one_of("setting", name, vars(recipe).keys() - {"dataset", "source"})]
+        changes[name] = _parse(name, value, type(usual))
     return recipe.replace(**changes)
+
+
+def _parse(name: str, value: str, kind: type) -> Any:
+    """A setting's value from its text: a known name, a whole number from 1, a number from 0, True or False."""
+    if name in ("teacher", "student"):
+        return parameters.CHECKS[name](name, value)
+    if name in CHOICES:
+        return one_of(name, value, CHOICES[name])
+    try:
+        parsed = ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        parsed = value
+    if kind is int:
+        return parameters.whole(name, parsed, 1)
+    if kind is float:
+        limits = {"momentum": 1, "student_momentum": 1, "generator_beta1": 0.999}
+        return parameters.real(name, parsed, 0, limits.get(name, math.inf))
+    if kind is tuple and isinstance(parsed, tuple):
+        return tuple(parameters.real(name, part, 0, 1) for part in parsed)
+    if kind is bool and isinstance(parsed, bool):
+        return parsed
+    allowed = "True or False" if kind is bool else "a tuple of numbers from 0 to 1, such as (0.5,)"
+    raise UserError(f"{name}: {value!r} is not allowed; give {allowed}")
 
 
 def output_folder(output_dir: str) -> Path:
@@ -149,6 +183,7 @@ def main(argv: list[str] | None = None) -> int:
         recipe = override(recipe_for(args.dataset), args.set)
         recipe, sentence = apply_budget(budget, recipe, checked.device)
         dataset = load_dataset(args.dataset)
+        check_pair(recipe, dataset)
         teacher = load_teacher(dataset, recipe.teacher)
         print(f"{args.method} on {args.dataset}: {sentence}")
         probe = Probe() if args.probe else None

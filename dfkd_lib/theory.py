@@ -50,6 +50,11 @@ def white_ratio(momentum: float) -> float:
     return (1 - momentum) / (1 + momentum)
 
 
+def coloured_ratio(momentum: float, memory: float) -> float:
+    """(1 − α)(1 + αβ) / ((1 + α)(1 − αβ)): what is left of increments with autocorrelation β^k, as Adam makes them."""
+    return white_ratio(momentum) * (1 + momentum * memory) / (1 - momentum * memory)
+
+
 def power_spectrum(
     increments: Float[ndarray, "stages coordinates"],
 ) -> tuple[Float[ndarray, " frequencies"], Float[ndarray, " frequencies"]]:

@@ -18,6 +18,12 @@ GENERATORS = {
     "generator_a": lambda r, c: GeneratorA(r.z_dim, c, width=r.generator_width),
     "mad_cifar": lambda r, c: MADGenerator(r.z_dim, c),
 }
+_STUDENT_OPTIMIZERS = {
+    "sgd": lambda weights, r: torch.optim.SGD(
+        weights, r.student_lr, momentum=r.student_momentum, weight_decay=r.student_weight_decay, fused=True
+    ),
+    "adam": lambda weights, r: torch.optim.Adam(weights, r.student_lr, weight_decay=r.student_weight_decay, fused=True),
+}
 
 
 @dataclass(frozen=True)
@@ -63,15 +69,13 @@ class Game(ABC):
             network.to(self.device, memory_format=torch.channels_last)
         self.student.train()
         self.generator.train()
-        self.student_optimizer = _optimizer(
-            recipe.student_optimizer,
-            self.student,
-            recipe.student_lr,
-            recipe.student_weight_decay,
-            recipe.student_momentum,
-        )
-        self.generator_optimizer = _optimizer(
-            "adam", self.generator, recipe.generator_lr, recipe.generator_weight_decay
+        self.student_optimizer = _STUDENT_OPTIMIZERS[recipe.student_optimizer](self.student.parameters(), recipe)
+        self.generator_optimizer = torch.optim.Adam(
+            self.generator.parameters(),
+            recipe.generator_lr,
+            betas=(recipe.generator_beta1, 0.999),
+            weight_decay=recipe.generator_weight_decay,
+            fused=True,
         )
         self.random = torch.Generator(self.device).manual_seed(seed)
         self.samples = 0  # images the student has been trained on
@@ -137,11 +141,3 @@ class Game(ABC):
     @abstractmethod
     def student_loss(self, images: list[Tensor]) -> Tensor:
         """What the student minimises on those batches."""
-
-
-def _optimizer(
-    name: str, network: nn.Module, lr: float, weight_decay: float, momentum: float = 0.0
-) -> torch.optim.Optimizer:
-    if name == "sgd":
-        return torch.optim.SGD(network.parameters(), lr, momentum=momentum, weight_decay=weight_decay, fused=True)
-    return torch.optim.Adam(network.parameters(), lr, weight_decay=weight_decay, fused=True)
