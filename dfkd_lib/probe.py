@@ -26,7 +26,7 @@ class Probe:
     samples of earlier versions of G and EMA(G), by their age in stages (MAD Section 5.2.3).
     """
 
-    def __init__(self, images: int = 32, coordinates: int = 4096, js_every: int = 0):
+    def __init__(self, images: int = 64, coordinates: int = 4096, js_every: int = 0):
         self.images, self.coordinates, self.js_every = images, coordinates, js_every
         self.weights: list[ndarray] = []
         self.samples: dict[str, list[Tensor]] = {"G": [], "EMA(G)": []}

@@ -67,7 +67,8 @@ def check_pair(recipe: Recipe, dataset: Dataset) -> None:
     for role, name in (("teacher", recipe.teacher), ("student", recipe.student)):
         if name not in fitting or size != (32, 32):
             raise UserError(
-                f"{role}: {name} takes images of {NETWORKS[name]}×32×32, {dataset.name} has {channels}×{size[0]}×{size[1]}; "
+                f"{role}: {name} takes images of {NETWORKS[name]}×32×32, {dataset.name} has "
+                f"{channels}×{size[0]}×{size[1]}; "
                 f"allowed with {channels}×32×32: {', '.join(fitting)}"
             )
 

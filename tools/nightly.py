@@ -46,7 +46,8 @@ EXPERIMENTS = {
     "statistics": [("mad", "digits_half", f"ema_statistics={s}", FEWER) for s in ("averaged", "reestimated")],
     "reuse": [("mad", "digits_half", f"{STAGES_OF_20} reuse={r}", FEWER) for r in (1, 2, 5, 10, 20)],
     "conditional": [("mad", "digits_half", f"conditional=True norm_scale={g}", FEWER) for g in ("0.3", "1.1", "3.0")],
-    "momentum": [  # 0.95 stands in controls("mad", "digits_half", f"momentum={a}", FEWER) for a in ("0.5", "0.99", "1.0")],
+    # 0.95 stands in controls.
+    "momentum": [("mad", "digits_half", f"momentum={a}", FEWER) for a in ("0.5", "0.99", "1.0")],
 }
 
 
