@@ -20,7 +20,7 @@ help: ## list the targets
 
 run: $(STAMP) ## run chapter 3 on real data; ends with a trained student
 	mkdir -p $(OUTPUT)
-	$(BIN)/papermill book/03_mad.ipynb $(OUTPUT)/03_mad.ipynb --log-output
+	$(BIN)/papermill book/03_mad.ipynb $(OUTPUT)/03_mad.ipynb --log-output --progress-bar
 	@echo "The executed chapter: $(OUTPUT)/03_mad.ipynb. The student and its record: see the chapter's last output, above."
 
 # Cheap failures first. The slow tests are those that run whole chapters; they share both workers.
