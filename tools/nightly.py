@@ -18,7 +18,7 @@ from dfkd_lib.run import override
 ROOT = Path(__file__).resolve().parent.parent
 WORKERS = 2
 
-SEEDS, FEWER = range(5), range(3)
+SEEDS, MORE, FEWER = range(5), range(10), range(3)
 TWICE = "student_batch=256"
 HALF = "student_batch=64 lambda0=0.5 lambda1=0.5"
 STAGES_OF_20 = "stages=40 student_steps=20 stages_per_epoch=5"
@@ -28,12 +28,12 @@ EXPERIMENTS = {
     "main": [(m, "digits", "", SEEDS) for m in ("dfad", "abm", "mad")],
     # What the EMA generator adds, at equal samples and equal scale of the loss.
     "controls": [
-        ("dfad", "digits_half", "", SEEDS),
-        ("abm", "digits_half", "", SEEDS),
-        ("abm", "digits_half", TWICE, SEEDS),
-        ("abm", "digits_half", f"{TWICE} lambda0=2.0", SEEDS),
-        ("mad", "digits_half", "", SEEDS),
-        ("mad", "digits_half", HALF, SEEDS),
+        ("dfad", "digits_half", "", MORE),
+        ("abm", "digits_half", "", MORE),
+        ("abm", "digits_half", TWICE, MORE),
+        ("abm", "digits_half", f"{TWICE} lambda0=2.0", MORE),
+        ("mad", "digits_half", "", MORE),
+        ("mad", "digits_half", HALF, MORE),
     ],
     # Adversarial training made to oscillate: constant learning rates, the generator's turned up, five steps a stage.
     "stress": [
