@@ -90,6 +90,22 @@ def test_a_steady_drift_passes_whole_and_late(momentum, seed):
     np.testing.assert_allclose(averaged[-1], theta[-1] - theory.mean_age(momentum) * velocity, rtol=1e-9)
 
 
+@given(momenta, st.floats(-0.95, 0.95))
+def test_coloured_ratio_sums_the_filters_answers_to_an_autocorrelation(momentum, memory):
+    """Σ_jk h_j h_k β^|j−k| for the impulse response h: the power left of increments with autocorrelation β^k."""
+    n = np.arange(2000)
+    h = (1 - momentum) * momentum**n
+    # ⟨h, h⟩ at lag k is (1 − α)/(1 + α) α^k; both signs of k but for 0.
+    lagged = np.array([(h[: len(h) - k] * h[k:]).sum() for k in range(1000)])
+    expected = lagged[0] + 2 * (lagged[1:] * memory ** n[1:1000]).sum()
+    assert theory.coloured_ratio(momentum, memory) == pytest.approx(expected, rel=1e-6, abs=1e-12)
+
+
+def test_coloured_ratio_of_an_ar1_series():
+    u = theory.ema(normal(0, 20_000, 4), 0.8)
+    assert theory.filtered_ratio(u, 0.9) == pytest.approx(theory.coloured_ratio(0.9, 0.8), rel=0.05)
+
+
 @given(st.integers(1, 20), st.integers(1, 4), SEEDS)
 def test_power_spectrum_sums_to_the_mean_square(n, coordinates, seed):
     u = normal(seed, n, coordinates)
