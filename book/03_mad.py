@@ -23,15 +23,15 @@
 
 # %% tags=["parameters"]
 dataset: str = "digits"  # digits, digits_half, cifar10 or cifar100
-teacher: str = "auto"  # the teacher's architecture; auto: the recipe's
-student: str = "auto"  # the student's architecture; auto: the recipe's
+teacher: str = "auto"  # architecture; auto: the recipe's
+student: str = "auto"  # architecture; auto: the recipe's
 seed: int = 0  # the first seed that runs live
-seeds: int = 1  # how many seeds run live; 5 repeats the records of the main comparison
-budget: str = "auto"  # full schedule, short run, or a number of stages; auto: full where that is affordable
-device: str = "auto"  # cpu or cuda; auto: the GPU if there is one
-precision: str = "auto"  # of the generator: float32 or bfloat16; auto: bfloat16 where it is fast
-momentum: float = 0.95  # of the EMA generator, from 0 (a copy) to 1 (never moves)
-output_dir: str = "output"  # where the students and their records go
+seeds: int = 1  # seeds that run live; 5 repeats the records
+budget: str = "auto"  # full, short or a number of stages
+device: str = "auto"  # cpu or cuda; auto: a GPU if there is one
+precision: str = "auto"  # of the generator: float32 or bfloat16
+momentum: float = 0.95  # of the EMA generator: 0 copies, 1 stands
+output_dir: str = "output"  # where students and records go
 
 # %%
 from dfkd_lib import check_parameters
@@ -53,11 +53,15 @@ from dfkd_lib.recipes import recipe_for
 from dfkd_lib.teachers import load_teacher
 
 data = load_dataset(settings.dataset)
-recipe = recipe_for(settings.dataset, settings.teacher, settings.student).replace(momentum=settings.momentum)
+recipe = recipe_for(
+    settings.dataset, settings.teacher, settings.student
+).replace(momentum=settings.momentum)
 run.check_pair(recipe, data)
 trained = load_teacher(data, recipe.teacher)
-full_stages = recipe.stages
-recipe, note = run.apply_budget(settings.budget, recipe, settings.device)
+full = recipe
+recipe, note = run.apply_budget(
+    settings.budget, recipe, settings.device
+)
 print(f"{settings.dataset}: {note}")
 
 # %% [markdown]
@@ -128,8 +132,16 @@ figures.source(methods.MAD)
 figures.table(
     ["method", "discrepancy", "generator adds", "samples", "G sees"],
     [
-        [name, c.discrepancy, c.generator_also, c.samples_from, c.generator_sees]
-        for name, c in ((m.__name__, m.choices) for m in methods.METHODS.values())
+        [
+            name,
+            c.discrepancy,
+            c.generator_also,
+            c.samples_from,
+            c.generator_sees,
+        ]
+        for name, c in (
+            (m.__name__, m.choices) for m in methods.METHODS.values()
+        )
     ],
 )
 
@@ -180,7 +192,10 @@ alpha = 0.95
 weights = theory.ema_weights(200, alpha)
 gap = np.abs(theory.ema(theta, alpha)[-1] - weights @ theta).max()
 print(f"recursion against the sum: {gap:.0e}")
-print(f"mean age {theory.mean_age(alpha):.1f} stages, half-life {theory.half_life(alpha):.1f} stages")
+print(
+    f"mean age {theory.mean_age(alpha):.1f} stages, "
+    f"half-life {theory.half_life(alpha):.1f} stages"
+)
 assert gap < 1e-12 and abs(weights.sum() - 1) < 1e-12
 
 # %% [markdown]
@@ -238,7 +253,10 @@ assert gap < 1e-12 and abs(weights.sum() - 1) < 1e-12
 
 # %%
 n = 4096
-u = {"white noise": rng.normal(size=(n, 8)), "steady drift": np.ones((n, 8))}
+u = {
+    "white noise": rng.normal(size=(n, 8)),
+    "steady drift": np.ones((n, 8)),
+}
 u["alternating"] = np.cos(np.pi * np.arange(n))[:, None] * np.ones(8)
 u["β = 0.5"] = theory.ema(u["white noise"], 0.5)  # correlation 0.5^k
 expected = {
@@ -261,12 +279,18 @@ assert abs(lag - theory.mean_age(alpha)) < 1e-6
 omega = np.linspace(0, np.pi, 400)
 ax = figures.lines(
     omega,
-    {rf"$\alpha = {a}$": theory.ema_gain(omega, a) for a in (0.5, 0.9, 0.95, 0.99)},
+    {
+        rf"$\alpha = {a}$": theory.ema_gain(omega, a)
+        for a in (0.5, 0.9, 0.95, 0.99)
+    },
     x_label=r"frequency $\omega$ of the movement (radians per stage)",
     y_label=r"power kept, $|H(\omega)|^2$",
     y_scale="log",
 )
-ax.set_xticks([0, np.pi / 2, np.pi], ["0\n(drift)", "π/2", "π\n(flips every stage)"])
+ax.set_xticks(
+    [0, np.pi / 2, np.pi],
+    ["0\n(drift)", "π/2", "π\n(flips every stage)"],
+)
 plt.show()
 
 # %% [markdown]
@@ -304,11 +328,16 @@ plt.show()
 
 # %%
 z, z2 = rng.normal(size=(2, 64, 100))  # 64 images of 100 pixels, twice
-moved = z + 0.05 * rng.normal(size=100)  # the same images, slightly shifted
+moved = z + 0.05 * rng.normal(
+    size=100
+)  # the same images, slightly shifted
 bound = np.linalg.norm(moved - z, axis=1).mean()
 same = theory.wasserstein1(moved, z)
 independent = theory.wasserstein1(moved, z2)
-print(f"bound {bound:.2f}; W1, same noise {same:.2f}; independent noise {independent:.2f}")
+print(
+    f"bound {bound:.2f}; W1, same noise {same:.2f}; "
+    f"independent noise {independent:.2f}"
+)
 assert same <= bound + 1e-12 < independent
 
 # %% [markdown]
@@ -340,14 +369,18 @@ assert same <= bound + 1e-12 < independent
 # Normalised by statistics that are too large, the averaged unit's output shrinks: the more, the more the generator moved.
 
 # %%
-versions = np.cumsum(rng.normal(size=(60, 100)), axis=0)  # a moving unit
+versions = np.cumsum(
+    rng.normal(size=(60, 100)), axis=0
+)  # a moving unit
 a_k = theory.ema_weights(59, alpha)
 mean_unit = a_k @ versions
 left = a_k @ (versions**2).sum(1) - (mean_unit**2).sum()
 right = a_k @ ((versions - mean_unit) ** 2).sum(1)
 shrinks = math.sqrt((mean_unit**2).sum() / (a_k @ (versions**2).sum(1)))
 print(f"left {left:.9f}, right {right:.9f}")
-print(f"the averaged unit's output shrinks to {shrinks:.2f} of its scale")
+print(
+    f"the averaged unit's output shrinks to {shrinks:.2f} of its scale"
+)
 assert abs(left - right) < 1e-8
 
 # %% [markdown]
@@ -363,9 +396,11 @@ assert abs(left - right) < 1e-8
 # The conditional generator sees $z + e_y$, with one trained vector $e_y \in \R^d$ per class, and minimises (MAD Eq. 6 to 9)
 #
 # $$
-# \E_{z, y}\Big[ - d(x) \;+\; \lambda_2 \underbrace{\big(-\log p_T(x)_y\big)}_{\text{NLL}}
-# \;+\; \lambda_3 \underbrace{\max\big(\|e_y\| - \gamma\sqrt d,\ 0\big)}_{\text{norm}} \Big] \;+\; \lambda_4\, \text{BNmm},
-# \qquad x = G(z + e_y),
+# \begin{aligned}
+# \E_{z, y}\Big[ - d(x) &+ \lambda_2 \underbrace{\big(-\log p_T(x)_y\big)}_{\text{NLL}}
+# + \lambda_3 \underbrace{\max\big(\|e_y\| - \gamma\sqrt d,\ 0\big)}_{\text{norm}} \Big] \\
+# &+ \lambda_4\, \text{BNmm}, \qquad x = G(z + e_y),
+# \end{aligned}
 # $$ (eq-mad-generator)
 #
 # with $y$ uniform. BNmm pulls the batch moments $\mu_l, \sigma_l^2$ of the features at the teacher's $l$-th BatchNorm layer to those it
@@ -390,9 +425,9 @@ figures.source(methods.ABM.generator_loss)
 #
 # Is that enough? Volume is a *necessary* condition, and a weak one. Two things go wrong. First, the bound is on the **centres**: balls
 # with centres in radius $\gamma\sqrt d$ reach out to $(\gamma + 1)\sqrt d$, so volume alone would already be content with $\gamma = K^{1/d} - 1 = 0.027$.
-# Second, balls do not pour like water:
+# Second, balls do not pour like water {cite:p}`rankin1955closest`:
 #
-# ```{prf:theorem} How far apart can K points be? {cite:p}`rankin1955closest`
+# ```{prf:theorem} How far apart can K points be?
 # :label: thm-mad-rankin
 # If $K \ge 2$ points of norm at most $\gamma\sqrt d$ are pairwise at least $2\sqrt d$ apart, as centres of disjoint balls of radius $\sqrt d$ are, then
 #
@@ -412,8 +447,14 @@ figures.source(methods.ABM.generator_loss)
 # %%
 K, d = 1000, 256
 for gamma in (1.0, 1.1, 1.2, 1.4):
-    print(f"γ = {gamma}: at most {theory.most_disjoint_balls(gamma)} disjoint balls")
-print(f"K = {K} needs γ ≥ {theory.simplex_scale(K):.4f}; volume asks for {theory.volume_scale(K, d):.4f}")
+    print(
+        f"γ = {gamma}: at most "
+        f"{theory.most_disjoint_balls(gamma)} disjoint balls"
+    )
+print(
+    f"K = {K} needs γ ≥ {theory.simplex_scale(K):.4f}; "
+    f"volume asks for {theory.volume_scale(K, d):.4f}"
+)
 
 simplex = np.eye(20) - 1 / 20  # 20 vertices, centred
 simplex *= 2 * math.sqrt(d) / np.linalg.norm(simplex[0] - simplex[1])
@@ -450,7 +491,8 @@ bound = 100 * np.minimum((K - 1) * np.array(tail), 1)
 ax = figures.lines(
     gammas,
     {"measured, 4,000 draws": wrong, "union bound": bound},
-    x_label=r"norm scale $\gamma$ ($\|e_y\| = \gamma\sqrt{d}$, $K = 1000$, $d = 256$)",
+    x_label=r"norm scale $\gamma$ "
+    r"($\|e_y\| = \gamma\sqrt{d}$, $K = 1000$, $d = 256$)",
     y_label="wrong class named (%)",
 )
 plt.show()
@@ -471,7 +513,8 @@ assert wrong[-1] == 0 and wrong[0] > 50
 
 # %%
 print(
-    f"teacher {recipe.teacher}: {trained.accuracy:.2f} % of {len(data.y_test)} test images, weights {trained.hash[:12]}"
+    f"teacher {recipe.teacher}: {trained.accuracy:.2f} % of "
+    f"{len(data.y_test)} test images, weights {trained.hash[:12]}"
 )
 print(
     f"student {recipe.student}; generator {recipe.generator}, "
@@ -485,7 +528,9 @@ print(
 # %% tags=["nbval-ignore-output"]
 live = range(settings.seed, settings.seed + settings.seeds)
 precision = run.resolve_precision(settings.precision, settings.device)
-probe = Probe(js_every=10)  # watches MAD's first live run, and leaves it as it is
+probe = Probe(
+    js_every=10
+)  # watches MAD's first live run, and leaves it as it is
 runs = {}
 for name in methods.METHODS:
     for s in live:
@@ -506,10 +551,13 @@ for (name, s), done in runs.items():
         f"{r['agreement_last']:.2f} %, {r['samples']:,} images, "
         f"{r['seconds']:.0f} s"
     )
-if recipe.stages < full_stages:
-    seconds = runs["mad", settings.seed].record["seconds"]
-    hours = seconds * full_stages / recipe.stages / 3600
-    print(f"SHORT RUN: the full schedule of MAD would take {hours:.1f} h here")
+if recipe != full:
+    r = runs["mad", settings.seed].record
+    updates = full.stages * full.student_steps * 2 * full.student_batch
+    hours = r["seconds"] * updates / r["samples"] / 3600
+    print(
+        f"SHORT RUN: the full schedule of MAD would take {hours:.1f} h here"
+    )
 
 # %% [markdown]
 # These are one seed's numbers, and one test image is 0.22 points. So here they are among the other seeds, from the records that
@@ -524,14 +572,20 @@ def histories(name, experiment="main", **match):
     return [r["history"] for r in found]
 
 
-recorded = settings.dataset == "digits" and recipe == recipe_for("digits")
+recorded = settings.dataset == "digits" and recipe == recipe_for(
+    "digits"
+)
 groups = {}
 for name, method in methods.METHODS.items():
     ours = [runs[name, s].history.asdict() for s in live]
     others = histories(name) if recorded and settings.seeds == 1 else []
-    groups[method.__name__] = ours + others[1:]  # live takes seed 0's place
+    groups[method.__name__] = (
+        ours + others[1:]
+    )  # live takes seed 0's place
 figures.curves(groups, "accuracy", y_label="test accuracy (%)")
-plt.gca().axhline(trained.accuracy, color="black", linewidth=0.8, linestyle="--")
+plt.gca().axhline(
+    trained.accuracy, color="black", linewidth=0.8, linestyle="--"
+)
 plt.gca().set_ylim(bottom=60 if recorded else 0)
 plt.show()
 
@@ -558,11 +612,17 @@ folder = run.output_folder(settings.output_dir)
 shown = settings.output_dir
 for (name, s), done in runs.items():
     file = results.run_name(name, recipe, s)
-    path = results.save_run(folder, file, done.record, done.method.student)
-    print(f"student: {shown}/{file}.safetensors, its record beside it (.json)")
+    path = results.save_run(
+        folder, file, done.record, done.method.student
+    )
+    print(
+        f"student: {shown}/{file}.safetensors, its record beside it (.json)"
+    )
 made = runs["mad", settings.seed].record
 if recorded:
-    assert made["accuracy_last"] > 94 and made["samples"] == 160 * 5 * 256
+    assert (
+        made["accuracy_last"] > 94 and made["samples"] == 160 * 5 * 256
+    )
 
 # %% [markdown]
 # (sec-mad-measure)=
@@ -585,8 +645,11 @@ else:
         lags,
         {
             "weights": theory.autocorrelation(probe.increments, 20),
-            "images of fixed noise": theory.autocorrelation(probe.sample_increments(), 20),
-            "Adam on pure noise, $0.9^k$": 0.9 ** (lags * recipe.generator_steps),
+            "images of fixed noise": theory.autocorrelation(
+                probe.sample_increments(), 20
+            ),
+            "Adam on pure noise, $0.9^k$": 0.9
+            ** (lags * recipe.generator_steps),
         },
         x_label="distance (stages)",
         y_label="autocorrelation of increments",
@@ -604,23 +667,40 @@ if measurable:
         omega[1:],
         {
             "increments of G": (power / power.sum())[1:],
-            "what EMA(G) keeps of them": (kept * power / power.sum())[1:],
+            "what EMA(G) keeps of them": (kept * power / power.sum())[
+                1:
+            ],
         },
         x_label=r"frequency $\omega$ (radians per stage)",
         y_label="share of G's power",
         y_scale="log",
     )
     plt.show()
-    weights_ratio = theory.filtered_ratio(probe.increments, recipe.momentum)
-    v, v_ema = probe.sample_increments(), probe.sample_increments("EMA(G)")
+    weights_ratio = theory.filtered_ratio(
+        probe.increments, recipe.momentum
+    )
+    v, v_ema = (
+        probe.sample_increments(),
+        probe.sample_increments("EMA(G)"),
+    )
     images_ratio = (v_ema**2).sum() / (v**2).sum()
     print(
-        f"half of the power lies below ω = {slow:.2f}, a period of {2 * math.pi / max(slow, 1e-9):.0f} stages or more"
+        f"half of the power lies below ω = {slow:.2f}, a period of "
+        f"{2 * math.pi / max(slow, 1e-9):.0f} stages or more"
     )
     print("power of EMA(G)'s movement over G's:")
-    print(f"  if G's increments were uncorrelated  {theory.white_ratio(recipe.momentum):.3f}")
-    print(f"  if Adam's memory alone coloured them {theory.coloured_ratio(recipe.momentum, 0.9):.3f}")
-    print(f"  predicted from the spectrum above    {(kept * power).sum() / power.sum():.3f}")
+    print(
+        "  if G's increments were uncorrelated  "
+        f"{theory.white_ratio(recipe.momentum):.3f}"
+    )
+    print(
+        "  if Adam's memory alone coloured them "
+        f"{theory.coloured_ratio(recipe.momentum, 0.9):.3f}"
+    )
+    print(
+        "  predicted from the spectrum above    "
+        f"{(kept * power).sum() / power.sum():.3f}"
+    )
     print(f"  measured, in weights                 {weights_ratio:.3f}")
     print(f"  measured, in images                  {images_ratio:.3f}")
     if recorded:
@@ -646,9 +726,16 @@ if measurable:
         same = theory.wasserstein1(now, before)
         independent = theory.wasserstein1(now[:32], before[32:])
         assert same <= moved + 1e-9
-        rows.append([lag] + [f"{v:.2f}" for v in (moved, same, independent)])
+        rows.append(
+            [lag] + [f"{v:.2f}" for v in (moved, same, independent)]
+        )
 figures.table(
-    ["stages back", "E‖G′(z) − G(z)‖ (the bound)", "W₁, same noise", "W₁, independent noise"],
+    [
+        "stages back",
+        "E‖G′(z) − G(z)‖ (the bound)",
+        "W₁, same noise",
+        "W₁, independent noise",
+    ],
     rows,
 )
 
@@ -666,14 +753,21 @@ figures.table(
 if measurable:
     figures.lines(
         LAGS,
-        {n: [np.mean(js[lag]) for lag in LAGS] for n, js in probe.js.items()},
+        {
+            n: [np.mean(js[lag]) for lag in LAGS]
+            for n, js in probe.js.items()
+        },
         x_label="age of the generator (stages)",
         y_label="JS divergence of T and S (nats)",
     )
     plt.show()
-    js_g, js_ema = (np.array([probe.js[n][lag] for lag in LAGS]) for n in probe.js)
+    js_g, js_ema = (
+        np.array([probe.js[n][lag] for lag in LAGS]) for n in probe.js
+    )
     smaller = 100 * (js_ema < js_g).mean()
-    print(f"smaller on EMA(G)'s images in {smaller:.0f} % of {js_g.size} comparisons")
+    print(
+        f"smaller on EMA(G)'s images in {smaller:.0f} % of {js_g.size} comparisons"
+    )
 
 # %% [markdown]
 # It is smaller, as in the paper's Figure 4. But read the axis: the oldest generators are the *easiest*. The student has not forgotten them; it has become better
@@ -729,7 +823,9 @@ def arm(experiment, method, dataset="digits_half", **changes):
         results.records_folder() / experiment,
         method=method, dataset=dataset, changes=changes,
     )  # fmt: skip
-    assert found, f"no records for {method} with {changes} in {experiment}"
+    assert found, (
+        f"no records for {method} with {changes} in {experiment}"
+    )
     return found
 
 
@@ -739,7 +835,9 @@ arms = {
     "DFAD": arm("controls", "dfad"),
     "ABM": arm("controls", "abm"),
     "ABM, 2 × images": arm("controls", "abm", **twice),
-    "ABM, 2 × images, 2 × loss": arm("controls", "abm", **twice, lambda0=2.0),
+    "ABM, 2 × images, 2 × loss": arm(
+        "controls", "abm", **twice, lambda0=2.0
+    ),
     "MAD": arm("controls", "mad"),
     "MAD, half from each": arm("controls", "mad", **half),
 }
@@ -780,12 +878,17 @@ def paired(a, b, key):
 comparisons = {
     "1. MAD − ABM (as in the paper)": ("MAD", "ABM"),
     "2. ABM: 2 × images": ("ABM, 2 × images", "ABM"),
-    "3. ABM: 2 × loss as well": ("ABM, 2 × images, 2 × loss", "ABM, 2 × images"),
+    "3. ABM: 2 × loss as well": (
+        "ABM, 2 × images, 2 × loss",
+        "ABM, 2 × images",
+    ),
     "4. average, at MAD's cost": ("MAD", "ABM, 2 × images, 2 × loss"),
     "5. average, at ABM's cost": ("MAD, half from each", "ABM"),
 }
 gain = {n: paired(*p, "accuracy_last") for n, p in comparisons.items()}
-figures.intervals(gain, x_label="difference of accuracies (points)", zero=True)
+figures.intervals(
+    gain, x_label="difference of accuracies (points)", zero=True
+)
 plt.show()
 figures.table(
     ["paired difference", "accuracy (points)", "agreement (points)", "KL (nats)"],
@@ -826,7 +929,9 @@ stress = {
 }  # fmt: skip
 ax = plt.figure().add_subplot()
 for m, colour in zip(("abm", "mad"), figures.COLOURS, strict=False):
-    y = np.array([[r["accuracy_last"] for r in stress[m, lr]] for lr in LRS])
+    y = np.array(
+        [[r["accuracy_last"] for r in stress[m, lr]] for lr in LRS]
+    )
     ax.plot(LRS, y.mean(1), "o-", color=colour, label=m.upper())
     ax.plot(LRS, y, ".", color=colour, alpha=0.4)
 ax.set(
@@ -866,19 +971,29 @@ figures.table(
 # PROSE-STRESS
 
 # %%
-memory = {m: arm("memory", m, generator_beta1=0.0) for m in ("abm", "mad")}
+memory = {
+    m: arm("memory", m, generator_beta1=0.0) for m in ("abm", "mad")
+}
 for m, records in memory.items():
-    r = np.mean([x["probe"]["autocorrelation"] for x in records], axis=0)
+    r = np.mean(
+        [x["probe"]["autocorrelation"] for x in records], axis=0
+    )
     kept = np.mean([x["probe"]["filtered_ratio"] for x in records])
     print(
         f"{m.upper()}, β₁ = 0: correlation of increments 1, 2, 5 stages apart "
         f"{r[1]:+.2f} {r[2]:+.2f} {r[5]:+.2f}; an average keeps {kept:.3f}; "
         f"accuracy {cell(records, 'accuracy_last')} %"
     )
-x, y = (results.values(memory[m], "accuracy_last") for m in ("mad", "abm"))
+x, y = (
+    results.values(memory[m], "accuracy_last") for m in ("mad", "abm")
+)
 mean, half = theory.mean_interval([x[s] - y[s] for s in sorted(x)])
-print(f"MAD − ABM without Adam's memory: {mean:+.2f} ± {half:.2f} points")
-print(f"uncorrelated increments would leave {theory.white_ratio(0.95):.3f}")
+print(
+    f"MAD − ABM without Adam's memory: {mean:+.2f} ± {half:.2f} points"
+)
+print(
+    f"uncorrelated increments would leave {theory.white_ratio(0.95):.3f}"
+)
 
 # %% [markdown]
 # PROSE-MEMORY
@@ -891,14 +1006,26 @@ print(f"uncorrelated increments would leave {theory.white_ratio(0.95):.3f}")
 # One arm each, three seeds, everything else as in MAD's row above.
 
 # %%
-rows = [("MAD as above: batch statistics, α = 0.95, no class", arm("controls", "mad")[:3])]
+rows = [
+    (
+        "MAD as above: batch statistics, α = 0.95, no class",
+        arm("controls", "mad")[:3],
+    )
+]
 for s in ("averaged", "reestimated"):
-    rows.append((f"{s} statistics", arm("statistics", "mad", ema_statistics=s)))
+    rows.append(
+        (f"{s} statistics", arm("statistics", "mad", ema_statistics=s))
+    )
 for a in (0.5, 0.99, 1.0):
     rows.append((f"α = {a}", arm("momentum", "mad", momentum=a)))
 for g in (0.3, 1.1, 3.0):
     change = {} if g == 1.1 else {"norm_scale": g}
-    rows.append((f"z + e_y, γ = {g}", arm("conditional", "mad", conditional=True, **change)))
+    rows.append(
+        (
+            f"z + e_y, γ = {g}",
+            arm("conditional", "mad", conditional=True, **change),
+        )
+    )
 figures.table(
     ["digits_half, 3 seeds", "accuracy (%)", "agreement (%)", "KL (nats)"],
     [[name, cell(r, "accuracy_last"), cell(r, "agreement_last"),
@@ -917,12 +1044,17 @@ figures.table(
 # %%
 REUSE = (1, 2, 5, 10, 20)
 slow = {"stages": 40, "student_steps": 20, "stages_per_epoch": 5}
-reuse = {k: arm("reuse", "mad", **slow, **({} if k == 1 else {"reuse": k})) for k in REUSE}
+reuse = {
+    k: arm("reuse", "mad", **slow, **({} if k == 1 else {"reuse": k}))
+    for k in REUSE
+}
 usual = results.values(reuse[1], "accuracy_last")
 rows = []
 for k, records in reuse.items():
     x = results.values(records, "accuracy_last")
-    mean, half = theory.mean_interval([x[s] - usual[s] for s in sorted(x)])
+    mean, half = theory.mean_interval(
+        [x[s] - usual[s] for s in sorted(x)]
+    )
     seconds = np.mean([r["seconds"] for r in records])
     cost = seconds / np.mean([r["seconds"] for r in reuse[1]])
     rows.append(

@@ -1,6 +1,6 @@
 """How good a student is: accuracy on the test split, and how closely it follows its teacher."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
@@ -17,8 +17,6 @@ class Scores:
     accuracy: float
     agreement: float
     kl: float
-
-    asdict = asdict
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from . import theory
 from .losses import mad
 from .methods.game import Game
+from .parameters import UserError
 
 LAGS = (1, 2, 5, 10, 20)
 
@@ -82,15 +83,24 @@ class Probe:
         return (classes[1:] != classes[:-1]).double().mean(1).numpy()
 
     def summary(self, momentum: float) -> dict[str, list[float] | float]:
-        """What a record keeps: figures of the increments of weights and of samples, and of the predicted classes."""
+        """What a record keeps: figures of the increments of weights and of samples, and of the predicted classes.
+
+        Raises
+        ------
+        UserError
+            after fewer than two stages: there is no movement to measure.
+        """
+        if len(self.weights) < 2:
+            raise UserError("probe: a run of one stage has no movement to measure; give a budget of two stages or more")
         u, v = self.increments, self.sample_increments()
+        lags = min(20, len(u) - 1)
         frequency, power = theory.power_spectrum(u)
         return {
-            "autocorrelation": theory.autocorrelation(u, 20).tolist(),
+            "autocorrelation": theory.autocorrelation(u, lags).tolist(),
             "frequency": frequency.tolist(),
             "power": (power / power.sum()).tolist(),
             "filtered_ratio": theory.filtered_ratio(u, momentum),
-            "sample_autocorrelation": theory.autocorrelation(v, 20).tolist(),
+            "sample_autocorrelation": theory.autocorrelation(v, lags).tolist(),
             "sample_step": float(np.sqrt((v**2).sum(1) / self.images).mean()),
             "flips": float(self.flips().mean()),
         }
