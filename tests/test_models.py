@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from dfkd_lib.models import CLASSIFIERS, ConditionalGenerator, GeneratorA, MADGenerator, WideResNet, build
+from dfkd_lib.models.wide_resnet import BasicBlock
 from dfkd_lib.parameters import UserError
 from dfkd_lib.recipes import NETWORKS
 
@@ -71,6 +72,16 @@ def test_an_unknown_name_is_an_error_that_lists_the_names():
 def test_generators_refuse_sizes_they_cannot_make(make):
     with pytest.raises(ValueError, match="must divide by"):
         make()
+
+
+@pytest.mark.parametrize("widths", [(4, 4), (4, 6)])
+def test_a_residual_block_without_its_branch_is_its_shortcut(widths):
+    """The input itself; where the width changes, a projection of the activated input."""
+    torch.manual_seed(0)
+    block, x = BasicBlock(*widths, stride=1).eval(), torch.randn(2, 4, 8, 8)
+    nn.init.zeros_(block.conv2.weight)
+    expected = x if widths[0] == widths[1] else block.shortcut(block.bn1(x).clamp(min=0))
+    torch.testing.assert_close(block(x), expected)
 
 
 def test_wide_resnet_refuses_depths_it_cannot_have():
