@@ -802,7 +802,8 @@ if len(probes[True].weights) > 2:
         )
 
 # %% [markdown]
-# PROSE-JUMP
+# With ten classes there is no jumping to speak of, told or not. The class does what it promises: the teacher sees the class that was asked for, so classes come evenly.
+# It does not make this generator steadier, because there was nothing to steady. The paper's case has 1,000 classes; nothing here speaks for it or against it.
 
 # %% [markdown]
 # (sec-mad-controls)=
@@ -813,7 +814,7 @@ if len(probes[True].weights) > 2:
 #
 # So we add controls to which a difference can be pinned. A finer instrument, too: `digits_half` holds out half of the digits, 899 images, so one image is 0.11 points;
 # beside accuracy we count how often the student *agrees* with its teacher, and how far its probabilities are from the teacher's, $\KL(p_T \Vert p_S)$.
-# Five seeds per row; the records are made by `python tools/nightly.py controls`.
+# Ten seeds per row; the records are made by `python tools/nightly.py controls`.
 
 
 # %%
@@ -850,7 +851,7 @@ def cell(records, key, digits=2):
 
 
 figures.table(
-    ["digits_half, 5 seeds", "images per step", "accuracy (%)", "agreement (%)", "KL to the teacher (nats)"],
+    [f"digits_half, {len(arms['MAD'])} seeds", "images per step", "accuracy (%)", "agreement (%)", "KL to the teacher (nats)"],
     [
         [
             name,
@@ -914,58 +915,86 @@ figures.table(
 # ## The illness that the average should cure
 #
 # {prf:ref}`thm-mad-filter` says where to look: the average removes *oscillation*. So make the game oscillate. Constant learning rates; five generator steps a stage
-# instead of one; and the generator's learning rate turned up a hundredfold, in four levels. How far does each method survive? (Records of
-# `python tools/nightly.py stress`: three seeds each, 80 stages.)
+# instead of one; and the generator's learning rate turned up a hundredfold, in four levels. How far does each method survive? ABM with twice the images and twice
+# the loss comes along as the control. (Records of `python tools/nightly.py stress`: three seeds each, 80 stages.)
 
 # %%
 LRS = (0.001, 0.01, 0.03, 0.1)
-stress = {
-    (m, lr): arm(
-        "stress", m, stages=80, schedule="constant", generator_steps=5,
-        **({} if lr == 0.001 else {"generator_lr": lr}),
+hard = {"stages": 80, "schedule": "constant", "generator_steps": 5}
+stress = {}
+for lr in LRS:
+    change = hard if lr == 0.001 else {**hard, "generator_lr": lr}
+    stress["ABM", lr] = arm("stress", "abm", **change)
+    stress["ABM, 2 × images, 2 × loss", lr] = arm(
+        "stress", "abm", **change, **twice, lambda0=2.0
     )
-    for m in ("abm", "mad")
-    for lr in LRS
-}  # fmt: skip
+    stress["MAD", lr] = arm("stress", "mad", **change)
+
+names = list(dict.fromkeys(name for name, _ in stress))
 ax = plt.figure().add_subplot()
-for m, colour in zip(("abm", "mad"), figures.COLOURS, strict=False):
-    y = np.array(
-        [[r["accuracy_last"] for r in stress[m, lr]] for lr in LRS]
+for k, name in enumerate(names):
+    y = [[r["accuracy_last"] for r in stress[name, lr]] for lr in LRS]
+    x = np.array(LRS) * 1.07 ** (k - 1)  # side by side, to be seen
+    colour, marker = figures.COLOURS[k], figures.MARKERS[k]
+    ax.plot(
+        x, np.mean(y, axis=1), color=colour, marker=marker, label=name
     )
-    ax.plot(LRS, y.mean(1), "o-", color=colour, label=m.upper())
-    ax.plot(LRS, y, ".", color=colour, alpha=0.4)
+    ax.plot(x, y, ".", color=colour, alpha=0.5)
 ax.set(
     xscale="log",
-    xlabel="the generator's learning rate (constant, Adam)",
-    ylabel="last accuracy (%), dots: seeds",
+    xlabel="the generator's learning rate (Adam, constant)",
+    ylabel="last accuracy (%); dots: seeds",
 )
 ax.legend()
 plt.show()
 
 # %%
 figures.table(
-    ["generator's lr", "ABM (%)", "MAD (%)", "lowest seed, ABM / MAD (%)",
-     "steps between images, ABM", "correlation of neighbouring increments",
-     "power an average keeps"],
+    ["last accuracy (%), 3 seeds", *(f"lr {lr}" for lr in LRS)],
     [
-        [
-            lr,
-            cell(stress["abm", lr], "accuracy_last"),
-            cell(stress["mad", lr], "accuracy_last"),
-            " / ".join(f"{min(r['accuracy_last'] for r in stress[m, lr]):.1f}"
-                       for m in ("abm", "mad")),
-            *[
-                f"{np.mean(values):.2f}"
-                for values in (
-                    [r["probe"]["sample_step"] for r in stress["abm", lr]],
-                    [r["probe"]["sample_autocorrelation"][1] for r in stress["abm", lr]],
-                    [r["probe"]["filtered_ratio"] for r in stress["abm", lr]],
-                )
-            ],
-        ]
-        for lr in LRS
+        [name, *(cell(stress[name, lr], "accuracy_last") for lr in LRS)]
+        for name in names
     ],
-)  # fmt: skip
+)
+
+# %% [markdown]
+# And does the generator oscillate? Here is how its images move in these runs: per stage, in units in which an image has norm 32, and how increments a few
+# stages apart are correlated. Below zero means: it comes back.
+
+
+# %%
+def probed(records, key):
+    """A figure of the probe, averaged over seeds."""
+    return np.mean([r["probe"][key] for r in records], axis=0)
+
+
+calm = arm("memory", "abm", generator_beta1=0.0)
+watch = {"calm, no memory in Adam (β₁ = 0)": calm} | {
+    f"stress, lr {lr}": stress["ABM", lr] for lr in LRS
+}
+rows = []
+for name, records in watch.items():
+    images = probed(records, "sample_autocorrelation")
+    weights = probed(records, "autocorrelation")
+    rows.append(
+        [name, f"{probed(records, 'sample_step'):.1f}"]
+        + [f"{weights[k]:+.2f}" for k in (1, 5)]
+        + [f"{images[k]:+.2f}" for k in (1, 3, 5)]
+        + [f"{probed(records, 'filtered_ratio'):.3f}"]
+    )
+figures.table(
+    [
+        "ABM's generator",
+        "step of images",
+        "weights, 1 apart",
+        "5",
+        "images, 1 apart",
+        "3",
+        "5",
+        "kept in weights",
+    ],
+    rows,
+)
 
 # %% [markdown]
 # PROSE-STRESS
@@ -974,29 +1003,23 @@ figures.table(
 memory = {
     m: arm("memory", m, generator_beta1=0.0) for m in ("abm", "mad")
 }
-for m, records in memory.items():
-    r = np.mean(
-        [x["probe"]["autocorrelation"] for x in records], axis=0
-    )
-    kept = np.mean([x["probe"]["filtered_ratio"] for x in records])
-    print(
-        f"{m.upper()}, β₁ = 0: correlation of increments 1, 2, 5 stages apart "
-        f"{r[1]:+.2f} {r[2]:+.2f} {r[5]:+.2f}; an average keeps {kept:.3f}; "
-        f"accuracy {cell(records, 'accuracy_last')} %"
-    )
+kept = probed(memory["mad"], "filtered_ratio")
 x, y = (
     results.values(memory[m], "accuracy_last") for m in ("mad", "abm")
 )
-mean, half = theory.mean_interval([x[s] - y[s] for s in sorted(x)])
+mean, spread = theory.mean_interval([x[s] - y[s] for s in sorted(x)])
 print(
-    f"MAD − ABM without Adam's memory: {mean:+.2f} ± {half:.2f} points"
+    f"without Adam's memory, the average keeps {kept:.3f} of the power;"
 )
 print(
     f"uncorrelated increments would leave {theory.white_ratio(0.95):.3f}"
 )
+print(f"MAD − ABM there: {mean:+.2f} ± {spread:.2f} points, 5 seeds")
+assert abs(kept / theory.white_ratio(0.95) - 1) < 0.1
 
 # %% [markdown]
-# PROSE-MEMORY
+# This is the cleanest case for the paper's argument: without Adam's memory the increments are as good as uncorrelated, {prf:ref}`thm-mad-filter` holds to the third digit, and
+# $\tilde G$ really moves far less than $G$. The student does not gain from it.
 
 # %% [markdown]
 # (sec-mad-more)=
@@ -1016,9 +1039,9 @@ for s in ("averaged", "reestimated"):
     rows.append(
         (f"{s} statistics", arm("statistics", "mad", ema_statistics=s))
     )
-for a in (0.5, 0.99, 1.0):
+for a in (0.5, 1.0):
     rows.append((f"α = {a}", arm("momentum", "mad", momentum=a)))
-for g in (0.3, 1.1, 3.0):
+for g in (1.1, 3.0):
     change = {} if g == 1.1 else {"norm_scale": g}
     rows.append(
         (
@@ -1042,7 +1065,7 @@ figures.table(
 # smaller than what the stage consumes. So the question is how often an image can be used before the student suffers. Twenty student steps a stage, 800 in all:
 
 # %%
-REUSE = (1, 2, 5, 10, 20)
+REUSE = (1, 5, 20)
 slow = {"stages": 40, "student_steps": 20, "stages_per_epoch": 5}
 reuse = {
     k: arm("reuse", "mad", **slow, **({} if k == 1 else {"reuse": k}))
