@@ -133,6 +133,13 @@ def test_a_seed_decides_everything(play, method):
     assert not torch.equal(first, played(play(method, seed=2)))
 
 
+def test_weights_and_noise_both_follow_the_seed(play):
+    one, other = play("mad", seed=1), play("mad", seed=2)
+    assert not torch.equal(weights(one.student), weights(other.student))
+    assert not torch.equal(weights(one.generator), weights(other.generator))
+    assert not torch.equal(one.noise(8)[0], other.noise(8)[0])
+
+
 def test_a_game_leaves_the_global_random_state_alone(play):
     before = torch.get_rng_state()
     stage(play("mad", conditional=True))
