@@ -36,6 +36,12 @@ def test_ema_at_the_ends_of_its_range():
     np.testing.assert_array_equal(theory.ema(theta, 1.0), np.broadcast_to(theta[0], theta.shape))
 
 
+@pytest.mark.xfail(reason="0/0 at frequency 0")
+def test_an_average_that_never_moves_keeps_nothing():
+    assert theory.ema_gain(np.linspace(0, np.pi, 5), 1.0).tolist() == [0] * 5
+    assert theory.white_ratio(1.0) == theory.filtered_ratio(normal(0, 5, 2), 1.0) == 0
+
+
 @given(st.floats(0, 0.98))
 def test_mean_age(momentum):
     ages = np.arange(5000)
