@@ -47,6 +47,7 @@ import torch
 
 from dfkd_lib import figures, methods, results, run, theory
 from dfkd_lib.data import load_dataset
+from dfkd_lib.files import output_folder
 from dfkd_lib.losses import mad as losses
 from dfkd_lib.probe import LAGS, Probe
 from dfkd_lib.recipes import recipe_for
@@ -56,9 +57,8 @@ data = load_dataset(settings.dataset)
 recipe = recipe_for(
     settings.dataset, settings.teacher, settings.student
 ).replace(momentum=settings.momentum)
-run.check_pair(recipe, data)
 trained = load_teacher(data, recipe.teacher)
-full = recipe
+full, folder = recipe, output_folder(settings.output_dir)
 recipe, note = run.apply_budget(
     settings.budget, recipe, settings.device
 )
@@ -567,8 +567,9 @@ if recipe != full:
 # %% tags=["nbval-ignore-output"]
 def histories(name, experiment="main", **match):
     """Histories of the committed runs of a method, as the recipe stands."""
-    folder = results.records_folder() / experiment
-    found = results.load_records(folder, method=name, **match)
+    found = results.load_records(
+        results.records_folder() / experiment, method=name, **match
+    )
     return [r["history"] for r in found]
 
 
@@ -608,16 +609,11 @@ plt.show()
 # the two have become one.
 
 # %% tags=["nbval-ignore-output"]
-folder = run.output_folder(settings.output_dir)
-shown = settings.output_dir
 for (name, s), done in runs.items():
     file = results.run_name(name, recipe, s)
-    path = results.save_run(
-        folder, file, done.record, done.method.student
-    )
-    print(
-        f"student: {shown}/{file}.safetensors, its record beside it (.json)"
-    )
+    results.save_run(folder, file, done.record, done.method.student)
+    print(f"student: {settings.output_dir}/{file}.safetensors")
+print("beside each student, its record (.json)")
 made = runs["mad", settings.seed].record
 if recorded:
     assert (

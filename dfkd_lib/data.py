@@ -4,7 +4,6 @@ In this book data has two uses only: to train a teacher, and to *test* a student
 """
 
 import os
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from jaxtyping import Float, Int, UInt8
 from numpy import ndarray
 
 from .parameters import UserError, one_of
-from .recipes import DATASETS
+from .recipes import DATASETS, NETWORKS
 
 # Test images of the 1,797 digits: a quarter, and the half/half split that measures differences of methods more finely.
 _DIGITS_TEST = {"digits": 450, "digits_half": 899}
@@ -63,13 +62,8 @@ def _digits(name: str) -> Dataset:
     x_train, x_test, y_train, y_test = train_test_split(
         x, y.astype(np.int64), test_size=_DIGITS_TEST[name], stratify=y, random_state=0
     )
-    return Dataset(name, x_train, y_train, x_test, y_test, *_channel_moments(x_train))
-
-
-def _channel_moments(x: ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel, of pixels scaled to [0, 1]."""
-    scaled = x.astype(np.float64) / 255
-    return tuple(scaled.mean((0, 1, 2)).tolist()), tuple(scaled.std((0, 1, 2)).tolist())
+    grey = x_train / 255
+    return Dataset(name, x_train, y_train, x_test, y_test, (float(grey.mean()),), (float(grey.std()),))
 
 
 def locate(name: str) -> Path | None:
@@ -105,16 +99,27 @@ def load_dataset(name: str) -> Dataset:
     if path is None:
         return _digits(name)
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = [file[key] for key in _ARRAYS]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+    except Exception as error:  # a damaged archive fails in zipfile, zlib, NumPy or tokenize, each in its own way
+        reason = str(error).partition("\n")[0] or type(error).__name__
         raise UserError(
-            f"dataset {name}: {path} cannot be read as an npz with the arrays {' '.join(_ARRAYS)} ({error})"
+            f"dataset {name}: {path} cannot be read as an npz with the arrays {' '.join(_ARRAYS)} ({reason})"
         ) from error
     _check_arrays(f"dataset {name}: {path}", *arrays)
     x_train, y_train, x_test, y_test = arrays
-    mean, std = _MOMENTS.get(name) or _channel_moments(x_train)
-    return Dataset(name, x_train, y_train.astype(np.int64), x_test, y_test.astype(np.int64), mean, std)
+    return Dataset(name, x_train, y_train.astype(np.int64), x_test, y_test.astype(np.int64), *_MOMENTS[name])
+
+
+def check_fits(dataset: Dataset, role: str, network: str) -> None:
+    """Refuse a network (as teacher or as student: `role`) whose images are not the data set's."""
+    height, width, channels = dataset.x_train.shape[1:]
+    fitting = [name for name, c in NETWORKS.items() if c == channels]
+    if network not in fitting or (height, width) != (32, 32):
+        raise UserError(
+            f"{role}: {network} takes images of {NETWORKS[network]}×32×32, {dataset.name} has "
+            f"{channels}×{height}×{width}; allowed with {channels}×32×32: {', '.join(fitting)}"
+        )
 
 
 def _check_arrays(where: str, x_train: ndarray, y_train: ndarray, x_test: ndarray, y_test: ndarray) -> None:

@@ -27,6 +27,8 @@ class TestSet:
     y: Int[Tensor, " test"]
     teacher_logits: Float[Tensor, "test classes"]
 
+    __test__ = False  # pytest would take the name for its own
+
     @classmethod
     def of(cls, dataset: Dataset, teacher: nn.Module, device: str) -> "TestSet":
         x = torch.from_numpy(dataset.normalise(dataset.x_test)).to(device)

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from . import theory
 from .losses import mad
 from .methods.game import Game
-from .parameters import UserError
 
 LAGS = (1, 2, 5, 10, 20)
 
@@ -85,13 +84,8 @@ class Probe:
     def summary(self, momentum: float) -> dict[str, list[float] | float]:
         """What a record keeps: figures of the increments of weights and of samples, and of the predicted classes.
 
-        Raises
-        ------
-        UserError
-            after fewer than two stages: there is no movement to measure.
+        A run of one stage has none: two are the least.
         """
-        if len(self.weights) < 2:
-            raise UserError("probe: a run of one stage has no movement to measure; give a budget of two stages or more")
         u, v = self.increments, self.sample_increments()
         lags = min(20, len(u) - 1)
         frequency, power = theory.power_spectrum(u)

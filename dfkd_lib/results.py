@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import shlex
 import subprocess
 from collections.abc import Iterable
 from importlib.metadata import version
@@ -21,7 +22,7 @@ from .training import History
 
 REQUIRED = (
     "method dataset pair teacher student seed accuracy_last accuracy_best agreement_last kl_last teacher_accuracy "
-    "teacher_hash samples seconds device hardware precision threads versions commit command parameters history"
+    "teacher_hash samples seconds device hardware precision threads versions commit command changes parameters history"
 ).split()
 
 
@@ -60,7 +61,7 @@ def record(
         "commit": commit(),
         "command": command(method, recipe, seed, device, precision),
         "changes": changes(recipe),
-        "parameters": vars(recipe),
+        "parameters": dict(vars(recipe)),
         "history": history.asdict(),
     }
 
@@ -73,9 +74,9 @@ def changes(recipe: Recipe) -> dict[str, Any]:
 
 def command(method: str, recipe: Recipe, seed: int, device: str, precision: str) -> str:
     """The command line that repeats a run."""
-    settings = [f"--set {name}={value}" for name, value in changes(recipe).items()]
+    settings = [word for name, value in changes(recipe).items() for word in ("--set", f"{name}={value}")]
     words = f"python -m dfkd_lib.run --method {method} --dataset {recipe.dataset} --seed {seed}"
-    return " ".join([words, f"--budget full --device {device} --precision {precision}", *settings])
+    return f"{words} --budget full --device {device} --precision {precision} {shlex.join(settings)}".rstrip()
 
 
 def run_name(method: str, recipe: Recipe, seed: int) -> str:
@@ -122,14 +123,19 @@ def load_records(folder: Path | None = None, **match: Any) -> list[dict[str, Any
     Raises
     ------
     UserError
-        for a record without its provenance, or one that is no JSON.
+        for a record without its provenance, one that is no JSON, or a folder that is not there.
     """
     found = []
-    for path in sorted((folder or records_folder()).glob("**/*.json")):
+    folder = folder or records_folder()
+    if not folder.is_dir():
+        raise UserError(f"records: there is no folder {folder}; DFKD_RESULTS may point elsewhere")
+    for path in sorted(folder.glob("**/*.json")):
         try:
             made = json.loads(path.read_text())
         except ValueError as error:
             raise UserError(f"records: {path} is not JSON ({error})") from error
+        if not isinstance(made, dict):
+            raise UserError(f"records: {path} is no record, which is a JSON object")
         if missing := [key for key in REQUIRED if key not in made]:
             raise UserError(f"records: {path} lacks {', '.join(missing)}; make it again with its command")
         if all(made.get(key) == value for key, value in match.items()):

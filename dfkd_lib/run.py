@@ -1,22 +1,20 @@
 """One run from the command line: ``python -m dfkd_lib.run --method mad --dataset digits --seed 0``."""
 
-import argparse
 import ast
 import math
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from . import parameters, results
-from .data import Dataset, load_dataset
+from .data import Dataset, check_fits, load_dataset
 from .evaluation import TestSet
-from .files import project_folder
+from .files import output_folder
 from .methods import METHODS
 from .methods.game import Game
-from .parameters import UserError, one_of
+from .parameters import Parser, UserError, one_of
 from .probe import Probe
 from .recipes import CHOICES, NETWORKS, Recipe, recipe_for
 from .teachers import Teacher, load_teacher
@@ -53,32 +51,24 @@ def apply_budget(budget: str | int, recipe: Recipe, device: str) -> tuple[Recipe
         small = recipe.dataset in ("digits", "digits_half") and recipe.stages * recipe.student_steps <= 10_000
         budget = "full" if device == "cuda" or small else "short"
     if budget == "short":
-        batch = min(recipe.batch, 64)
-        shown = recipe.replace(stages=4, student_steps=5, batch=batch, student_batch=batch, stages_per_epoch=1)
+        shown = recipe.replace(
+            stages=min(recipe.stages, 4),
+            student_steps=min(recipe.student_steps, 5),
+            batch=min(recipe.batch, 64),
+            student_batch=min(recipe.student_batch, 64),
+            stages_per_epoch=1,
+        )
     else:
         shown = recipe if budget == "full" else recipe.replace(stages=budget)
     steps = [r.stages * r.student_steps for r in (shown, recipe)]
-    if shown == recipe:
-        return recipe, f"the full schedule: {recipe.stages:,} stages, {steps[1]:,} student steps"
+    if budget != "short" and shown.stages >= recipe.stages:
+        return shown, f"the full schedule: {shown.stages:,} stages, {steps[0]:,} student steps"
     times = steps[1] * recipe.student_batch / (steps[0] * shown.student_batch)
     return shown, (
         f"NOT THE FULL SCHEDULE: {steps[0]:,} student steps on batches of {shown.student_batch}, of {steps[1]:,} on "
-        f"{recipe.student_batch}. Its accuracy is not the method's. The full schedule is {times:,.0f} times the work: "
-        "-p budget full"
+        f"{recipe.student_batch}. Its accuracy is not the method's. The full schedule, budget full, is {times:,.0f} "
+        "times the work."
     )
-
-
-def check_pair(recipe: Recipe, dataset: Dataset) -> None:
-    """Refuse a teacher or a student whose images are not the data set's."""
-    channels, size = dataset.x_train.shape[3], dataset.x_train.shape[1:3]
-    fitting = [name for name, c in NETWORKS.items() if c == channels]
-    for role, name in (("teacher", recipe.teacher), ("student", recipe.student)):
-        if name not in fitting or size != (32, 32):
-            raise UserError(
-                f"{role}: {name} takes images of {NETWORKS[name]}×32×32, {dataset.name} has "
-                f"{channels}×{size[0]}×{size[1]}; "
-                f"allowed with {channels}×32×32: {', '.join(fitting)}"
-            )
 
 
 def run(
@@ -94,7 +84,7 @@ def run(
 ) -> Run:
     """Distil once. `options` go to `training.train`."""
     one_of("method", method, METHODS)
-    check_pair(recipe, dataset)
+    check_fits(dataset, "student", recipe.student)
     channels = dataset.x_train.shape[3]
     game = METHODS[method](
         teacher.network,
@@ -131,12 +121,12 @@ def override(recipe: Recipe, settings: list[str]) -> Recipe:
 def _parse(name: str, value: str, kind: type) -> Any:
     """A setting's value from its text: a known name, a whole number from 1, a number from 0, True or False."""
     if name in ("teacher", "student"):
-        return parameters.CHECKS[name](name, value)
+        return one_of(name, value, NETWORKS)
     if name in CHOICES:
         return one_of(name, value, CHOICES[name])
     try:
         parsed = ast.literal_eval(value)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):  # literal_eval's own list
         parsed = value
     if kind is int:
         return parameters.whole(name, parsed, 1)
@@ -151,14 +141,9 @@ def _parse(name: str, value: str, kind: type) -> Any:
     raise UserError(f"{name}: {value!r} is not allowed; give {allowed}")
 
 
-def output_folder(output_dir: str) -> Path:
-    """An output folder; a relative one lies in the checkout's folder, wherever the run was started from."""
-    return (project_folder() or Path.cwd()) / output_dir
-
-
 def main(argv: list[str] | None = None) -> int:
     """Distil a student from a teacher without data; writes its weights and a record."""
-    parser = argparse.ArgumentParser(prog="python -m dfkd_lib.run", description=main.__doc__)
+    parser = Parser(prog="python -m dfkd_lib.run", description=main.__doc__)
     parser.add_argument("--method", default="mad", help=f"one of {', '.join(METHODS)}")
     parser.add_argument("--dataset", default="digits", help="whose teacher to distil, and what to test on")
     parser.add_argument("--seed", type=int, default=0)
@@ -175,8 +160,8 @@ def main(argv: list[str] | None = None) -> int:
         metavar="NAME=VALUE",
         help="change a setting of the recipe",
     )
-    args = parser.parse_args(argv)
     try:
+        args = parser.parse_args(argv)
         budget: str | int = int(args.budget) if args.budget.isdecimal() else args.budget
         checked = parameters.check_parameters(
             {
@@ -191,9 +176,12 @@ def main(argv: list[str] | None = None) -> int:
         one_of("method", args.method, METHODS)
         recipe = override(recipe_for(args.dataset), args.set)
         recipe, sentence = apply_budget(budget, recipe, checked.device)
+        if args.probe and recipe.stages < 2:
+            raise UserError("probe: one stage has no movement to measure; give a budget of two stages or more")
         dataset = load_dataset(args.dataset)
-        check_pair(recipe, dataset)
+        check_fits(dataset, "student", recipe.student)
         teacher = load_teacher(dataset, recipe.teacher)
+        folder = output_folder(args.output_dir)
         print(f"{args.method} on {args.dataset}: {sentence}")
         probe = Probe() if args.probe else None
         precision = resolve_precision(args.precision, checked.device)
@@ -210,9 +198,8 @@ def main(argv: list[str] | None = None) -> int:
         if probe:
             done.record["probe"] = probe.summary(recipe.momentum)
         name = results.run_name(args.method, recipe, args.seed)
-        folder = output_folder(args.output_dir)
         path = results.save_run(folder, name, done.record, None if args.record_only else done.method.student)
-    except UserError as error:
+    except (UserError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(

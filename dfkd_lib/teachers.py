@@ -3,11 +3,11 @@
 ``python -m dfkd_lib.teachers --dataset digits --teacher lenet5`` trains the shipped teacher again.
 """
 
-import argparse
 import hashlib
 import json
 import math
 import os
+import shlex
 import sys
 import time
 from dataclasses import dataclass
@@ -21,11 +21,11 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from .data import Dataset, load_dataset
+from .data import Dataset, check_fits, load_dataset
 from .evaluation import accuracy, logits_of
-from .files import write_atomically
+from .files import writable_folder, write_atomically
 from .models import build
-from .parameters import UserError, one_of, real, whole
+from .parameters import Parser, UserError, one_of, real, whole
 from .recipes import DATASETS, NETWORKS
 
 SHIPPED = Path(__file__).parent / "assets"
@@ -55,9 +55,10 @@ def cache() -> Path:
     return Path(os.environ.get("DFKD_CACHE") or Path.home() / ".cache" / "dfkd_lib") / "teachers"
 
 
-def command(dataset: str, name: str) -> str:
-    """The command that trains this teacher."""
-    return f"python -m dfkd_lib.teachers --dataset {dataset} --teacher {name}"
+def command(dataset: str, name: str, folder: Path | None = None) -> str:
+    """The command that trains this teacher, into the cache or into a folder."""
+    where = f" --folder {shlex.quote(str(folder))}" if folder else ""
+    return f"python -m dfkd_lib.teachers --dataset {dataset} --teacher {name}{where}"
 
 
 def load_teacher(dataset: Dataset, name: str) -> Teacher:
@@ -68,7 +69,7 @@ def load_teacher(dataset: Dataset, name: str) -> Teacher:
     UserError
         if it was never trained (says the command that trains it), or its files do not belong together.
     """
-    one_of("teacher", name, NETWORKS)
+    check_fits(dataset, "teacher", one_of("teacher", name, NETWORKS))
     file = f"{dataset.name}-{name}"
     folder = next((f for f in (SHIPPED, cache()) if (f / f"{file}.safetensors").is_file()), None)
     if folder is None:
@@ -83,13 +84,14 @@ def load_teacher(dataset: Dataset, name: str) -> Teacher:
         digest = hashlib.sha256(weights.read_bytes()).hexdigest()
         if digest != known["hash"]:
             raise ValueError("its hash is not the one in its record")
+        score = float(known["accuracy"])
         network.load_state_dict(load_file(weights))
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise UserError(
-            f"teacher: {weights} and its record {record.name} cannot be used ({str(error).splitlines()[0]}); "
-            f"train it again with: {command(dataset.name, name)}"
+            f"teacher: {weights} and its record {record.name} cannot be used ({str(error).partition(chr(10))[0]}); "
+            f"train it again with: {command(dataset.name, name, folder)}"
         ) from error
-    return Teacher(name, network.eval().requires_grad_(False), known["accuracy"], digest)
+    return Teacher(name, network.eval().requires_grad_(False), score, digest)
 
 
 def train_teacher(dataset: Dataset, name: str, *, epochs: int, lr: float, seed: int) -> nn.Module:
@@ -104,7 +106,7 @@ def train_teacher(dataset: Dataset, name: str, *, epochs: int, lr: float, seed: 
         network = build(name, dataset.num_classes).to(device).train()
     random = torch.Generator(device).manual_seed(seed)
     optimizer = torch.optim.SGD(network.parameters(), lr, momentum=0.9, weight_decay=5e-4, nesterov=True)
-    batch = 128
+    batch = min(128, len(x))
     steps = epochs * (len(x) // batch)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: (1 + math.cos(math.pi * s / steps)) / 2)
     hidden = not sys.stderr.isatty()
@@ -156,27 +158,29 @@ def save_teacher(dataset: Dataset, name: str, network: nn.Module, folder: Path, 
 
 def main(argv: list[str] | None = None) -> int:
     """The command line: train a teacher, keep it in the cache (or in `--folder`), print its record."""
-    parser = argparse.ArgumentParser(prog="python -m dfkd_lib.teachers", description=main.__doc__)
+    parser = Parser(prog="python -m dfkd_lib.teachers", description=main.__doc__)
     parser.add_argument("--dataset", default="digits", help=f"one of {', '.join(DATASETS)}")
     parser.add_argument("--teacher", default="lenet5", help=f"one of {', '.join(NETWORKS)}")
     parser.add_argument("--epochs", type=int, help="default: by architecture")
     parser.add_argument("--lr", type=float, help="initial learning rate; default: by architecture")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, help="where to write; default: the cache")
-    args = parser.parse_args(argv)
     try:
+        args = parser.parse_args(argv)
         epochs, lr = _SCHEDULES[one_of("teacher", args.teacher, NETWORKS)]
         epochs = whole("epochs", epochs if args.epochs is None else args.epochs, 1)
         lr = real("lr", lr if args.lr is None else args.lr, 0)
         whole("seed", args.seed)
         dataset = load_dataset(args.dataset)
+        check_fits(dataset, "teacher", args.teacher)
+        folder = writable_folder("folder", args.folder or cache())
         started = time.perf_counter()
         network = train_teacher(dataset, args.teacher, epochs=epochs, lr=lr, seed=args.seed)
         record = save_teacher(
             dataset,
             args.teacher,
             network,
-            args.folder or cache(),
+            folder,
             epochs=epochs,
             lr=lr,
             seed=args.seed,

@@ -32,16 +32,20 @@ def ema_weights(t: int, momentum: float) -> Float[ndarray, " t_1"]:
 
 def mean_age(momentum: float) -> float:
     """α / (1 − α) stages: how old the average is once the initial weights are forgotten; how far it trails a drift."""
-    return momentum / (1 - momentum)
+    return momentum / (1 - momentum) if momentum < 1 else math.inf
 
 
 def half_life(momentum: float) -> float:
     """ln 2 / −ln α stages, until a version's weight has halved."""
+    if momentum in (0, 1):
+        return math.inf if momentum else 0.0
     return math.log(2) / -math.log(momentum)
 
 
 def ema_gain(omega: Float[ndarray, " frequencies"], momentum: float) -> Float[ndarray, " frequencies"]:
     """|H(ω)|² = (1 − α)² / (1 − 2α cos ω + α²), ω in radians per stage: what is left of a frequency's power."""
+    if momentum == 1:
+        return np.zeros_like(omega)  # an average that never moves; the formula is 0 / 0 at ω = 0
     return (1 - momentum) ** 2 / (1 - 2 * momentum * np.cos(omega) + momentum**2)
 
 
@@ -99,7 +103,7 @@ def simplex_scale(classes: int) -> float:
 
 def most_disjoint_balls(gamma: float) -> float:
     """How many balls of radius √d with centres within γ√d can be disjoint, at most, for 1 ≤ γ < √2: 2 / (2 − γ²)."""
-    return math.floor(2 / (2 - gamma**2) + 1e-12) if gamma < math.sqrt(2) else math.inf
+    return math.floor(2 / (2 - gamma**2) * (1 + 1e-9)) if gamma < math.sqrt(2) else math.inf
 
 
 # --- All chapters: intervals over seeds ------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 import torch
 from tqdm import tqdm
 
-from .evaluation import Scores, TestSet, evaluate
+from .evaluation import TestSet, evaluate
 from .methods.game import Game
 from .parameters import UserError
 
@@ -120,15 +120,15 @@ def train(
             bar.set_postfix(accuracy=f"{scores.accuracy:.1f} %", loss=f"{student_loss:.3f}")
             sums.zero_()
             since, started = 0, time.perf_counter()
+    for optimizer, lr in zip(optimizers, initial, strict=True):
+        optimizer.param_groups[0]["lr"] = lr  # a further run of the same game starts its own schedule
     return history
 
 
 def _refuse_nan(stage: int, **losses: float) -> None:
-    for name, value in losses.items():
-        if not math.isfinite(value):
-            raise FloatingPointError(
-                f"the {name}'s loss is {value} at or before stage {stage}; a lower {name}_lr usually cures it"
-            )
-
-
-__all__ = ["History", "Scores", "learning_rate_factor", "train"]
+    """Losses are read once per epoch: by then one network's NaN may have reached the other's loss."""
+    broken = [f"the {name}'s loss is {value}" for name, value in losses.items() if not math.isfinite(value)]
+    if broken:
+        raise FloatingPointError(
+            f"{' and '.join(broken)} at or before stage {stage}; a lower student_lr or generator_lr usually cures it"
+        )

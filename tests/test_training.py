@@ -240,13 +240,6 @@ def test_summary_of_a_short_run(play, test_set, stages):
     assert np.isfinite([v for row in probe.summary(0.9).values() for v in np.atleast_1d(row)]).all()
 
 
-def test_one_stage_has_no_movement_to_sum_up(play, test_set):
-    probe = Probe(images=4, coordinates=5)
-    train(play(stages=1), test_set, observe=probe)
-    with pytest.raises(UserError, match="two stages"):
-        probe.summary(0.9)
-
-
 # --- what it is all for ----------------------------------------------------------------------------------------------
 
 

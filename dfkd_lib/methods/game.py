@@ -79,7 +79,7 @@ class Game(ABC):
         )
         self.random = torch.Generator(self.device).manual_seed(seed)
         self.samples = 0  # images the student has been trained on
-        self.reused: list[Tensor] = []
+        self.buffer: list[list[Tensor]] = []  # a stage's images, where they are used more than once
 
     def noise(self, n: int) -> tuple[Float[Tensor, "n z"], Int[Tensor, " n"]]:
         """z ~ N(0, I), and y uniform over the classes (read by a conditional generator only)."""
@@ -104,8 +104,10 @@ class Game(ABC):
     def generator_step(self) -> Tensor:
         """One update of the generator, against the student as it stands. Returns the loss, detached."""
         self.student.requires_grad_(False)  # its weights' gradients would be computed for nothing
-        loss = self.generator_loss()
-        self.student.requires_grad_(True)
+        try:
+            loss = self.generator_loss()
+        finally:
+            self.student.requires_grad_(True)
         self.generator_optimizer.zero_grad()
         loss.backward()
         self.generator_optimizer.step()

@@ -17,7 +17,7 @@ class EMA:
     network are not the average of statistics; MAD is silent on it. `statistics` says what the copy normalises with:
 
     - ``batch``: the batch's own moments, as the generator in training does (the default);
-    - ``averaged``: running statistics averaged like weights;
+    - ``averaged``: running statistics averaged like weights, from BatchNorm's initial 0 and 1;
     - ``reestimated``: running statistics measured on the averaged network itself, by `reestimate`.
     """
 
