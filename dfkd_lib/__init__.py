@@ -8,7 +8,7 @@ import importlib
 _HOME = {
     "Recipe": "recipes",
     "recipe_for": "recipes",
-    "UserError": "parameters",
+    "UserError": "errors",
     "check_parameters": "parameters",
     "load_dataset": "data",
     "load_teacher": "teachers",

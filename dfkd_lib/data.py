@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 from numpy import ndarray
 
-from .parameters import UserError, one_of
+from .errors import UserError, one_of
 from .recipes import DATASETS, NETWORKS
 
 # Test images of the 1,797 digits: a quarter, and the half/half split that measures differences of methods more finely.
@@ -108,6 +108,10 @@ def load_dataset(name: str) -> Dataset:
         ) from error
     _check_arrays(f"dataset {name}: {path}", *arrays)
     x_train, y_train, x_test, y_test = arrays
+    if x_train.shape[3] != len(_MOMENTS[name][0]):
+        raise UserError(
+            f"dataset {name}: {path} has images of {x_train.shape[3]} channels; {name} has {len(_MOMENTS[name][0])}"
+        )
     return Dataset(name, x_train, y_train.astype(np.int64), x_test, y_test.astype(np.int64), *_MOMENTS[name])
 
 

@@ -1,5 +1,6 @@
 """Every picture of the book: one style, colours safe for colour-blind readers, axes with units."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -39,22 +40,21 @@ def lines(
     x_label: str,
     y_label: str,
     y_scale: str = "linear",
-    x_scale: str = "linear",
     ax: Axes | None = None,
 ) -> Axes:
     """Lines over a common x, one per name."""
     ax = ax or plt.figure().add_subplot()
-    for (name, y), marker in zip(ys.items(), MARKERS, strict=False):
+    for (name, y), marker in zip(ys.items(), itertools.cycle(MARKERS)):
         few = len(x) <= 25
         ax.plot(x, y, label=name, marker=marker if few else None, markersize=4)
-    ax.set(xlabel=x_label, ylabel=y_label, yscale=y_scale, xscale=x_scale)
+    ax.set(xlabel=x_label, ylabel=y_label, yscale=y_scale)
     if len(ys) > 1:
         ax.legend()
     return ax
 
 
 def curves(histories: Mapping[str, Sequence[Mapping[str, Sequence[float]]]], key: str, *, y_label: str) -> Axes:
-    """One key of several histories over the student's steps: the mean of each group, and the range of its seeds."""
+    """One key of several histories over stages: the mean of each group, and the range of its seeds."""
     ax = plt.figure().add_subplot()
     for name, group in histories.items():
         x = group[0]["stage"]
@@ -79,14 +79,13 @@ def intervals(rows: Mapping[str, tuple[float, float]], *, x_label: str, zero: bo
 
 
 def images(rows: Mapping[str, Float[Tensor, "n channels height width"]], *, columns: int = 12) -> None:
-    """The first images of each row, on one common grey scale per image."""
+    """The first images of each row, each image on its own grey scale."""
     figure, axes = plt.subplots(len(rows), 1, figsize=(6.4, 0.8 * len(rows)), squeeze=False)
     for ax, (name, x) in zip(axes[:, 0], rows.items(), strict=True):
         grid = make_grid(x[:columns].float(), nrow=columns, normalize=True, scale_each=True, padding=2, pad_value=1)
         ax.imshow(grid.permute(1, 2, 0).numpy(), interpolation="nearest")
         ax.set_axis_off()
         ax.text(-0.01, 0.5, name, transform=ax.transAxes, ha="right", va="center")
-    return None
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> object:
@@ -108,7 +107,7 @@ def source(*functions: object) -> object:
     return Markdown(f"```python\n{code}\n```")
 
 
-def game_diagram(*, ema: bool) -> Axes:
+def game_diagram() -> Axes:
     """Who sees what: noise, generator, its average, teacher, student, and the two opposite wishes."""
     ax = plt.figure(figsize=(6.4, 2.9)).add_subplot()
     ax.set_axis_off()
@@ -120,8 +119,7 @@ def game_diagram(*, ema: bool) -> Axes:
         "student $S$\n(trained to close\nthe gap)": (6.7, 1.9),
         "gap between\n$T(x)$ and $S(x)$": (9.1, 3.1),
     }
-    if ema:
-        boxes["EMA generator\n(average of\npast $G$)"] = (3.4, 1.0)
+    boxes["EMA generator\n(average of\npast $G$)"] = (3.4, 1.0)
     for text, (x, y) in boxes.items():
         ax.text(
             x, y, text, ha="center", va="center", fontsize=9, bbox={"boxstyle": "round", "fc": "white", "ec": "0.3"}
@@ -133,13 +131,12 @@ def game_diagram(*, ema: bool) -> Axes:
         ((7.45, 4.2), (8.25, 3.55), "black"),
         ((7.75, 2.1), (8.5, 2.65), "black"),
     ]
-    if ema:
-        arrows += [
-            ((3.4, 2.85), (3.4, 1.75), "0.4"),
-            ((4.5, 1.2), (5.6, 1.7), COLOURS[1]),
-            ((4.45, 1.5), (6.2, 3.85), COLOURS[1]),
-            ((1.1, 3.25), (2.4, 1.3), "black"),
-        ]
+    arrows += [
+        ((3.4, 2.85), (3.4, 1.75), "0.4"),
+        ((4.5, 1.2), (5.6, 1.7), COLOURS[1]),
+        ((4.45, 1.5), (6.2, 3.85), COLOURS[1]),
+        ((1.1, 3.25), (2.4, 1.3), "black"),
+    ]
     for start, end, colour in arrows:
         ax.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=12, color=colour, linewidth=1.3))
     return ax

@@ -4,7 +4,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from .parameters import UserError
+from .errors import UserError
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

@@ -23,11 +23,12 @@ class Probe:
     """Keeps, per stage, `coordinates` of the generator's weights, drawn at random, and its images of fixed noises.
 
     With ``js_every``, every so many stages also the Jensen–Shannon divergence between teacher and student on fresh
-    samples of earlier versions of G and EMA(G), by their age in stages (MAD Section 5.2.3).
+    samples of earlier versions of G and EMA(G), by their age in stages (MAD Section 5.2.3). Only the first `stages`
+    stages are kept.
     """
 
-    def __init__(self, images: int = 64, coordinates: int = 4096, js_every: int = 0):
-        self.images, self.coordinates, self.js_every = images, coordinates, js_every
+    def __init__(self, images: int = 64, coordinates: int = 4096, js_every: int = 0, stages: int = 400):
+        self.images, self.coordinates, self.js_every, self.stages = images, coordinates, js_every, stages
         self.weights: list[ndarray] = []
         self.samples: dict[str, list[Tensor]] = {"G": [], "EMA(G)": []}
         self.classes: dict[str, list[Tensor]] = {"G": [], "EMA(G)": []}
@@ -36,6 +37,8 @@ class Probe:
 
     @torch.no_grad()
     def __call__(self, stage: int, game: Game) -> None:
+        if stage > self.stages:
+            return  # all of a long run's images would not fit into memory
         # Copies, since a generator in training mode moves its running statistics whenever it runs.
         sources = {"G": copy.deepcopy(game.generator)}
         if ema := getattr(game, "ema", None):
@@ -47,7 +50,7 @@ class Probe:
             self.z = torch.randn(self.images, game.recipe.z_dim, generator=random).to(game.device)
             self.y = torch.arange(self.images, device=game.device) % game.num_classes
         flat = torch.cat([p.flatten() for p in game.generator.parameters()])
-        self.weights.append(flat.cpu()[self.index].double().numpy())
+        self.weights.append(flat[self.index.to(flat.device)].double().cpu().numpy())
         for name, generator in sources.items():
             x = game.generate(generator, self.z, self.y)
             self.samples[name].append(x.cpu())

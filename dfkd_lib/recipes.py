@@ -4,6 +4,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from .errors import UserError, one_of
+
 # The settings that are names, and what they may be.
 CHOICES = {
     "generator": ("generator_a", "mad_cifar"),
@@ -52,8 +54,16 @@ class Recipe:
     lambda_norm: float = 1.0
     norm_scale: float = 1.1  # γ, MAD Eq. 8
     lambda_bn: float = 1.0  # BNmm, where the teacher has BatchNorm (MAD Eq. 9)
-    reuse: int = 1  # how often each sample of a student stage is used
+    reuse: int = 1  # how often each image of a student stage is used: a divisor of student_steps
     source: str = "ours"
+
+    def __post_init__(self) -> None:
+        for name, allowed in CHOICES.items():
+            one_of(name, getattr(self, name), allowed)
+        if self.student_steps % self.reuse:
+            raise UserError(
+                f"reuse: {self.reuse} is not allowed with {self.student_steps} student steps a stage; give a divisor"
+            )
 
     def replace(self, **changes: Any) -> "Recipe":
         """A copy with some values changed."""
@@ -80,7 +90,7 @@ _MAD_CIFAR = Recipe(
     student_steps=60,
     generator_weight_decay=5e-4,
     schedule="step",
-    source="MAD Tables 5-7, rebuilt from the text (inferred); weight of BNmm: ours",
+    source="MAD Tables 5-7, rebuilt from the text (inferred), without the logit bounds; weight of BNmm: ours",
 )
 
 RECIPES: tuple[Recipe, ...] = (
@@ -94,7 +104,7 @@ DATASETS = tuple(recipe.dataset for recipe in RECIPES)
 
 def recipe_for(dataset: str, teacher: str = "auto", student: str = "auto") -> Recipe:
     """The recipe for a data set; a named teacher or student replaces the recipe's own."""
-    recipe = next(r for r in RECIPES if r.dataset == dataset)
+    recipe = next(r for r in RECIPES if r.dataset == one_of("dataset", dataset, DATASETS))
     return recipe.replace(
         teacher=recipe.teacher if teacher == "auto" else teacher,
         student=recipe.student if student == "auto" else student,

@@ -14,9 +14,10 @@ import torch
 from safetensors.torch import save as to_bytes
 from torch import nn
 
+from . import theory
+from .errors import UserError
 from .files import project_folder, write_atomically
-from .parameters import UserError
-from .recipes import Recipe, recipe_for
+from .recipes import DATASETS, Recipe, recipe_for
 from .teachers import Teacher
 from .training import History
 
@@ -35,8 +36,12 @@ def record(
     *,
     device: str,
     precision: str,
+    sha: str,
 ) -> dict[str, Any]:
-    """The record of a run that has ended. Accuracies in percent, KL in nats, time in seconds of training."""
+    """The record of a run that has ended; `sha` is the commit at its start.
+
+    Accuracies in percent, KL in nats, time in seconds of training.
+    """
     return {
         "method": method,
         "dataset": recipe.dataset,
@@ -58,7 +63,7 @@ def record(
         "threads": torch.get_num_threads(),
         "versions": {name: version(name) for name in ("torch", "torchvision", "numpy", "dfkd_lib")}
         | {"python": platform.python_version()},
-        "commit": commit(),
+        "commit": sha,
         "command": command(method, recipe, seed, device, precision),
         "changes": changes(recipe),
         "parameters": dict(vars(recipe)),
@@ -68,7 +73,7 @@ def record(
 
 def changes(recipe: Recipe) -> dict[str, Any]:
     """The settings in which a recipe differs from its data set's own; empty for the recipe itself."""
-    usual = vars(recipe_for(recipe.dataset))
+    usual = vars(recipe_for(recipe.dataset) if recipe.dataset in DATASETS else Recipe())
     return {name: value for name, value in vars(recipe).items() if value != usual[name]}
 
 
@@ -143,9 +148,20 @@ def load_records(folder: Path | None = None, **match: Any) -> list[dict[str, Any
     return found
 
 
-def values(records: Iterable[dict[str, Any]], key: str) -> dict[int, float]:
-    """One figure of each record, by seed."""
-    return {made["seed"]: made[key] for made in sorted(records, key=lambda r: r["seed"])}
+def arm(experiment: str, method: str, dataset: str, **changes: Any) -> list[dict[str, Any]]:
+    """The committed records of one arm of an experiment, one per seed: a method, and what was changed in its recipe."""
+    return load_records(records_folder() / experiment, method=method, dataset=dataset, changes=changes)
+
+
+def mean_interval(records: Iterable[dict[str, Any]], key: str) -> tuple[float, float]:
+    """Mean of a figure over seeds, and half its 95 % interval."""
+    return theory.mean_interval([made[key] for made in records])
+
+
+def paired(a: Iterable[dict[str, Any]], b: Iterable[dict[str, Any]], key: str) -> tuple[float, float]:
+    """Mean difference a − b over the seeds that both have, and half its 95 % interval."""
+    x, y = ({made["seed"]: made[key] for made in records} for records in (a, b))
+    return theory.mean_interval([x[seed] - y[seed] for seed in sorted(x.keys() & y.keys())])
 
 
 def hardware(device: str) -> str:

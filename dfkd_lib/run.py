@@ -10,11 +10,11 @@ import torch
 
 from . import parameters, results
 from .data import Dataset, check_fits, load_dataset
+from .errors import Parser, UserError, one_of
 from .evaluation import TestSet
 from .files import output_folder
 from .methods import METHODS
 from .methods.game import Game
-from .parameters import Parser, UserError, one_of
 from .probe import Probe
 from .recipes import CHOICES, NETWORKS, Recipe, recipe_for
 from .teachers import Teacher, load_teacher
@@ -35,7 +35,7 @@ def resolve_precision(precision: str, device: str) -> str:
     if precision != "auto":
         return precision
     if device == "cuda":
-        fast = torch.cuda.is_bf16_supported()
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
         fast = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return "bfloat16" if fast else "float32"
@@ -57,6 +57,7 @@ def apply_budget(budget: str | int, recipe: Recipe, device: str) -> tuple[Recipe
             batch=min(recipe.batch, 64),
             student_batch=min(recipe.student_batch, 64),
             stages_per_epoch=1,
+            reuse=1,
         )
     else:
         shown = recipe if budget == "full" else recipe.replace(stages=budget)
@@ -82,9 +83,19 @@ def run(
     precision: str = "float32",
     **options: Any,
 ) -> Run:
-    """Distil once. `options` go to `training.train`."""
+    """Distil once. `options` go to `training.train`. Settings that the method does not read become the defaults.
+
+    Raises
+    ------
+    UserError
+        if the recipe is for another data set or teacher, or its student does not fit the images.
+    """
     one_of("method", method, METHODS)
+    one_of("recipe's dataset", recipe.dataset, [dataset.name])
+    one_of("recipe's teacher", recipe.teacher, [teacher.name])
     check_fits(dataset, "student", recipe.student)
+    sha = results.commit()  # now: the checkout may move on while this runs
+    recipe = recipe.replace(**{name: getattr(recipe_for(dataset.name), name) for name in METHODS[method].unused})
     channels = dataset.x_train.shape[3]
     game = METHODS[method](
         teacher.network,
@@ -98,7 +109,7 @@ def run(
     test = TestSet.of(dataset, game.teacher, device)
     title = f"{method}, seed {seed}"
     history = train(game, test, title=title, **options)
-    made = results.record(method, recipe, seed, teacher, history, device=device, precision=precision)
+    made = results.record(method, recipe, seed, teacher, history, device=device, precision=precision, sha=sha)
     return Run(made, history, game)
 
 
@@ -150,7 +161,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--budget", default="auto", help="auto, full, short, or a number of stages")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--precision", default="auto", help="of the generator: auto, bfloat16 or float32")
-    parser.add_argument("--output-dir", default="output", help="where the record and the student go")
+    parser.add_argument(
+        "--output-dir", default="output", help="where the record and the student go, from the checkout's folder"
+    )
     parser.add_argument("--probe", action="store_true", help="also record how the generator moves from stage to stage")
     parser.add_argument("--record-only", action="store_true", help="do not keep the student's weights")
     parser.add_argument(
@@ -162,7 +175,8 @@ def main(argv: list[str] | None = None) -> int:
     )
     try:
         args = parser.parse_args(argv)
-        budget: str | int = int(args.budget) if args.budget.isdecimal() else args.budget
+        digits = args.budget.isdecimal() and len(args.budget) < 20
+        budget: str | int = int(args.budget) if digits else args.budget
         checked = parameters.check_parameters(
             {
                 "dataset": args.dataset,
@@ -175,6 +189,8 @@ def main(argv: list[str] | None = None) -> int:
         )
         one_of("method", args.method, METHODS)
         recipe = override(recipe_for(args.dataset), args.set)
+        for name in results.changes(recipe).keys() & METHODS[args.method].unused:
+            raise UserError(f"setting {name}: {args.method} does not use it")
         recipe, sentence = apply_budget(budget, recipe, checked.device)
         if args.probe and recipe.stages < 2:
             raise UserError("probe: one stage has no movement to measure; give a budget of two stages or more")
@@ -197,6 +213,7 @@ def main(argv: list[str] | None = None) -> int:
         )
         if probe:
             done.record["probe"] = probe.summary(recipe.momentum)
+            done.record["command"] += " --probe"
         name = results.run_name(args.method, recipe, args.seed)
         path = results.save_run(folder, name, done.record, None if args.record_only else done.method.student)
     except (UserError, FloatingPointError) as error:

@@ -22,10 +22,10 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from .data import Dataset, check_fits, load_dataset
+from .errors import Parser, UserError, one_of, real, whole
 from .evaluation import accuracy, logits_of
 from .files import writable_folder, write_atomically
 from .models import build
-from .parameters import Parser, UserError, one_of, real, whole
 from .recipes import DATASETS, NETWORKS
 
 SHIPPED = Path(__file__).parent / "assets"
@@ -95,14 +95,14 @@ def load_teacher(dataset: Dataset, name: str) -> Teacher:
 
 
 def train_teacher(dataset: Dataset, name: str, *, epochs: int, lr: float, seed: int) -> nn.Module:
-    """Supervised training: SGD, batch 128, momentum 0.9, weight decay 5e-4, cosine; random shifts of up to two pixels,
-    and random flips for colour images. The network that comes out is the last one, not the best on the test split.
+    """Supervised training: SGD, batch 128, Nesterov momentum 0.9, weight decay 5e-4, cosine; random shifts of up to two
+    pixels, and random flips for colour images. It returns the last network, not the best on the test split.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     x = torch.from_numpy(dataset.normalise(dataset.x_train)).to(device)
     y = torch.from_numpy(dataset.y_train).to(device)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         network = build(name, dataset.num_classes).to(device).train()
     random = torch.Generator(device).manual_seed(seed)
     optimizer = torch.optim.SGD(network.parameters(), lr, momentum=0.9, weight_decay=5e-4, nesterov=True)
@@ -148,7 +148,7 @@ def save_teacher(dataset: Dataset, name: str, network: nn.Module, folder: Path, 
         "accuracy": score,
         "hash": hashlib.sha256(data).hexdigest(),
         "recipe": recipe,
-        "command": command(dataset.name, name),
+        "command": " ".join([command(dataset.name, name), *(f"--{k} {recipe[k]}" for k in ("epochs", "lr", "seed"))]),
         "versions": {"torch": torch.__version__},
     }
     write_atomically(folder / f"{dataset.name}-{name}.safetensors", data)

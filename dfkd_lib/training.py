@@ -11,7 +11,6 @@ from tqdm import tqdm
 
 from .evaluation import TestSet, evaluate
 from .methods.game import Game
-from .parameters import UserError
 
 
 @dataclass
@@ -19,8 +18,8 @@ class History:
     """One row per evaluation: what the figures draw. Losses are means over the stages since the row before."""
 
     stage: list[int] = field(default_factory=list)
-    samples: list[int] = field(default_factory=list)  # images the student has been trained on
-    seconds: list[float] = field(default_factory=list)  # of training, evaluations left out
+    samples: list[int] = field(default_factory=list)  # images the student has been trained on, reused ones each time
+    seconds: list[float] = field(default_factory=list)  # of training, without evaluation and observation
     generator_loss: list[float] = field(default_factory=list)
     student_loss: list[float] = field(default_factory=list)
     accuracy: list[float] = field(default_factory=list)  # percent
@@ -45,9 +44,7 @@ def learning_rate_factor(schedule: str, milestones: tuple[float, ...], progress:
         return (1 + math.cos(math.pi * progress)) / 2
     if schedule == "step":
         return 0.1 ** sum(progress >= m for m in milestones)
-    if schedule == "constant":
-        return 1.0
-    raise UserError(f"schedule: {schedule!r} is not known; allowed: constant, cosine, step")
+    return 1.0  # constant
 
 
 def train(
@@ -92,7 +89,9 @@ def train(
                 sums[0] += method.generator_step() / recipe.generator_steps
             method.end_generator_stage()
             if observe:
+                spent += time.perf_counter() - started
                 observe(stage, method)
+                started = time.perf_counter()
             for step in range(recipe.student_steps):
                 sums[1] += method.student_step(step) / recipe.student_steps
             since += 1

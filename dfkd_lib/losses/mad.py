@@ -57,8 +57,3 @@ def bn_moments(
         for handle in handles:
             handle.remove()
     return logits, torch.stack(terms).sum() if terms else logits.new_zeros(())
-
-
-def logit_bound(logits: Float[Tensor, "..."], delta: float) -> Float[Tensor, ""]:
-    """max(|logit| − δ, 0), averaged: keeps logits in [−δ, δ] (MAD Eq. 10 and 11, as we read them; δ = 20 there)."""
-    return F.relu(logits.abs() - delta).mean()

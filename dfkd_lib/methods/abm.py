@@ -14,6 +14,7 @@ class ABM(Game):
     """KL(p_T ‖ p_S), shrunk by the student and widened by the generator, which also minimises what MAD adds."""
 
     choices = Choices("KL", "BNmm, where T has BatchNorm", "G", "z")
+    unused = ("momentum", "lambda1", "ema_statistics")
 
     def generator_loss(self) -> Tensor:
         """MAD Eq. 2, or Eq. 6 for a conditional generator; plus BNmm (Eq. 9) where the teacher has BatchNorm."""
@@ -27,9 +28,6 @@ class ABM(Game):
             e = self.generator.embedding(y)
             loss = loss + r.lambda_norm * mad.embedding_norm(e, r.norm_scale)
         return loss
-
-    def student_images(self) -> list[Tensor]:
-        return [self.draw(self.generator, self.recipe.student_batch)]
 
     def student_loss(self, images: list[Tensor]) -> Tensor:
         """MAD Eq. 1: λ0·KL on G's images (λ0 = 1, but for the chapter's control of the loss's scale)."""

@@ -9,16 +9,17 @@ from .game import Choices, Game
 
 
 class DFAD(Game):
-    """MAE between logits, shrunk by the student and widened by the generator, with nothing added (DFAD Eq. 5–7)."""
+    """MAE between logits, shrunk by the student and widened by the generator, with nothing added (DFAD Eq. 5 and 7)."""
 
     choices = Choices("MAE of logits", "–", "G", "z")
+    unused = (
+        *("momentum", "lambda0", "lambda1", "ema_statistics", "lambda_bn"),
+        *("conditional", "lambda_nll", "lambda_norm", "norm_scale"),
+    )
 
     def generator_loss(self) -> Tensor:
         x = self.generate(self.generator, *self.noise(self.recipe.batch))
         return -dfad.mae(self.teacher(x), self.student(x))
-
-    def student_images(self) -> list[Tensor]:
-        return [self.draw(self.generator, self.recipe.student_batch)]
 
     def student_loss(self, images: list[Tensor]) -> Tensor:
         (x,) = images

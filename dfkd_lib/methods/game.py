@@ -40,6 +40,7 @@ class Game(ABC):
     """The teacher is fixed, in evaluation mode; student and generator train in both phases (as in DFAD's code)."""
 
     choices: Choices
+    unused: tuple[str, ...] = ()  # settings of the recipe that the method does not read
 
     def __init__(
         self,
@@ -56,7 +57,7 @@ class Game(ABC):
         self.dtype = getattr(torch, precision)
         self.teacher = copy.deepcopy(teacher).eval().requires_grad_(False)
         with torch.random.fork_rng(devices=[]):  # initial weights depend on the seed, and disturb nobody's random state
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)
             self.student = build(recipe.student, num_classes)
             self.generator = GENERATORS[recipe.generator](recipe, channels)
             if recipe.conditional:
@@ -78,7 +79,7 @@ class Game(ABC):
             fused=True,
         )
         self.random = torch.Generator(self.device).manual_seed(seed)
-        self.samples = 0  # images the student has been trained on
+        self.samples = 0  # images the student has been trained on, reused ones each time
         self.buffer: list[list[Tensor]] = []  # a stage's images, where they are used more than once
 
     def noise(self, n: int) -> tuple[Float[Tensor, "n z"], Int[Tensor, " n"]]:
@@ -116,9 +117,10 @@ class Game(ABC):
     def student_step(self, step: int = 0) -> Tensor:
         """One update of the student, `step` counting within its stage. Returns the loss, detached.
 
-        With `recipe.reuse` = r, the stage draws every r-th batch afresh and sees each of them r times: MAD's buffer.
+        With `recipe.reuse` = r, a stage draws an r-th of its batches, before its first step, and sees each r times: the
+        buffer that MAD leaves to future work.
         """
-        fresh = max(self.recipe.student_steps // self.recipe.reuse, 1)
+        fresh = self.recipe.student_steps // self.recipe.reuse
         if step == 0:
             self.buffer = [self.student_images() for _ in range(fresh)] if self.recipe.reuse > 1 else []
         images = self.buffer[step % fresh] if self.buffer else self.student_images()
@@ -136,9 +138,9 @@ class Game(ABC):
     def generator_loss(self) -> Tensor:
         """What the generator minimises, on fresh noise; a graph to its weights."""
 
-    @abstractmethod
     def student_images(self) -> list[Tensor]:
-        """The images of one student step: one batch per source."""
+        """The images of one student step, one batch per source; here, one from the generator."""
+        return [self.draw(self.generator, self.recipe.student_batch)]
 
     @abstractmethod
     def student_loss(self, images: list[Tensor]) -> Tensor:

@@ -56,6 +56,7 @@ class EMA:
 class MAD(ABM):
     """ABM, whose student also learns from an averaged generator's samples."""
 
+    unused = ()
     choices = Choices(
         "KL", "BNmm, where T has BatchNorm; NLL and norm, where G is told a class", "G and EMA(G)", "z, or z + e_y"
     )

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from ..parameters import one_of
+from ..errors import one_of
 from .generators import ConditionalGenerator, GeneratorA, MADGenerator
 from .lenet import LeNet5
 from .wide_resnet import WideResNet

@@ -51,7 +51,7 @@ class MADGenerator(nn.Module):
         self.grid = (256, size // 8, size // 8)
         layers: list[nn.Module] = [nn.ReLU(), nn.BatchNorm2d(256)]
         for c_in, c_out in ((256, 128), (128, 64), (64, 32)):
-            layers.append(nn.Upsample(scale_factor=2, mode="bilinear"))
+            layers.append(nn.UpsamplingBilinear2d(scale_factor=2))
             layers += [nn.Conv2d(c_in, c_out, 3, 1, 1), nn.ReLU(), nn.BatchNorm2d(c_out)]
             layers += [nn.Conv2d(c_out, c_out, 3, 1, 1), nn.ReLU(), nn.BatchNorm2d(c_out)]
         layers += [nn.Conv2d(32, channels, 1), nn.Tanh(), nn.BatchNorm2d(channels, affine=False)]
@@ -64,8 +64,8 @@ class MADGenerator(nn.Module):
 class ConditionalGenerator(nn.Module):
     """A generator that is told a class: G(z + e_y), with one trainable vector e_y per class (MAD Section 3.2).
 
-    The sum keeps the input's size, so any generator can be wrapped. Embeddings start at the origin's neighbourhood
-    (standard deviation 1 per coordinate, norm √d: on the boundary that MAD Eq. 8 allows at γ = 1).
+    The sum keeps the input's size, so any generator can be wrapped. The vectors start standard normal, as z is: at a
+    norm of about √d, just inside the bound of MAD Eq. 8 at γ = 1.1.
     """
 
     def __init__(self, generator: nn.Module, num_classes: int):

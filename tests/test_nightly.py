@@ -1,0 +1,42 @@
+"""The list of experiments and the committed records belong together."""
+
+import pytest
+from chapters import ROOT
+
+from dfkd_lib import results
+from tools import nightly
+
+
+def test_every_run_of_the_list_has_its_record():
+    assert nightly.missing(list(nightly.EXPERIMENTS)) == []
+
+
+def test_a_missing_record_is_a_command_to_run(monkeypatch, tmp_path):
+    monkeypatch.setattr(nightly, "ROOT", tmp_path)
+    lines = nightly.missing(["main"])
+    assert len(lines) == 3 * 5
+    assert all(f"--output-dir {tmp_path / 'results' / 'main'}" in line for line in lines)
+
+
+def test_every_record_is_on_the_list():
+    wanted = {
+        (experiment, results.run_name(method, nightly.override(nightly.recipe_for(data), settings.split()), seed))
+        for experiment, arms in nightly.EXPERIMENTS.items()
+        for method, data, settings, seeds in arms
+        for seed in seeds
+    }
+    found = {(path.parent.name, path.stem) for path in (ROOT / "results").glob("**/*.json")}
+    assert found - wanted == set()
+
+
+def test_an_unknown_experiment_is_told_in_one_line(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["nightly.py", "weekly"])
+    assert nightly.main() == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "weekly" in line and "controls" in line
+
+
+@pytest.mark.parametrize("experiment", nightly.EXPERIMENTS)
+def test_settings_are_settings(experiment):
+    for _, data, settings, _ in nightly.EXPERIMENTS[experiment]:
+        assert nightly.override(nightly.recipe_for(data), settings.split()).dataset == data
