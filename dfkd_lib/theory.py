@@ -59,6 +59,29 @@ def coloured_ratio(momentum: float, memory: float) -> float:
     return white_ratio(momentum) * (1 + momentum * memory) / (1 - momentum * memory)
 
 
+def adam_on_noise(
+    learning_rates: Float[ndarray, " stages"],
+    steps: int,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    coordinates: int = 512,
+    seed: int = 0,
+) -> Float[ndarray, "stages coordinates"]:
+    """Increments per stage of `steps` steps, if every gradient were independent standard normal noise: what Adam's own
+    memory does to a movement that nothing guides (Kingma and Ba 2015, Algorithm 1).
+    """
+    rng = np.random.default_rng(seed)
+    m = v = np.zeros(coordinates)
+    increments = np.zeros((len(learning_rates), coordinates))
+    for t in range(len(learning_rates) * steps):
+        g = rng.normal(size=coordinates)
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g**2
+        step = (m / (1 - beta1 ** (t + 1))) / (np.sqrt(v / (1 - beta2 ** (t + 1))) + 1e-8)
+        increments[t // steps] -= learning_rates[t // steps] * step
+    return increments
+
+
 def power_spectrum(
     increments: Float[ndarray, "stages coordinates"],
 ) -> tuple[Float[ndarray, " frequencies"], Float[ndarray, " frequencies"]]:
