@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dfkd_lib.data import load_dataset, locate
-from dfkd_lib.parameters import UserError
+from dfkd_lib.errors import UserError
 from dfkd_lib.recipes import DATASETS
 
 REAL = os.environ.get("DFKD_DATA", "")  # read before the tests' surroundings hide it
@@ -196,6 +196,20 @@ def test_test_images_of_another_size(file):
     made["x_test"] = made["x_test"][:, :28, :28]
     np.savez(file, **made)
     assert str(file) in refusal()
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
+def test_grey_images_under_a_colour_data_sets_name(file, name):
+    """They would be normalised with three channels' moments."""
+    made = arrays()
+    for part in ("x_train", "x_test"):
+        made[part] = made[part][..., :1]
+    path = file.with_name(f"{name}.npz")
+    np.savez(path, **made)
+    with pytest.raises(UserError) as caught:
+        load_dataset(name)
+    assert len(str(caught.value).splitlines()) == 1
+    assert str(path) in str(caught.value) and "1 channels; " in str(caught.value) and "has 3" in str(caught.value)
 
 
 # --- real data, where there is any -----------------------------------------------------------------------------------

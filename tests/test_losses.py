@@ -77,13 +77,6 @@ def test_embedding_norm_leaves_the_ball_alone():
     assert e.grad.tolist() == [[0, 0, 0, 0], pytest.approx([0.3, 0, 0.4, 0])]
 
 
-@given(logits(), st.floats(0, 5))
-def test_logit_bound(pair, delta):
-    x, _ = pair
-    expected = np.mean([max(abs(v) - delta, 0) for v in x.flatten()])
-    assert mad.logit_bound(*tensors(x), delta).item() == pytest.approx(expected)
-
-
 @pytest.mark.parametrize("loss", [dfad.mae, mad.kl, mad.js])
 @given(pair=logits())
 def test_gradients_of_discrepancies(loss, pair):
@@ -100,7 +93,6 @@ def test_gradients_of_regularisers():
     # Thresholds in the middle of the values: some pass them, some do not, and none is within a step of its kink.
     gamma = x.detach().norm(dim=1).sort().values[1:3].mean().item() / math.sqrt(7)
     assert torch.autograd.gradcheck(lambda x: mad.embedding_norm(x, gamma), x)
-    assert torch.autograd.gradcheck(lambda x: mad.logit_bound(x, 0.5), x)
 
 
 @given(logits(), st.floats(-10, 10))

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from dfkd_lib.errors import UserError
 from dfkd_lib.models import CLASSIFIERS, ConditionalGenerator, GeneratorA, MADGenerator, WideResNet, build
 from dfkd_lib.models.wide_resnet import BasicBlock
-from dfkd_lib.parameters import UserError
 from dfkd_lib.recipes import NETWORKS
 
 GENERATORS = {
@@ -87,6 +87,15 @@ def test_a_residual_block_without_its_branch_is_its_shortcut(widths):
 def test_wide_resnet_refuses_depths_it_cannot_have():
     with pytest.raises(ValueError, match="6n"):
         WideResNet(18, 2)
+
+
+def test_mads_generator_enlarges_as_torchs_bilinear_layer_does():
+    """MAD Table 8a: three times by 2, with corners kept, as UpsamplingBilinear2d does and plain Upsample does not."""
+    layers = [m for m in MADGenerator(10).modules() if isinstance(m, nn.Upsample)]
+    assert [type(layer) for layer in layers] == 3 * [nn.UpsamplingBilinear2d]
+    x = torch.arange(4.0).reshape(1, 1, 1, 4).expand(1, 1, 4, 4).contiguous()
+    for layer in layers:
+        torch.testing.assert_close(layer(x)[0, 0, 0], torch.linspace(0, 3, 8))
 
 
 @pytest.mark.parametrize("name", GENERATORS)

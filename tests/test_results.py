@@ -14,13 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from dfkd_lib import results, run
+from dfkd_lib import results, run, theory
+from dfkd_lib.errors import UserError
+from dfkd_lib.methods import METHODS
 from dfkd_lib.models import build
-from dfkd_lib.parameters import UserError
 from dfkd_lib.recipes import CHOICES, Recipe, recipe_for
 from dfkd_lib.teachers import SHIPPED
 from dfkd_lib.training import History
 
+SHA = "0123456789abcdef0123456789abcdef01234567"
 COMMITTED = sorted((ROOT / "results").glob("**/*.json"))
 
 changed = st.fixed_dictionaries(
@@ -37,7 +39,7 @@ changed = st.fixed_dictionaries(
         "schedule": st.sampled_from(CHOICES["schedule"]),
         "ema_statistics": st.sampled_from(CHOICES["ema_statistics"]),
     },
-)
+).map(lambda made: made | ({"student_steps": 5 * made["reuse"]} if "reuse" in made else {}))  # reuse divides it
 
 
 @pytest.fixture
@@ -46,7 +48,7 @@ def made(teacher) -> dict:
     for stage, accuracy in ((1, 40.0), (2, 60.0), (3, 50.0)):
         row = {"generator_loss": -1.0, "student_loss": 1.0, "agreement": 2 * stage, "kl": 1 / stage}
         history.append(stage=stage, samples=10 * stage, seconds=float(stage), accuracy=accuracy, **row)
-    return results.record("mad", Recipe(), 3, teacher, history, device="cpu", precision="float32")
+    return results.record("mad", Recipe(), 3, teacher, history, device="cpu", precision="float32", sha=SHA)
 
 
 def recipe_of(record: dict) -> Recipe:
@@ -76,7 +78,8 @@ def test_a_record_survives_json(made):
 
 
 def test_a_record_knows_its_commit(made, monkeypatch):
-    assert len(made["commit"].removesuffix("+changes")) == 40
+    assert made["commit"] == SHA
+    assert len(results.commit().removesuffix("+changes")) == 40
     monkeypatch.setattr(results, "project_folder", lambda: None)
     assert results.commit() == "unknown"
 
@@ -128,11 +131,13 @@ def understood(command: str) -> tuple:
     return caught.value.args
 
 
-@given(changed)
-def test_the_command_repeats_the_run(changes):
-    recipe = recipe_for("digits").replace(**changes)
-    command = results.command("abm", recipe, 7, "cpu", "float32")
-    assert understood(command) == ("abm", recipe, 7, "cpu", "float32")
+@pytest.mark.parametrize("method", METHODS)
+@given(changes=changed)
+def test_the_command_repeats_the_run(method, changes):
+    read = {name: value for name, value in changes.items() if name not in METHODS[method].unused}
+    recipe = recipe_for("digits").replace(**read)
+    command = results.command(method, recipe, 7, "cpu", "float32")
+    assert understood(command) == (method, recipe, 7, "cpu", "float32")
 
 
 def test_the_command_repeats_a_run_with_milestones():
@@ -207,8 +212,29 @@ def test_records_are_found_by_what_they_hold(folder, monkeypatch):
     assert {r["method"] for r in results.load_records()} == {"abm"}
 
 
-def test_values_are_by_seed(folder):
-    assert results.values(results.load_records(folder, method="mad"), "accuracy_last") == {0: 50, 1: 50, 2: 50}
+def test_an_arm_is_a_method_and_what_was_changed(folder, monkeypatch):
+    monkeypatch.setenv("DFKD_RESULTS", str(folder))
+    assert [r["seed"] for r in results.arm("mad", "mad", "digits")] == [0, 1]
+    assert [r["seed"] for r in results.arm("mad", "mad", "digits", batch=64)] == [2]
+    assert {r["method"] for r in results.arm("abm", "abm", "digits")} == {"abm"}
+    assert results.arm("mad", "mad", "digits", batch=32) == results.arm("mad", "mad", "digits_half") == []
+    assert results.arm("mad", "abm", "digits") == []
+    with pytest.raises(UserError, match="no folder .*weekly"):
+        results.arm("weekly", "mad", "digits")
+
+
+def test_intervals_over_seeds():
+    records = [{"seed": seed, "kl_last": value} for seed, value in enumerate([1.0, 2.0, 6.0])]
+    assert results.mean_interval(records, "kl_last") == theory.mean_interval([1.0, 2.0, 6.0])
+
+
+def test_differences_are_paired_by_seed():
+    """In whatever order the records come; a seed that only one arm has is left out."""
+    a = [{"seed": seed, "accuracy_last": value} for seed, value in ((2, 90.0), (0, 70.0), (1, 85.0), (5, 1.0))]
+    b = [{"seed": seed, "accuracy_last": value} for seed, value in ((7, 99.0), (0, 60.0), (1, 84.0), (2, 86.0))]
+    mean, half = results.paired(a, b, "accuracy_last")
+    assert (mean, half) == pytest.approx(theory.mean_interval([10.0, 1.0, 4.0]))
+    assert results.paired(b, a, "accuracy_last") == pytest.approx((-mean, half))
 
 
 @pytest.mark.parametrize("key", results.REQUIRED)

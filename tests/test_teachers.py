@@ -12,9 +12,9 @@ from safetensors.torch import save_file
 
 from dfkd_lib import teachers
 from dfkd_lib.data import Dataset, load_dataset
+from dfkd_lib.errors import UserError
 from dfkd_lib.evaluation import accuracy, logits_of
 from dfkd_lib.models import build
-from dfkd_lib.parameters import UserError
 
 SHIPPED = sorted(path.stem for path in teachers.SHIPPED.glob("*.safetensors"))
 
@@ -137,7 +137,7 @@ def test_a_trained_teacher_is_cached_and_loads_back(tiny):
     before = torch.get_rng_state()
     network = teachers.train_teacher(tiny, "lenet5", epochs=1, lr=0.01, seed=0)
     assert torch.equal(torch.get_rng_state(), before)
-    record = teachers.save_teacher(tiny, "lenet5", network, teachers.cache(), epochs=1)
+    record = teachers.save_teacher(tiny, "lenet5", network, teachers.cache(), epochs=1, lr=0.01, seed=0)
     assert sorted(p.name for p in teachers.cache().iterdir()) == ["tiny-lenet5.json", "tiny-lenet5.safetensors"]
 
     teacher = teachers.load_teacher(tiny, "lenet5")
@@ -195,6 +195,19 @@ def test_command_line(capsys, tmp_path):
     record = json.loads(capsys.readouterr().out)
     assert record == json.loads((tmp_path / "digits-lenet5_half.json").read_text())
     assert record["recipe"]["epochs"] == 1 and record["recipe"]["lr"] == 0.01 and record["recipe"]["seed"] == 0
+    assert record["command"] == f"{teachers.command('digits', 'lenet5_half')} --epochs 1 --lr 0.01 --seed 0"
+
+
+def test_the_recorded_command_gives_the_same_teacher(capsys, tmp_path):
+    arguments = "--dataset digits --teacher lenet5_half --epochs 2 --lr 0.03 --seed 4".split()
+    assert teachers.main([*arguments, "--folder", str(tmp_path / "first")]) == 0
+    first = json.loads(capsys.readouterr().out)
+    words = first["command"].split()
+    assert teachers.main([*words[3:], "--folder", str(tmp_path / "again")]) == 0
+    again = json.loads(capsys.readouterr().out)
+    for record in (first, again):
+        del record["recipe"]["seconds"]
+    assert again == first
 
 
 @pytest.mark.parametrize(
