@@ -206,6 +206,31 @@ def test_dfads_generator_minimises_the_negative_error_and_nothing_else(play):
     assert game.generator_loss().item() == pytest.approx(-dfad.mae(twin.teacher(x), twin.student(x)).item(), rel=1e-5)
 
 
+# Another legal value for every setting that some method leaves unread, but for `conditional`: a network of its own.
+OTHERWISE = {
+    "momentum": 0.1,
+    "lambda0": 3.0,
+    "lambda1": 5.0,
+    "ema_statistics": "reestimated",
+    "lambda_nll": 7.0,
+    "lambda_norm": 9.0,
+    "norm_scale": 0.01,
+    "lambda_bn": 11.0,
+}
+
+
+@pytest.mark.parametrize("name", OTHERWISE)
+@pytest.mark.parametrize("method", METHODS)
+def test_unused_settings_are_those_that_make_no_difference(play, batchnorm_teacher, method, name):
+    """To the bit; in a game that has all there is to weigh: classes where the method knows them, and BatchNorm."""
+    assert set(METHODS[method].unused) <= {*OTHERWISE, "conditional"}
+    setup = {"network": batchnorm_teacher, "recipe": COLOUR} if name == "lambda_bn" else {}
+    setup |= {"student_steps": 1, "conditional": "conditional" not in METHODS[method].unused}
+    usual, other = play(method, **setup), play(method, **setup, **{name: OTHERWISE[name]})
+    first, second = played(usual), played(other)
+    assert torch.equal(first, second) == (name in METHODS[method].unused)
+
+
 # --- the averaged generator ------------------------------------------------------------------------------------------
 
 
@@ -315,7 +340,7 @@ def test_with_running_statistics_an_image_does_not_depend_on_its_batch(play, sta
 
 
 @pytest.mark.parametrize(("method", "sources"), [("dfad", 1), ("abm", 1), ("mad", 2)])
-@pytest.mark.parametrize(("reuse", "fresh"), [(1, 4), (2, 2), (4, 1), (9, 1)])
+@pytest.mark.parametrize(("reuse", "fresh"), [(1, 4), (2, 2), (4, 1)])
 def test_reuse_draws_fewer_images_and_trains_on_as_many(play, method, sources, reuse, fresh):
     game = play(method, reuse=reuse)
     drawn, draw = [], game.draw

@@ -1,5 +1,7 @@
 """The list of experiments and the committed records belong together."""
 
+import shlex
+
 import pytest
 from chapters import ROOT
 
@@ -34,6 +36,18 @@ def test_an_unknown_experiment_is_told_in_one_line(monkeypatch, capsys):
     assert nightly.main() == 2
     [line] = capsys.readouterr().err.splitlines()
     assert "weekly" in line and "controls" in line
+
+
+@pytest.mark.parametrize(
+    ("last", "status"), [("pass", 0), ("raise SystemExit(2)", 1), ("import os; os.kill(os.getpid(), 9)", 1)]
+)
+def test_a_run_that_failed_or_was_killed_is_told_by_the_status(monkeypatch, tmp_path, last, status):
+    """And the others are made nevertheless."""
+    codes = [last, *(f"open({str(tmp_path / name)!r}, 'w').close()" for name in "abc")]
+    monkeypatch.setattr("sys.argv", ["nightly.py"])
+    monkeypatch.setattr(nightly, "missing", lambda experiments: [shlex.join(["-c", code]) for code in codes])
+    assert nightly.main() == status
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("experiment", nightly.EXPERIMENTS)

@@ -10,7 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dfkd_lib import recipes
-from dfkd_lib.parameters import CHECKS, UserError, check_parameters
+from dfkd_lib.errors import UserError
+from dfkd_lib.parameters import CHECKS, Settings, check_parameters
 
 # What papermill can inject, and what somebody may write into the parameters cell.
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.complex_numbers() | st.text() | st.binary()
@@ -129,6 +130,18 @@ def test_a_fresh_kernel_holds_no_unknown_parameter():
     assert vars(check_parameters(kernel | {"check_parameters": check_parameters, "seed": 3})) == {"seed": 3}
 
 
+def test_a_notebook_in_use_may_check_again():
+    """Its other names are the chapter's own; the known ones have perhaps been changed, and are checked."""
+    used = {"seed": 3, "momentum": 0.5, "histories": [1], "datasets": "mine"}
+    with pytest.raises(UserError, match="histories"):
+        check_parameters(used)
+    used["settings"] = check_parameters({"seed": 1})
+    assert check_parameters(used) == Settings(seed=3, momentum=0.5)
+    for wrong in ({"momentum": 2}, {"seed": -1}):
+        with pytest.raises(UserError, match=next(iter(wrong))):
+            check_parameters(used | wrong)
+
+
 def test_notebooks_show_one_line_in_place_of_a_traceback():
     try:
         check_parameters({"seed": "abc"})
@@ -142,7 +155,7 @@ def test_the_names_are_those_of_the_recipes():
     assert set(WORDS["teacher"]) == {"auto", *recipes.NETWORKS}
 
 
-@pytest.mark.parametrize("module", ["dfkd_lib", "dfkd_lib.parameters", "dfkd_lib.recipes"])
+@pytest.mark.parametrize("module", ["dfkd_lib", "dfkd_lib.errors", "dfkd_lib.parameters", "dfkd_lib.recipes"])
 def test_checking_parameters_needs_no_torch(module):
     code = f"import sys, {module}; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -10,8 +10,9 @@ from chapters import ROOT
 from safetensors.torch import load_file
 
 from dfkd_lib import evaluation, files, results, run
+from dfkd_lib.errors import UserError
+from dfkd_lib.methods import METHODS
 from dfkd_lib.models import build
-from dfkd_lib.parameters import UserError
 from dfkd_lib.recipes import RECIPES, Recipe, recipe_for
 
 QUICK = "--budget 2 --device cpu --precision float32 --set batch=16 --set student_batch=16".split()
@@ -60,10 +61,13 @@ def test_a_run_leaves_its_record_and_its_student(capsys, tmp_path, digits, teach
     assert last.startswith(f"accuracy {record['accuracy_last']:.2f} % (teacher 99.11 %)") and str(record_file) in last
 
 
-def test_the_recorded_command_gives_the_same_numbers(tmp_path):
-    run.main(["--method", "abm", "--record-only", "--output-dir", str(tmp_path / "first"), *QUICK])
+@pytest.mark.parametrize("more", [[], ["--probe"]])
+def test_the_recorded_command_gives_the_same_numbers(tmp_path, more):
+    run.main(["--method", "abm", "--record-only", "--output-dir", str(tmp_path / "first"), *QUICK, *more])
     [first] = results.load_records(tmp_path / "first")
     words = first["command"].split()
+    assert words[-1:] == more or not more and "--probe" not in words
+    assert ("probe" in first) == bool(more)
     run.main([*words[3:], "--record-only", "--output-dir", str(tmp_path / "again")])
     [again] = results.load_records(tmp_path / "again")
     for made in (first, again):
@@ -82,6 +86,42 @@ def test_a_probed_run_records_what_was_seen(tmp_path):
 def test_a_short_run_can_be_probed(tmp_path):
     arguments = ["--method", "dfad", "--probe", "--record-only", "--output-dir", str(tmp_path), *QUICK]
     assert run.main(arguments) == 0
+
+
+SMALL = Recipe(stages=2, batch=8, student_batch=8, student_steps=1, generator_width=2, z_dim=6, stages_per_epoch=1)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_settings_that_a_method_does_not_read_become_the_defaults(digits, teacher, method):
+    other = {"momentum": 0.5, "lambda0": 2.0, "lambda1": 3.0, "conditional": True, "lambda_nll": 0.1, "lambda_bn": 0.1}
+    done = run.run(method, SMALL.replace(**other), digits, teacher)
+    read = {name: value for name, value in other.items() if name not in METHODS[method].unused}
+    assert done.method.recipe == SMALL.replace(**read)
+    assert Recipe(**done.record["parameters"]) == SMALL.replace(**read)
+    assert done.record["changes"] == results.changes(SMALL.replace(**read))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"dataset": "digits_half"}, ["dataset", "'digits_half'", "digits"]),
+        ({"teacher": "lenet5_half"}, ["teacher", "'lenet5_half'", "lenet5"]),
+        ({"student": "wrn16_2"}, ["student", "wrn16_2", "1×32×32"]),
+    ],
+)
+def test_a_recipe_for_something_else_is_refused(digits, teacher, change, words):
+    with pytest.raises(UserError) as caught:
+        run.run("mad", SMALL.replace(**change), digits, teacher)
+    assert len(str(caught.value).splitlines()) == 1
+    assert [word for word in words if word not in str(caught.value)] == []
+
+
+def test_the_recorded_commit_is_that_of_the_start(digits, teacher, monkeypatch):
+    """The checkout moves on while the run goes on."""
+    now = ["before"]
+    monkeypatch.setattr(results, "commit", lambda: now[0])
+    done = run.run("abm", SMALL, digits, teacher, observe=lambda stage, game: now.__setitem__(0, "after"))
+    assert (done.record["commit"], results.commit()) == ("before", "after")
 
 
 def test_a_relative_folder_lies_in_the_checkout(tmp_path, monkeypatch):
@@ -106,6 +146,7 @@ def test_one_stage_cannot_be_probed(capsys, tmp_path):
     [
         ("--method madd", "method 'madd' mean 'mad' abm dfad mad"),
         ("--dataset digit", "dataset 'digit' digits digits_half cifar100"),
+        ("--dataset cifar1000", "dataset 'cifar1000' mean 'cifar100' digits"),
         ("--dataset cifar100", "cifar100.npz DFKD_DATA"),
         ("--seed -1", "seed -1 0"),
         ("--budget 0", "budget 0 auto full short"),
@@ -125,6 +166,8 @@ def test_one_stage_cannot_be_probed(capsys, tmp_path):
         ("--set batch=True", "batch True whole"),
         ("--set stages=0", "stages 0 1"),
         ("--set reuse=0", "reuse 0 1"),
+        ("--set reuse=2", "reuse 2 5 divisor"),
+        ("--set reuse=5 --set student_steps=12", "reuse 5 12 divisor"),
         ("--set conditional=1", "conditional '1' True False"),
         ("--set milestones=0.5", "milestones '0.5' tuple"),
         ("--set milestones=(0.5,'x')", "milestones 'x'"),
@@ -143,6 +186,15 @@ def test_one_clear_line(capsys, tmp_path, arguments, words):
     line = refused(capsys, tmp_path, *arguments.split())
     assert line.startswith("error: ")
     assert [word for word in words.split() if word not in line] == []
+
+
+VALUES = {"ema_statistics": "averaged", "conditional": "True"}
+
+
+@pytest.mark.parametrize(("method", "name"), [(method, name) for method in METHODS for name in METHODS[method].unused])
+def test_one_clear_line_for_a_setting_that_the_method_does_not_read(capsys, tmp_path, method, name):
+    line = refused(capsys, tmp_path, "--method", method, "--set", f"{name}={VALUES.get(name, '0.25')}")
+    assert line.startswith("error: ") and name in line and method in line
 
 
 @pytest.mark.parametrize("setting", ["student=auto", "momentum={[]}", "momentum=1" + 400 * "0"])

@@ -1,15 +1,16 @@
 """The loop: its schedule, its log, what it refuses; that watching changes nothing, and that MAD works."""
 
 import copy
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from dfkd_lib import evaluation
+from dfkd_lib import evaluation, training
+from dfkd_lib.errors import UserError
 from dfkd_lib.losses import mad
 from dfkd_lib.methods import METHODS
-from dfkd_lib.parameters import UserError
 from dfkd_lib.probe import LAGS, Probe
 from dfkd_lib.recipes import Recipe
 from dfkd_lib.training import learning_rate_factor, train
@@ -61,8 +62,9 @@ def test_learning_rate_factor(schedule, progress, factor):
 
 
 def test_an_unknown_schedule_is_an_error_that_lists_the_known_ones():
+    """Told by the recipe, before there is a loop."""
     with pytest.raises(UserError, match="'linear'.*constant, cosine, step"):
-        learning_rate_factor("linear", (), 0.0)
+        Recipe(schedule="linear")
 
 
 def test_both_optimisers_follow_the_schedule(play, test_set):
@@ -106,6 +108,25 @@ def test_history(play, test_set):
     assert 0 < history.seconds[0] < history.seconds[1] < history.seconds[2]
     assert history.throughput == history.samples[-1] / history.seconds[-1]
     assert {len(row) for row in history.asdict().values()} == {3}
+
+
+def test_seconds_are_those_of_training(play, test_set, monkeypatch):
+    """Of a clock that only the steps, the observer and the evaluation move: an hour for each of the last two."""
+    game, clock = play(generator_steps=2), [0.0]
+
+    def lasting(seconds, function):
+        def slow(*args):
+            clock[0] += seconds
+            return function(*args)
+
+        return slow
+
+    monkeypatch.setattr(training, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    monkeypatch.setattr(training, "evaluate", lasting(3600, training.evaluate))
+    game.generator_step, game.student_step = lasting(1, game.generator_step), lasting(10, game.student_step)
+    stage = 2 * 1 + 2 * 10
+    history = train(game, test_set, observe=lasting(3600, lambda stage, game: None))
+    assert history.seconds == [3 * stage, 6 * stage, 7 * stage]
 
 
 def test_lines_for_notebooks(play, test_set, capsys):
@@ -191,6 +212,19 @@ def test_a_method_without_average_has_one_source(play, test_set):
     probe = Probe(images=4, coordinates=5)
     train(play("dfad"), test_set, observe=probe)
     assert len(probe.samples["G"]) == 7 and probe.samples["EMA(G)"] == []
+
+
+def test_a_probe_keeps_the_first_stages_of_a_long_run(play, test_set):
+    probe, whole = (Probe(images=4, coordinates=5, js_every=1, stages=stages) for stages in (3, 400))
+    for each in (probe, whole):
+        train(play(), test_set, observe=each)
+    assert len(whole.weights) == 7
+    np.testing.assert_array_equal(probe.weights, whole.weights[:3])
+    for name in ("G", "EMA(G)"):
+        assert torch.equal(torch.stack(probe.samples[name]), torch.stack(whole.samples[name][:3]))
+        assert len(probe.classes[name]) == 3
+    assert len(probe.versions) == 3
+    assert Probe().stages == 400
 
 
 def test_flips():
