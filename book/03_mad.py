@@ -635,13 +635,13 @@ measurable = len(probe.weights) > 2 * max(LAGS)
 if not measurable:
     print("this run is too short to measure: more stages are needed")
 else:
+    n = len(probe.weights)
     factors = [
         learning_rate_factor(recipe.schedule, recipe.milestones, t / n)
-        for n in [len(probe.weights)]
-        for t in range(n)
+        for t in range(1, n)
     ]
     blind = theory.adam_on_noise(
-        np.array(factors)[1:],
+        np.array(factors),
         recipe.generator_steps,
         beta1=recipe.generator_beta1,
     )
