@@ -119,6 +119,7 @@ def check_fits(dataset: Dataset, role: str, network: str) -> None:
     """Refuse a network (as teacher or as student: `role`) whose images are not the data set's."""
     height, width, channels = dataset.x_train.shape[1:]
     fitting = [name for name, c in NETWORKS.items() if c == channels]
+    one_of(role, network, NETWORKS)
     if network not in fitting or (height, width) != (32, 32):
         raise UserError(
             f"{role}: {network} takes images of {NETWORKS[network]}×32×32, {dataset.name} has "

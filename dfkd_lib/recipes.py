@@ -60,7 +60,7 @@ class Recipe:
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():
             one_of(name, getattr(self, name), allowed)
-        if self.student_steps % self.reuse:
+        if self.reuse < 1 or self.student_steps % self.reuse:
             raise UserError(
                 f"reuse: {self.reuse} is not allowed with {self.student_steps} student steps a stage; give a divisor"
             )

@@ -71,10 +71,14 @@ def record(
     }
 
 
+def usual(recipe: Recipe) -> Recipe:
+    """The recipe of the same data set as it stands; the digits' for a data set that has none."""
+    return recipe_for(recipe.dataset) if recipe.dataset in DATASETS else Recipe()
+
+
 def changes(recipe: Recipe) -> dict[str, Any]:
-    """The settings in which a recipe differs from its data set's own; empty for the recipe itself."""
-    usual = vars(recipe_for(recipe.dataset) if recipe.dataset in DATASETS else Recipe())
-    return {name: value for name, value in vars(recipe).items() if value != usual[name]}
+    """The settings in which a recipe differs from the usual one; empty for that itself."""
+    return {name: value for name, value in vars(recipe).items() if value != getattr(usual(recipe), name)}
 
 
 def command(method: str, recipe: Recipe, seed: int, device: str, precision: str) -> str:
@@ -150,7 +154,12 @@ def load_records(folder: Path | None = None, **match: Any) -> list[dict[str, Any
 
 def arm(experiment: str, method: str, dataset: str, **changes: Any) -> list[dict[str, Any]]:
     """The committed records of one arm of an experiment, one per seed: a method, and what was changed in its recipe."""
-    return load_records(records_folder() / experiment, method=method, dataset=dataset, changes=changes)
+    found = load_records(records_folder() / experiment, method=method, dataset=dataset, changes=changes)
+    if not found:
+        raise UserError(
+            f"records: none of {method} on {dataset} with {changes or 'the recipe as it stands'} in {experiment}"
+        )
+    return found
 
 
 def mean_interval(records: Iterable[dict[str, Any]], key: str) -> tuple[float, float]:

@@ -95,7 +95,8 @@ def run(
     one_of("recipe's teacher", recipe.teacher, [teacher.name])
     check_fits(dataset, "student", recipe.student)
     sha = results.commit()  # now: the checkout may move on while this runs
-    recipe = recipe.replace(**{name: getattr(recipe_for(dataset.name), name) for name in METHODS[method].unused})
+    usual = results.usual(recipe)
+    recipe = recipe.replace(**{name: getattr(usual, name) for name in METHODS[method].unused})
     channels = dataset.x_train.shape[3]
     game = METHODS[method](
         teacher.network,

@@ -217,8 +217,9 @@ def test_an_arm_is_a_method_and_what_was_changed(folder, monkeypatch):
     assert [r["seed"] for r in results.arm("mad", "mad", "digits")] == [0, 1]
     assert [r["seed"] for r in results.arm("mad", "mad", "digits", batch=64)] == [2]
     assert {r["method"] for r in results.arm("abm", "abm", "digits")} == {"abm"}
-    assert results.arm("mad", "mad", "digits", batch=32) == results.arm("mad", "mad", "digits_half") == []
-    assert results.arm("mad", "abm", "digits") == []
+    for method, data, changes in (("mad", "digits", {"batch": 32}), ("mad", "digits_half", {}), ("abm", "digits", {})):
+        with pytest.raises(UserError, match=f"none of {method} on {data}"):
+            results.arm("mad", method, data, **changes)
     with pytest.raises(UserError, match="no folder .*weekly"):
         results.arm("weekly", "mad", "digits")
 

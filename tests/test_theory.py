@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import scipy.stats
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -239,3 +240,29 @@ def test_coloured_ratio_is_the_gain_over_the_spectrum(momentum, memory):
     spectrum = (1 - memory**2) / (1 - 2 * memory * np.cos(omega) + memory**2)
     expected = (theory.ema_gain(omega, momentum) * spectrum).mean()
     assert theory.coloured_ratio(momentum, memory) == pytest.approx(expected, rel=1e-6)
+
+
+def test_adam_without_memory_on_noise_is_noise():
+    u = theory.adam_on_noise(np.ones(400), steps=1, beta1=0.0)
+    assert np.abs(theory.autocorrelation(u, 5)[1:]).max() < 0.02
+    assert theory.filtered_ratio(u, 0.9) == pytest.approx(theory.white_ratio(0.9), rel=0.1)
+
+
+def test_adams_memory_is_the_correlation_of_its_steps():
+    """Behind the start, whose bias correction makes the first steps long."""
+    u = theory.adam_on_noise(np.ones(3000), steps=1)[500:]
+    assert theory.autocorrelation(u, 5) == pytest.approx(0.9 ** np.arange(6), abs=0.02)
+
+
+def test_adam_on_noise_is_torchs_adam():
+    w = torch.zeros(7, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.Adam([w], lr=1.0, betas=(0.8, 0.95))
+    rng, path = np.random.default_rng(3), [np.zeros(7)]
+    for rate in (1.0, 0.5):
+        optimizer.param_groups[0]["lr"] = rate
+        for _ in range(2):
+            w.grad = torch.tensor(rng.normal(size=7))
+            optimizer.step()
+        path.append(w.detach().numpy().copy())
+    ours = theory.adam_on_noise(np.array([1.0, 0.5]), 2, beta1=0.8, beta2=0.95, coordinates=7, seed=3)
+    assert ours == pytest.approx(np.diff(np.stack(path), axis=0), abs=1e-9)

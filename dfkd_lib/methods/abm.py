@@ -13,7 +13,7 @@ from .game import Choices, Game
 class ABM(Game):
     """KL(p_T ‖ p_S), shrunk by the student and widened by the generator, which also minimises what MAD adds."""
 
-    choices = Choices("KL", "BNmm, where T has BatchNorm", "G", "z")
+    choices = Choices("KL", "BNmm, where T has BatchNorm; NLL and norm, where G is told a class", "G", "z, or z + e_y")
     unused = ("momentum", "lambda1", "ema_statistics")
 
     def generator_loss(self) -> Tensor:

@@ -1,13 +1,13 @@
 """Momentum Adversarial Distillation (Do et al. 2022): the student also learns from an averaged generator."""
 
 import copy
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from ..losses import mad
 from .abm import ABM
-from .game import Choices
 
 
 class EMA:
@@ -57,9 +57,7 @@ class MAD(ABM):
     """ABM, whose student also learns from an averaged generator's samples."""
 
     unused = ()
-    choices = Choices(
-        "KL", "BNmm, where T has BatchNorm; NLL and norm, where G is told a class", "G and EMA(G)", "z, or z + e_y"
-    )
+    choices = replace(ABM.choices, samples_from="G and EMA(G)")
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
