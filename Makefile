@@ -21,7 +21,8 @@ help: ## list the targets
 run: $(STAMP) ## run chapter 3 on real data; ends with a trained student
 	mkdir -p $(OUTPUT)
 	$(BIN)/papermill book/03_mad.ipynb $(OUTPUT)/03_mad.ipynb --log-output --progress-bar
-	@echo "The executed chapter: $(OUTPUT)/03_mad.ipynb. The student and its record: see the chapter's last output, above."
+	@echo; echo "The executed chapter: $(OUTPUT)/03_mad.ipynb"
+	@echo "The students, each with its record (.json) beside it:"; ls -1 $(OUTPUT)/*.safetensors
 
 # Cheap failures first. The slow tests are those that run whole chapters; they share both workers.
 test: lint ## everything that must pass: style, unit tests, the rendered book, every chapter run twice

@@ -130,7 +130,7 @@ figures.source(methods.MAD)
 #
 # An adversarial method is four choices. Each method of this chapter states its own, and the table is printed from there:
 
-# %%
+# %% tags=["hide-input"]
 figures.table(
     ["method", "discrepancy", "generator adds", "samples", "G sees"],
     [
@@ -572,7 +572,7 @@ if recipe != full:
 # `python tools/nightly.py main` made: lines are means, bands the range over seeds.
 
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 recorded = recipe == recipe_for("digits")
 groups = {}
 for name, method in methods.METHODS.items():
@@ -591,7 +591,7 @@ plt.show()
 # %% [markdown]
 # The dashed line is the teacher. All three close most of the gap to it, and on average MAD ends highest. Before we credit the average for it, look at what it draws.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 early, last = max(recipe.stages // 4, 1), recipe.stages
 rows = {"test images\n(never used)":
         torch.from_numpy(data.normalise(data.x_test[:12]))}  # fmt: skip
@@ -704,7 +704,7 @@ if measurable:
 #
 # How far do the images move? The bound {eq}`eq-mad-coupling` on images, halfway through the run, with exact assignments:
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 rows = []
 if measurable:
     drawn = torch.stack(probe.samples["G"]).flatten(2).double().numpy()
@@ -813,22 +813,27 @@ if len(probes[True].weights) > 2:
 # The records are made by `python tools/nightly.py controls`.
 
 
-# %%
+# %% tags=["hide-input"]
 def arm(experiment, method, **changes):
     """The records of one arm on digits_half, one per seed."""
     return results.arm(experiment, method, "digits_half", **changes)
 
 
+PM = (
+    "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}"  # a table must not break it
+)
+
+
 def mean(records, key, digits=2):
     """Mean over seeds ± half the 95 % interval."""
     m, half = results.mean_interval(records, key)
-    return f"{m:.{digits}f} ± {half:.{digits}f}"
+    return f"{m:.{digits}f}{PM}{half:.{digits}f}"
 
 
 def gain(a, b, key="accuracy_last", digits=2):
     """Paired difference a − b over seeds ± half the 95 % interval."""
     m, half = results.paired(a, b, key)
-    return f"{m:+.{digits}f} ± {half:.{digits}f}"
+    return f"{m:+.{digits}f}{PM}{half:.{digits}f}"
 
 
 abm, mad, dfad = (arm("controls", m) for m in ("abm", "mad", "dfad"))
@@ -870,7 +875,7 @@ figures.table(
 # The seeds are paired: equal seeds start from equal networks. So take differences seed by seed, which removes what the seeds have in common. Rows 2, 3 and 4 each change
 # one thing, and add up to row 1: the images, the loss, the source. Row 5 asks row 4's question at ABM's cost.
 
-# %%
+# %% tags=["hide-input"]
 rows = {
     "1. MAD − ABM, as in the paper": (mad, abm),
     "2. twice the images": (images, abm),
@@ -920,7 +925,7 @@ figures.table(
 # instead of one; and the generator's learning rate turned up a hundredfold, in four levels. How far does each method survive? ABM with twice the images and twice
 # the loss comes along as the control. (Records of `python tools/nightly.py stress`, 80 stages.)
 
-# %%
+# %% tags=["hide-input"]
 LRS = (0.001, 0.01, 0.03, 0.1)
 CONTROL = "ABM, 2 × images, 2 × loss"
 hard = {"stages": 80, "schedule": "constant", "generator_steps": 5}
@@ -952,7 +957,7 @@ ax.set(
 ax.legend()
 plt.show()
 
-# %%
+# %% tags=["hide-input"]
 figures.table(
     ["learning rate", "seeds", "ABM (%)", "control (%)", "MAD (%)"]
     + ["MAD − ABM (points)", "MAD − control (points)"],
@@ -978,7 +983,7 @@ figures.table(
 #
 # At 0.01 and 0.03 MAD is a point ahead of ABM. So is the control, and between the two is nothing that eight seeds can see. With three seeds it had looked otherwise:
 
-# %%
+# %% tags=["hide-input"]
 for seeds in (3, 8):
     of_mad, of_control = (
         [r for r in stress[name, 0.03] if r["seed"] < seeds]
@@ -995,7 +1000,7 @@ for seeds in (3, 8):
 # (records of `python tools/nightly.py memory`).
 
 
-# %%
+# %% tags=["hide-input"]
 def probed(records, key):
     """A figure of the probe, averaged over seeds."""
     return np.mean([r["probe"][key] for r in records], axis=0)
@@ -1034,7 +1039,7 @@ figures.table(
     rows,
 )
 
-# %%
+# %% tags=["hide-input"]
 blind = theory.adam_on_noise(np.ones(79), steps=5)
 kept = [probed(stress["ABM", lr], "filtered_ratio") for lr in LRS]
 by_noise = theory.filtered_ratio(blind, 0.95)
@@ -1073,7 +1078,7 @@ print(f"MAD − ABM there: {gain(memory['mad'], memory['abm'])} points")
 # **Which statistics should the average's BatchNorm use?** ([](sec-mad-bn)) **How long should it look back? How long may a class vector be?** ([](sec-mad-norm))
 # Three seeds per row, everything else as in MAD's row above; differences are paired.
 
-# %%
+# %% tags=["hide-input"]
 rows = {
     "averaged statistics": (
         "statistics",
@@ -1131,7 +1136,7 @@ figures.table(
 # A stage that uses each image once has to draw the same number of images, wherever it draws them. Fewer, larger passes may be faster, at the price of another BatchNorm batch.
 # What saves drawing is **reuse**. So how often can an image be used before the student suffers? Twenty student steps a stage, 800 in all:
 
-# %%
+# %% tags=["hide-input"]
 slow = {"stages": 40, "student_steps": 20, "stages_per_epoch": 5}
 reuse = {1: arm("reuse", "mad", **slow)}
 reuse |= {k: arm("reuse", "mad", **slow, reuse=k) for k in (5, 20)}
@@ -1158,7 +1163,7 @@ figures.table(
 # %% [markdown]
 # And what is saved? The student's part of a stage, timed here, the three in turn:
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 if recorded:
     games = {
         k: methods.MAD(
@@ -1195,7 +1200,7 @@ if recorded:
 # The upper rows are this book's, from records; the lower rows are the paper's (its Table 2). "Lost" is what the student lacks to its teacher, which is what can be
 # compared when teachers differ.
 
-# %%
+# %% tags=["hide-input"]
 ours = []
 for name, method in methods.METHODS.items():
     r = results.arm("main", name, "digits")

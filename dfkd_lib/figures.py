@@ -1,7 +1,9 @@
 """Every picture of the book: one style, colours safe for colour-blind readers, axes with units."""
 
+import inspect
 import itertools
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -88,21 +90,27 @@ def images(rows: Mapping[str, Float[Tensor, "n channels height width"]], *, colu
         ax.text(-0.01, 0.5, name, transform=ax.transAxes, ha="right", va="center")
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> object:
-    """A table for a notebook's output: the first column is text, the others are figures. Needs IPython."""
-    from IPython.display import Markdown
+class Markdown:
+    """Text that a notebook renders and a terminal shows as it is."""
 
+    def __init__(self, text: str):
+        self.text = text
+
+    def _repr_markdown_(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> Markdown:
+    """A table for a notebook's output: the first column is text, the others are figures. Cells hold no ``|``."""
     align = ["---"] + ["---:"] * (len(head) - 1)
     return Markdown("\n".join("| " + " | ".join(map(str, row)) + " |" for row in (head, align, *rows)))
 
 
-def source(*functions: object) -> object:
-    """The source of functions or classes of the library, for a notebook's output. Needs IPython."""
-    import inspect
-    import textwrap
-
-    from IPython.display import Markdown
-
+def source(*functions: Callable) -> Markdown:
+    """The source of functions or classes of the library, for a notebook's output."""
     code = "\n\n".join(textwrap.dedent(inspect.getsource(f)).rstrip() for f in functions)
     return Markdown(f"```python\n{code}\n```")
 

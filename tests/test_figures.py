@@ -132,7 +132,7 @@ def test_table(columns):
     """Markdown that a parser takes for a table with all its cells: the first column left, the others right."""
     head = ["method", "accuracy (%)", "*n*"][:columns]
     rows = [["MAD", 87.5, 3][:columns], ["ABM", "80.1 ± 0.2", 5][:columns]]
-    html = MarkdownIt("commonmark").enable("table").render(figures.table(head, rows).data)
+    html = MarkdownIt("commonmark").enable("table").render(figures.table(head, rows).text)
     assert html.count("<table>") == 1 and html.startswith("<table>") and html.rstrip().endswith("</table>")
     assert cells(html, "th") == ["method", "accuracy (%)", "<em>n</em>"][:columns]
     assert cells(html, "td") == [str(value) for row in rows for value in row]
@@ -141,10 +141,10 @@ def test_table(columns):
 
 def test_source():
     """Of functions, classes and methods; a method without its indentation."""
-    shown = figures.source(mad.kl, Game.noise).data
+    shown = figures.source(mad.kl, Game.noise).text
     fence, code = shown.split("\n", 1)
     assert fence == "```python" and code.endswith("\n```")
     names = [part.name for part in ast.parse(code.removesuffix("```")).body]
     assert names == ["kl", "noise"]
     assert inspect.getsource(mad.kl) in code
-    assert "class Game(ABC):" in figures.source(Game).data
+    assert "class Game(ABC):" in figures.source(Game).text
