@@ -17,7 +17,7 @@ class ABM(Game):
     unused = ("momentum", "lambda1", "ema_statistics")
 
     def generator_loss(self) -> Tensor:
-        """MAD Eq. 2, or Eq. 6 for a conditional generator; plus BNmm (Eq. 9) where the teacher has BatchNorm."""
+        """MAD Eq. 2 and BNmm (Eq. 9); for a conditional generator Eq. 6."""
         r = self.recipe
         z, y = self.noise(r.batch)
         x = self.generate(self.generator, z, y)

@@ -56,28 +56,29 @@ class EMA:
 class MAD(ABM):
     """ABM, whose student also learns from an averaged generator's samples."""
 
-    unused = ()
     choices = replace(ABM.choices, samples_from="G and EMA(G)")
+    unused = ()
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.ema = EMA(self.generator, self.recipe.momentum, self.recipe.ema_statistics)
+        r = self.recipe
+        self.ema = EMA(self.generator, r.momentum, r.ema_statistics)
 
     def end_generator_stage(self) -> None:
-        """MAD Eq. 5, once per stage (after n_G steps of the generator), not once per step."""
+        """MAD Eq. 5: once per stage, behind its n_G generator steps."""
         self.ema.update(self.generator)
         if self.recipe.ema_statistics == "reestimated":
             z, y = self.noise(self.recipe.batch)
             self.ema.reestimate((z, y) if self.recipe.conditional else (z,))
 
     def student_images(self) -> list[Tensor]:
+        """One batch from G, one from EMA(G)."""
         n = self.recipe.student_batch
         return [self.draw(self.generator, n), self.draw(self.ema.network, n)]
 
     def student_loss(self, images: list[Tensor]) -> Tensor:
-        """MAD Eq. 4: λ0·KL on G's images + λ1·KL on EMA(G)'s; two passes, so BatchNorm sees two batches."""
-        r = self.recipe
+        """MAD Eq. 4. Two passes: BatchNorm sees each batch by itself."""
         x, x_ema = images
-        return r.lambda0 * mad.kl(self.teacher(x), self.student(x)) + r.lambda1 * mad.kl(
-            self.teacher(x_ema), self.student(x_ema)
-        )
+        loss = mad.kl(self.teacher(x), self.student(x))
+        loss_ema = mad.kl(self.teacher(x_ema), self.student(x_ema))
+        return self.recipe.lambda0 * loss + self.recipe.lambda1 * loss_ema
