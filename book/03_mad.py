@@ -23,15 +23,19 @@
 
 # %% tags=["parameters"]
 dataset: str = "digits"  # digits, digits_half, cifar10 or cifar100
-teacher: str = "auto"  # architecture; auto: the recipe's
-student: str = "auto"  # architecture; auto: the recipe's
+teacher: str = "auto"  # lenet5 or wrn40_2; auto: the recipe's
+student: str = "auto"  # lenet5_half, lenet5 or wrn16_2; auto: as above
 seed: int = 0  # the first seed that runs live
 seeds: int = 1  # seeds that run live; 5 repeats the records
-budget: str = "auto"  # full, short or a number of stages
+budget: str = "auto"  # auto, full, short (4 stages) or that many stages
 device: str = "auto"  # cpu or cuda; auto: a GPU if there is one
-precision: str = "auto"  # of the generator: float32 or bfloat16
-momentum: float = 0.95  # of the EMA generator: 0 copies, 1 stands
-output_dir: str = "output"  # where students and records go
+precision: str = "auto"  # of the generator: float32, bfloat16 or auto
+momentum: float = (
+    0.95  # of EMA(G): from 0, a copy, to 1, it never moves
+)
+output_dir: str = (
+    "output"  # for the results, from the checkout's folder
+)
 
 # %%
 from dfkd_lib import check_parameters
@@ -40,6 +44,7 @@ settings = check_parameters(globals())
 
 # %%
 import math
+import os
 import time
 
 import matplotlib.pyplot as plt
@@ -47,7 +52,7 @@ import numpy as np
 import torch
 
 from dfkd_lib import figures, methods, results, run, theory
-from dfkd_lib.data import load_dataset
+from dfkd_lib.data import check_fits, load_dataset
 from dfkd_lib.files import output_folder
 from dfkd_lib.losses import mad as losses
 from dfkd_lib.probe import LAGS, Probe
@@ -60,11 +65,17 @@ recipe = recipe_for(
     settings.dataset, settings.teacher, settings.student
 ).replace(momentum=settings.momentum)
 trained = load_teacher(data, recipe.teacher)
+check_fits(data, "student", recipe.student)
 full, folder = recipe, output_folder(settings.output_dir)
 recipe, note = run.apply_budget(
     settings.budget, recipe, settings.device
 )
 print(f"{settings.dataset}: {note}")
+recorded = recipe == recipe_for("digits")
+if not recorded:
+    print(
+        "The text below describes the default run: trust the numbers."
+    )
 
 # %% [markdown]
 # (sec-mad-problem)=
@@ -517,7 +528,7 @@ assert wrong[-1] == 0 and wrong[0] > 50
 # ## The run
 #
 # The teacher is trained; its data is now out of the game, but for the test at the end of each line. Three methods, the same teacher, the
-# same recipe, the same seed.
+# same recipe, the same seed. (Sentences about this run describe its defaults. If you changed a parameter, trust the printed numbers.)
 
 # %%
 print(
@@ -530,7 +541,8 @@ print(
 )
 print(
     f"{recipe.stages} stages of {recipe.generator_steps} generator and "
-    f"{recipe.student_steps} student steps, batch {recipe.batch}"
+    f"{recipe.student_steps} student steps, on {recipe.batch} images and "
+    f"{recipe.student_batch} images per source"
 )
 
 # %% tags=["nbval-ignore-output"]
@@ -562,10 +574,8 @@ for (name, s), done in runs.items():
 if recipe != full:
     r = runs["mad", settings.seed].record
     updates = full.stages * full.student_steps * 2 * full.student_batch
-    hours = r["seconds"] * updates / r["samples"] / 3600
-    print(
-        f"SHORT RUN: the full schedule of MAD would take {hours:.1f} h here"
-    )
+    minutes = r["seconds"] * updates / r["samples"] / 60
+    print(f"SHORT RUN: all of MAD would take {minutes:,.0f} min here")
 
 # %% [markdown]
 # These are one seed's numbers, and one test image is 0.22 points. So here they are among the other seeds, from the records that
@@ -573,7 +583,6 @@ if recipe != full:
 
 
 # %% tags=["hide-input", "nbval-ignore-output"]
-recorded = recipe == recipe_for("digits")
 groups = {}
 for name, method in methods.METHODS.items():
     others = results.arm("main", name, "digits") if recorded else []
@@ -610,7 +619,8 @@ plt.show()
 for (name, s), done in runs.items():
     file = results.run_name(name, recipe, s)
     results.save_run(folder, file, done.record, done.method.student)
-    print(f"student: {settings.output_dir}/{file}.safetensors")
+    where = os.path.relpath(folder)
+    print(f"student: {where}/{file}.safetensors")
 print("beside each student, its record (.json)")
 made = runs["mad", settings.seed].record
 if recorded:
@@ -633,7 +643,10 @@ if recorded:
 # %% tags=["nbval-ignore-output"]
 measurable = len(probe.weights) > 2 * max(LAGS)
 if not measurable:
-    print("this run is too short to measure: more stages are needed")
+    print(
+        f"too short to measure: {len(probe.weights)} stages of at least "
+        f"{2 * max(LAGS) + 1}"
+    )
 else:
     n = len(probe.weights)
     factors = [
@@ -726,7 +739,7 @@ figures.table(
         "W₁, independent noise",
     ],
     rows,
-)
+) if rows else None
 
 # %% [markdown]
 # Distances are Euclidean, in units of the normalised input; an image has norm 32. Where the first two columns are equal, each image's nearest partner is its own
@@ -797,7 +810,7 @@ if len(probes[True].weights) > 2:
     )
 
 # %% [markdown]
-# In this calm run there is next to no jumping, told or not. (At the learning rates of [](sec-mad-stress) there is.) The class does what it promises: the teacher sees the class that was
+# In this calm run about three images in a hundred change their class per stage, told or not. (At the learning rates of [](sec-mad-stress) it is one in five.) The class does what it promises: the teacher sees the class that was
 # asked for, so classes come evenly. It does not make this generator steadier. The paper's case has 1,000 classes; nothing here speaks for it or against it.
 
 # %% [markdown]
@@ -806,7 +819,7 @@ if len(probes[True].weights) > 2:
 #
 # Per step, MAD's student sees a batch from $G$ *and* one from $\tilde G$: twice the images of ABM, in a loss {eq}`eq-mad-student` that is a sum of two means and not
 # their mean, so twice as large. The paper compares the two at "exactly the same settings". Three things differ at once.
-# (Not so against the paper's other baseline, DFKD-Mem, which also trains on a second batch, from its memory; MAD is ahead of it on all six data sets.)
+# (Not so against the paper's other baseline, DFKD-Mem {cite:p}`binici2022memory`, which also trains on a second batch, from its memory; MAD is ahead of it on all six data sets.)
 #
 # So we add controls to which a difference can be pinned. A finer instrument, too: `digits_half` holds out half of the digits, 899 images, so one image is 0.11 points;
 # beside accuracy we count how often the student *agrees* with its teacher, and how far its probabilities are from the teacher's, $\KL(p_T \Vert p_S)$.

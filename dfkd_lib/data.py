@@ -4,6 +4,7 @@ In this book data has two uses only: to train a teacher, and to *test* a student
 """
 
 import os
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ _MOMENTS = {
     "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
     "cifar100": ((0.5071, 0.4866, 0.4409), (0.2673, 0.2564, 0.2762)),
 }
+_CLASSES = {"cifar10": 10, "cifar100": 100}
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
 
@@ -98,6 +100,8 @@ def load_dataset(name: str) -> Dataset:
     path = locate(name)
     if path is None:
         return _digits(name)
+    if not zipfile.is_zipfile(path):
+        raise UserError(f"dataset {name}: {path} is no npz file; it needs the arrays {' '.join(_ARRAYS)}")
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = [file[key] for key in _ARRAYS]
@@ -112,6 +116,8 @@ def load_dataset(name: str) -> Dataset:
         raise UserError(
             f"dataset {name}: {path} has images of {x_train.shape[3]} channels; {name} has {len(_MOMENTS[name][0])}"
         )
+    if y_train.max() >= _CLASSES[name]:
+        raise UserError(f"dataset {name}: {path} has labels up to {y_train.max()}; {name} has {_CLASSES[name]} classes")
     return Dataset(name, x_train, y_train.astype(np.int64), x_test, y_test.astype(np.int64), *_MOMENTS[name])
 
 

@@ -124,7 +124,9 @@ def override(recipe: Recipe, settings: list[str]) -> Recipe:
     """
     changes: dict[str, Any] = {}
     for setting in settings:
-        name, _, value = setting.partition("=")
+        name, sign, value = setting.partition("=")
+        if not sign:
+            raise UserError(f"setting {name}: it has no value; write --set {name}=VALUE")
         usual = vars(recipe)[one_of("setting", name, vars(recipe).keys() - {"dataset", "source"})]
         changes[name] = _parse(name, value, type(usual))
     return recipe.replace(**changes)
@@ -141,7 +143,7 @@ def _parse(name: str, value: str, kind: type) -> Any:
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):  # literal_eval's own list
         parsed = value
     if kind is int:
-        return parameters.whole(name, parsed, 1)
+        return parameters.whole(name, parsed, 1, 65_536 if "batch" in name else 2**31 - 1)
     if kind is float:
         limits = {"momentum": 1, "student_momentum": 1, "generator_beta1": 0.999}
         return parameters.real(name, parsed, 0, limits.get(name, math.inf))
@@ -172,7 +174,7 @@ def main(argv: list[str] | None = None) -> int:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="change a setting of the recipe",
+        help=f"change a setting of the recipe, as in --set stages=40; settings: {', '.join(sorted(vars(Recipe())))}",
     )
     try:
         args = parser.parse_args(argv)

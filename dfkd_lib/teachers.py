@@ -61,6 +61,11 @@ def command(dataset: str, name: str, folder: Path | None = None) -> str:
     return f"python -m dfkd_lib.teachers --dataset {dataset} --teacher {name}{where}"
 
 
+def _here(line: str) -> str:
+    """A command as it can be pasted on this machine, where "python" may be another one than this."""
+    return line.replace("python", shlex.quote(sys.executable), 1)
+
+
 def load_teacher(dataset: Dataset, name: str) -> Teacher:
     """The trained teacher `name` for a data set, shipped or cached. Weights are safetensors: nothing is unpickled.
 
@@ -75,7 +80,7 @@ def load_teacher(dataset: Dataset, name: str) -> Teacher:
     if folder is None:
         raise UserError(
             f"teacher: there is no trained {name} for {dataset.name}, neither shipped nor in {cache()}; "
-            f"train it with: {command(dataset.name, name)}"
+            f"train it with: {_here(command(dataset.name, name))}"
         )
     weights, record = folder / f"{file}.safetensors", folder / f"{file}.json"
     network = build(name, dataset.num_classes)
@@ -89,7 +94,7 @@ def load_teacher(dataset: Dataset, name: str) -> Teacher:
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise UserError(
             f"teacher: {weights} and its record {record.name} cannot be used ({str(error).partition(chr(10))[0]}); "
-            f"train it again with: {command(dataset.name, name, folder)}"
+            f"train it again with: {_here(command(dataset.name, name, folder))}"
         ) from error
     return Teacher(name, network.eval().requires_grad_(False), score, digest)
 
@@ -164,12 +169,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--epochs", type=int, help="default: by architecture")
     parser.add_argument("--lr", type=float, help="initial learning rate; default: by architecture")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--folder", type=Path, help="where to write; default: the cache")
+    parser.add_argument("--folder", type=Path, help=f"where to write; default: {cache()}")
     try:
         args = parser.parse_args(argv)
         epochs, lr = _SCHEDULES[one_of("teacher", args.teacher, NETWORKS)]
         epochs = whole("epochs", epochs if args.epochs is None else args.epochs, 1)
-        lr = real("lr", lr if args.lr is None else args.lr, 0)
+        lr = real("lr", lr if args.lr is None else args.lr, 1e-8)
         whole("seed", args.seed)
         dataset = load_dataset(args.dataset)
         check_fits(dataset, "teacher", args.teacher)

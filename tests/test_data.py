@@ -234,3 +234,17 @@ def test_real_cifar100_has_the_published_moments(real):
         mean = np.average(np.arange(256) / 255, weights=count)
         std = np.sqrt(np.average((np.arange(256) / 255 - mean) ** 2, weights=count))
         assert (mean, std) == pytest.approx((real.mean[channel], real.std[channel]), abs=6e-5)
+
+
+def test_a_text_under_the_name_of_an_archive(file):
+    file.write_text("not an archive")
+    with pytest.raises(UserError, match="no npz file"):
+        load_dataset("cifar100")
+
+
+def test_more_classes_than_the_data_set_has(file):
+    made = arrays()
+    made["y_train"] = made["y_train"] + 100
+    np.savez(file, **made)
+    with pytest.raises(UserError, match="100 classes"):
+        load_dataset("cifar100")

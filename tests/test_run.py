@@ -155,7 +155,7 @@ def test_one_stage_cannot_be_probed(capsys, tmp_path):
         ("--precision float16", "precision 'float16' bfloat16 float32"),
         ("--output-dir=", "output_dir ''"),
         ("--set momentun=0.5", "setting 'momentun' mean 'momentum' batch z_dim"),
-        ("--set momentum", "momentum '' 0 1"),
+        ("--set momentum", "momentum momentum=VALUE"),
         ("--set momentum=2", "momentum 2 0 1"),
         ("--set momentum=nan", "momentum 'nan' 0 1"),
         ("--set generator_lr=-1", "generator_lr -1 0"),
