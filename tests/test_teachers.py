@@ -75,7 +75,9 @@ def test_changed_weights_are_refused(shipped, digits):
     data[-1] ^= 1
     path.write_bytes(data)
     message = refusal(digits)
-    assert str(path) in message and "hash" in message and teachers.command("digits", "lenet5") in message
+    assert (
+        str(path) in message and "hash" in message and teachers._here(teachers.command("digits", "lenet5")) in message
+    )
 
 
 def rewrite(path, **changes) -> None:
@@ -115,14 +117,14 @@ def test_weights_that_do_not_fit_are_refused(shipped, digits, kind):
 def test_the_command_that_a_refusal_names_helps(shipped, digits):
     path = shipped / "digits-lenet5.safetensors"
     path.write_bytes(b"no weights")
-    _, _, command = refusal(digits).partition("python -m dfkd_lib.teachers ")
+    _, _, command = refusal(digits).partition(" -m dfkd_lib.teachers ")
     assert teachers.main([*command.split(), "--epochs", "1"]) == 0
     assert teachers.load_teacher(digits, "lenet5").accuracy > 0
 
 
 def test_a_teacher_never_trained(digits):
     message = refusal(digits, "lenet5_half")
-    assert teachers.command("digits", "lenet5_half") in message and str(teachers.cache()) in message
+    assert teachers._here(teachers.command("digits", "lenet5_half")) in message and str(teachers.cache()) in message
 
 
 def test_an_unknown_teacher(digits):
