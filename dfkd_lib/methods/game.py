@@ -62,12 +62,8 @@ class Game(ABC):
             self.generator = GENERATORS[recipe.generator](recipe, channels)
             if recipe.conditional:
                 self.generator = ConditionalGenerator(self.generator, num_classes)
-        for network in (
-            self.teacher,
-            self.student,
-            self.generator,
-        ):  # channels-last: faster on CPU and GPU
-            network.to(self.device, memory_format=torch.channels_last)
+        for network in (self.teacher, self.student, self.generator):
+            network.to(self.device, memory_format=torch.channels_last)  # the faster layout, on CPU and GPU
         self.student.train()
         self.generator.train()
         self.student_optimizer = _STUDENT_OPTIMIZERS[recipe.student_optimizer](self.student.parameters(), recipe)
