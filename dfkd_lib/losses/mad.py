@@ -36,18 +36,26 @@ def embedding_norm(e: Float[Tensor, "batch z"], gamma: float) -> Float[Tensor, "
     return F.relu(e.norm(dim=1) - gamma * math.sqrt(e.shape[1])).mean()
 
 
-def bn_moments(
-    teacher: nn.Module, x: Float[Tensor, "batch channels height width"]
-) -> tuple[Float[Tensor, "batch classes"], Float[Tensor, ""]]:
-    """The teacher's logits on x, and BNmm: the squared distance of its features' batch moments from those that its
-    BatchNorm layers stored in training, summed over layers (MAD Eq. 9). Zero for a teacher without BatchNorm.
+def logit_bound(logits: Float[Tensor, "batch *shape"], delta: float) -> Float[Tensor, ""]:
+    """max(|logit| − δ, 0), averaged over all logits: none leaves [−δ, δ] for free (MAD Eq. 10 and 11).
+
+    For the student's logits, and for the generator's images before their sigmoid. The equations are lost from the text
+    we have: this form and δ = 20 are inferred, the weights are ours to choose.
     """
-    terms: list[Tensor] = []
+    return F.relu(logits.abs() - delta).mean()
+
+
+def moment_gaps(
+    teacher: nn.Module, x: Float[Tensor, "batch channels height width"]
+) -> tuple[Float[Tensor, "batch classes"], list[tuple[Float[Tensor, " _"], Float[Tensor, " _"]]]]:
+    """The teacher's logits on x, and for each of its BatchNorm layers by how much the batch's mean and (biased)
+    variance of that layer's inputs exceed those stored in training. One pass.
+    """
+    gaps: list[tuple[Tensor, Tensor]] = []
 
     def compare(layer: nn.BatchNorm2d, inputs: tuple[Tensor]) -> None:
         var, mean = torch.var_mean(inputs[0], dim=(0, 2, 3), correction=0)
-        terms.append((mean - layer.running_mean).square().sum())
-        terms.append((var - layer.running_var).square().sum())
+        gaps.append((mean - layer.running_mean, var - layer.running_var))
 
     layers = [m for m in teacher.modules() if isinstance(m, nn.BatchNorm2d)]
     handles = [layer.register_forward_pre_hook(compare) for layer in layers]
@@ -56,4 +64,15 @@ def bn_moments(
     finally:  # a hook left behind would hold every later graph alive
         for handle in handles:
             handle.remove()
+    return logits, gaps
+
+
+def bn_moments(
+    teacher: nn.Module, x: Float[Tensor, "batch channels height width"]
+) -> tuple[Float[Tensor, "batch classes"], Float[Tensor, ""]]:
+    """The teacher's logits on x, and BNmm: the squared distance of its features' batch moments from those that its
+    BatchNorm layers stored in training, summed over layers (MAD Eq. 9). Zero for a teacher without BatchNorm.
+    """
+    logits, gaps = moment_gaps(teacher, x)
+    terms = [gap.square().sum() for layer in gaps for gap in layer]
     return logits, torch.stack(terms).sum() if terms else logits.new_zeros(())

@@ -1,9 +1,13 @@
-"""Wide residual networks for 32×32 images (Zagoruyko and Komodakis 2016): WRN-40-2 and WRN-16-2 of MAD's tables."""
+"""Wide residual networks for 32×32 images (Zagoruyko and Komodakis 2016): WRN-40-2, 16-2, 40-1 and 16-1.
 
-import torch
-from jaxtyping import Float
+Initialised as there: He's normal for convolutions, biases 0; torch's default for the linear layer's weights.
+"""
+
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from ..errors import UserError
+from .classifier import Classifier, he_normal
 
 
 class BasicBlock(nn.Module):
@@ -26,13 +30,15 @@ class BasicBlock(nn.Module):
         return skip + self.conv2(F.relu(self.bn2(h)))
 
 
-class WideResNet(nn.Module):
-    """WRN-``depth``-``widen`` for 3×32×32 images. WRN-40-2 with 100 classes has 2,255,156 parameters."""
+class WideResNet(Classifier):
+    """WRN-``depth``-``widen`` for 3×32×32 images. WRN-40-2 with 100 classes has 2,255,156 parameters.
+
+    Three stages, of 32, 16 and 8 pixels; the last one's maps are those behind the final BatchNorm and ReLU.
+    """
 
     def __init__(self, depth: int, widen: int, num_classes: int = 10):
-        super().__init__()
-        if (depth - 4) % 6:
-            raise ValueError(f"a wide ResNet's depth is 6n + 4 (16, 22, 28, 40, …), got {depth}")
+        if (depth - 4) % 6 or depth < 10:
+            raise UserError(f"depth: {depth} is not allowed for a wide ResNet; give 6n + 4: 10, 16, 22, 28, 34, 40, …")
         blocks = (depth - 4) // 6
         widths = [16, 16 * widen, 32 * widen, 64 * widen]
         layers: list[nn.Module] = [nn.Conv2d(3, widths[0], 3, 1, 1, bias=False)]
@@ -42,12 +48,7 @@ class WideResNet(nn.Module):
                 stride = 2 if block == 0 and group > 0 else 1
                 layers.append(BasicBlock(in_channels, widths[group + 1], stride))
         layers += [nn.BatchNorm2d(widths[3]), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-        self.features = nn.Sequential(*layers)
-        self.classifier = nn.Linear(widths[3], num_classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        torch.nn.init.zeros_(self.classifier.bias)
-
-    def forward(self, x: Float[Tensor, "batch 3 32 32"]) -> Float[Tensor, "batch classes"]:
-        return self.classifier(self.features(x))
+        cuts = (blocks, 2 * blocks, 3 * blocks + 2)
+        super().__init__(nn.Sequential(*layers), nn.Linear(widths[3], num_classes), cuts)
+        he_normal(self)
+        nn.init.zeros_(self.classifier.bias)
