@@ -12,6 +12,7 @@ _HOME = {
     "check_parameters": "parameters",
     "load_dataset": "data",
     "load_teacher": "teachers",
+    "load_foreign": "foreign",
     "evaluate": "evaluation",
     "train": "training",
     "load_records": "results",

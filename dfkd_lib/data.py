@@ -1,55 +1,155 @@
-"""Data sets by name: the embedded digits, or arrays found under ``$DFKD_DATA``. Pixels stay uint8 NHWC until used.
+"""Data sets by name, wherever they lie (`sources`), as uint8 NHWC pixels. No torch until an image must be resized.
 
-In this book data has two uses only: to train a teacher, and to *test* a student. No student trains on it.
+In this book data has two uses only: to train a teacher, and to *test* a student. No student trains on it, but for the
+baselines and for HiDFD, whose real images come from elsewhere (`collected`).
 """
 
-import os
-import zipfile
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 from numpy import ndarray
 
+from . import catalogue
+from .catalogue import DATASETS, NETWORKS
+from .downloads import download
 from .errors import UserError, one_of
-from .recipes import DATASETS, NETWORKS
+from .layouts import ImageFiles, Split, read
+from .sources import Place, locate
 
 # Test images of the 1,797 digits: a quarter, and the half/half split that measures differences of methods more finely.
 _DIGITS_TEST = {"digits": 450, "digits_half": 899}
-
-# Channel means and deviations of the training pixels, in [0, 1]. CIFAR-100: computed from its 50,000 training images,
-# equal to the figures that its users publish; CIFAR-10: the published figures.
-_MOMENTS = {
-    "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
-    "cifar100": ((0.5071, 0.4866, 0.4409), (0.2673, 0.2564, 0.2762)),
-}
-_CLASSES = {"cifar10": 10, "cifar100": 100}
-_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+_CHUNK = 4096  # images that are worked on at once, so that a large set is never copied whole
+_SAMPLE = 10_000  # image files that are decoded for their mean and deviation
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images (uint8, NHWC), labels, and the constants that normalise a channel: (x / 255 − mean) / std."""
+    """Images (uint8, NHWC), labels, and the constants that normalise a channel: (x / 255 − mean) / std.
+
+    Training images that lie in image files are decoded only when indexed (`ImageFiles`); test images are in memory.
+    """
 
     name: str
-    x_train: UInt8[ndarray, "train height width channels"]
+    x_train: UInt8[ndarray, "train height width channels"] | ImageFiles
     y_train: Int[ndarray, " train"]
     x_test: UInt8[ndarray, "test height width channels"]
     y_test: Int[ndarray, " test"]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    classes: tuple[str, ...] = ()  # their names, where the files tell them
 
     @property
     def num_classes(self) -> int:
         return int(self.y_train.max()) + 1
 
     def normalise(
-        self, x: UInt8[ndarray, "batch height width channels"]
+        self, x: UInt8[ndarray, "batch height width channels"] | ImageFiles
     ) -> Float[ndarray, "batch channels height width"]:
         """Pixels as the networks see them: float32, NCHW, mean 0 and variance 1 per channel over the training set."""
-        scaled = (x.astype(np.float32) / 255 - np.float32(self.mean)) / np.float32(self.std)
+        scaled = (np.asarray(x).astype(np.float32) / 255 - np.float32(self.mean)) / np.float32(self.std)
         return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
+
+
+def load_dataset(name: str) -> Dataset:
+    """The data set called `name`: embedded, found, or downloaded (`sources.locate` has the order).
+
+    A name of the catalogue comes at the catalogue's size, with its constants; one of the user's own as it is, with
+    constants computed from its training pixels (of 10,000 images, evenly spaced, where they are image files).
+    Of image files the test part is decoded here, the training part later: ImageNet's tests take 7.5 GB of memory.
+
+    Raises
+    ------
+    UserError
+        if it is unknown, missing, or its files do not hold what they should.
+    """
+    place = locate(name)
+    if place.layout == "embedded":
+        return _digits(name)
+    if place.layout == "download":
+        place = download(name, place.path)
+    facts = DATASETS.get(name)
+    where = f"dataset {name}: {place.path}"
+    train, test = _checked(name, place, "train"), _checked(name, place, "test")
+    if test.y.max() > train.y.max():
+        raise UserError(f"{where}: y_test has labels outside 0 to {train.y.max()}")
+    if train.x.shape[1:] != test.x.shape[1:]:
+        raise UserError(f"{where}: images are {train.x.shape[1:]} in x_train, {test.x.shape[1:]} in x_test")
+    x_train, x_test = _at_catalogue_size(train.x, facts), np.asarray(_at_catalogue_size(test.x, facts))
+    mean, std = (facts.mean, facts.std) if facts and facts.mean else moments(x_train)
+    if not all(std):
+        raise UserError(f"{where}: a channel of x_train has the same value in all pixels, so it cannot be normalised")
+    return Dataset(name, x_train, train.y, x_test, test.y, mean, std, train.classes)
+
+
+def load_training_split(name: str) -> Split:
+    """The training images and labels alone, at the catalogue's size: as a source of collected images.
+
+    Raises
+    ------
+    UserError
+        as `load_dataset`; a test part may be missing.
+    """
+    place = locate(name)
+    if place.layout == "embedded":
+        digits = _digits(name)
+        return Split(digits.x_train, digits.y_train)
+    if place.layout == "download":
+        place = download(name, place.path)
+    train = _checked(name, place, "train")
+    return train._replace(x=_at_catalogue_size(train.x, DATASETS.get(name)))
+
+
+def check_fits(dataset: Dataset, role: str, network: str) -> None:
+    """Refuse a network (as teacher or as student: `role`) that does not take the data set's images."""
+    height, width, channels = dataset.x_train.shape[1:]
+    takes = NETWORKS[one_of(role, network, NETWORKS)]
+    if _takes(takes, height, width, channels):
+        return
+    fitting = [name for name, other in NETWORKS.items() if _takes(other, height, width, channels)]
+    size = f"{takes.size}×{takes.size}" if takes.size else "any size"
+    raise UserError(
+        f"{role}: {network} takes images of {takes.channels or 'any number of channels'}×{size}, {dataset.name} has "
+        f"{channels}×{height}×{width}; allowed with it: {', '.join(fitting) or 'no network here'}"
+    )
+
+
+def _takes(network: catalogue.Input, height: int, width: int, channels: int) -> bool:
+    return network.channels in (None, channels) and (network.size is None or height == width == network.size)
+
+
+def moments(
+    x: UInt8[ndarray, "images height width channels"] | ImageFiles,
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel, scaled to [0, 1]; of 10,000 images where they are files."""
+    if isinstance(x, ImageFiles):
+        x = x[np.linspace(0, len(x) - 1, min(len(x), _SAMPLE)).astype(int)]
+    counts = np.zeros((x.shape[3], 256), np.int64)
+    for start in range(0, len(x), _CHUNK):
+        for channel, count in enumerate(counts):
+            count += np.bincount(x[start : start + _CHUNK, ..., channel].ravel(), minlength=256)
+    grey = np.arange(256) / 255
+    mean = [float(np.average(grey, weights=count)) for count in counts]
+    std = [float(np.average((grey - m) ** 2, weights=count) ** 0.5) for m, count in zip(mean, counts, strict=True)]
+    return tuple(mean), tuple(std)
+
+
+def resize(x: UInt8[ndarray, "images height width channels"], size: int) -> UInt8[ndarray, "images size size channels"]:
+    """The middle square, made `size` pixels wide: bilinear, antialiased where it shrinks, in whole grey levels."""
+    import torch
+    from torch.nn import functional as F
+
+    height, width = x.shape[1:3]
+    side = min(height, width)
+    x = x[:, (height - side) // 2 :, (width - side) // 2 :][:, :side, :side]
+    if side == size:
+        return x
+    parts = []
+    for start in range(0, len(x), _CHUNK):
+        part = torch.tensor(x[start : start + _CHUNK]).permute(0, 3, 1, 2).float()
+        part = F.interpolate(part, (size, size), mode="bilinear", antialias=True)
+        parts.append(part.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy())
+    return np.concatenate(parts)
 
 
 def _digits(name: str) -> Dataset:
@@ -68,82 +168,27 @@ def _digits(name: str) -> Dataset:
     return Dataset(name, x_train, y_train, x_test, y_test, (float(grey.mean()),), (float(grey.std()),))
 
 
-def locate(name: str) -> Path | None:
-    """Where the data set's file is; None for the embedded ones. Reads nothing.
-
-    Raises
-    ------
-    UserError
-        if there is no data set of that name, or its file is not there: says which file is needed.
-    """
-    one_of("dataset", name, DATASETS)
-    if name in _DIGITS_TEST:
-        return None
-    folder = os.environ.get("DFKD_DATA")
-    wanted = f"{name}.npz with the arrays {' '.join(_ARRAYS)} (images uint8, NHWC; labels whole numbers)"
-    if not folder:
-        raise UserError(f"dataset {name}: DFKD_DATA is not set; point it to a folder that holds {wanted}")
-    path = Path(folder) / f"{name}.npz"
-    if not path.is_file():
-        raise UserError(f"dataset {name}: there is no file {path}; DFKD_DATA's folder needs {wanted}")
-    return path
+def _at_catalogue_size(x: ndarray | ImageFiles, facts: catalogue.Images | None) -> ndarray | ImageFiles:
+    if facts is None or isinstance(x, ImageFiles):  # files are decoded at that size
+        return x
+    return resize(x, facts.size)
 
 
-def load_dataset(name: str) -> Dataset:
-    """The data set called `name`: embedded (``digits``, ``digits_half``) or read from ``$DFKD_DATA/<name>.npz``.
-
-    Raises
-    ------
-    UserError
-        if it is unknown, missing, or its file does not hold what it should.
-    """
-    path = locate(name)
-    if path is None:
-        return _digits(name)
-    if not zipfile.is_zipfile(path):
-        raise UserError(f"dataset {name}: {path} is no npz file; it needs the arrays {' '.join(_ARRAYS)}")
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            arrays = [file[key] for key in _ARRAYS]
-    except Exception as error:  # a damaged archive fails in zipfile, zlib, NumPy or tokenize, each in its own way
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise UserError(
-            f"dataset {name}: {path} cannot be read as an npz with the arrays {' '.join(_ARRAYS)} ({reason})"
-        ) from error
-    _check_arrays(f"dataset {name}: {path}", *arrays)
-    x_train, y_train, x_test, y_test = arrays
-    if x_train.shape[3] != len(_MOMENTS[name][0]):
-        raise UserError(
-            f"dataset {name}: {path} has images of {x_train.shape[3]} channels; {name} has {len(_MOMENTS[name][0])}"
-        )
-    if y_train.max() >= _CLASSES[name]:
-        raise UserError(f"dataset {name}: {path} has labels up to {y_train.max()}; {name} has {_CLASSES[name]} classes")
-    return Dataset(name, x_train, y_train.astype(np.int64), x_test, y_test.astype(np.int64), *_MOMENTS[name])
-
-
-def check_fits(dataset: Dataset, role: str, network: str) -> None:
-    """Refuse a network (as teacher or as student: `role`) whose images are not the data set's."""
-    height, width, channels = dataset.x_train.shape[1:]
-    fitting = [name for name, c in NETWORKS.items() if c == channels]
-    one_of(role, network, NETWORKS)
-    if network not in fitting or (height, width) != (32, 32):
-        raise UserError(
-            f"{role}: {network} takes images of {NETWORKS[network]}×32×32, {dataset.name} has "
-            f"{channels}×{height}×{width}; allowed with {channels}×32×32: {', '.join(fitting)}"
-        )
-
-
-def _check_arrays(where: str, x_train: ndarray, y_train: ndarray, x_test: ndarray, y_test: ndarray) -> None:
+def _checked(name: str, place: Place, part: str) -> Split:
     """Refuse arrays that would only fail, or silently mislead, later."""
-    for part, x, y in (("train", x_train, y_train), ("test", x_test, y_test)):
-        if x.dtype != np.uint8 or x.ndim != 4 or x.shape[3] not in (1, 3) or not len(x):
-            raise UserError(
-                f"{where}: x_{part} is {x.dtype} of shape {x.shape}; it must be uint8, "
-                "(images, height, width, 1 or 3 channels), with at least one image"
-            )
-        if y.shape != (len(x),) or not np.issubdtype(y.dtype, np.integer):
-            raise UserError(f"{where}: y_{part} is {y.dtype} of shape {y.shape}; it must hold {len(x)} whole numbers")
-        if y.min() < 0 or y.max() > y_train.max():
-            raise UserError(f"{where}: y_{part} has labels outside 0 to {y_train.max()}")
-    if x_train.shape[1:] != x_test.shape[1:]:
-        raise UserError(f"{where}: images are {x_train.shape[1:]} in x_train, {x_test.shape[1:]} in x_test")
+    x, y, classes = read(name, place, part)
+    where, facts = f"dataset {name}: {place.path}", DATASETS.get(name)
+    if x.dtype != np.uint8 or x.ndim != 4 or x.shape[3] not in (1, 3) or not len(x):
+        raise UserError(
+            f"{where}: x_{part} is {x.dtype} of shape {x.shape}; it must be uint8, "
+            "(images, height, width, 1 or 3 channels), with at least one image"
+        )
+    if y.shape != (len(x),) or not np.issubdtype(y.dtype, np.integer):
+        raise UserError(f"{where}: y_{part} is {y.dtype} of shape {y.shape}; it must hold {len(x)} whole numbers")
+    if y.min() < 0:
+        raise UserError(f"{where}: y_{part} has labels below 0")
+    if facts and x.shape[3] != facts.channels:
+        raise UserError(f"{where} has images of {x.shape[3]} channels; {name} has {facts.channels}")
+    if facts and part == "train" and y.max() >= facts.classes:
+        raise UserError(f"{where} has labels up to {y.max()}; {name} has {facts.classes} classes")
+    return Split(x, y.astype(np.int64), classes)

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from .data import Dataset
+from .images import Images
 from .losses import mad
 
 
@@ -21,9 +22,12 @@ class Scores:
 
 @dataclass(frozen=True)
 class TestSet:
-    """Test images and labels on the device, with the teacher's logits, computed once."""
+    """Test images and labels on the device, with the teacher's logits, computed once.
 
-    x: Float[Tensor, "test channels height width"]
+    A data set's images stay whole numbers until a batch is used: ImageNet's would fill 30 GB as floats.
+    """
+
+    x: Float[Tensor, "test channels height width"] | Images
     y: Int[Tensor, " test"]
     teacher_logits: Float[Tensor, "test classes"]
 
@@ -31,20 +35,23 @@ class TestSet:
 
     @classmethod
     def of(cls, dataset: Dataset, teacher: nn.Module, device: str) -> "TestSet":
-        x = torch.from_numpy(dataset.normalise(dataset.x_test)).to(device)
-        y = torch.from_numpy(dataset.y_test).to(device)
-        return cls(x, y, logits_of(teacher, x))
+        images = Images.of(dataset, device, "test")
+        return cls(images, images.y, logits_of(teacher, images))
 
 
 @torch.no_grad()
 def logits_of(
-    network: nn.Module, x: Float[Tensor, "images channels height width"], batch: int = 512
+    network: nn.Module, x: Float[Tensor, "images channels height width"] | Images, batch: int = 512
 ) -> Float[Tensor, "images classes"]:
     """A network's logits in evaluation mode; its mode is restored afterwards."""
     training = network.training
     network.eval()
     try:
-        return torch.cat([network(part) for part in x.split(batch)])
+        if isinstance(x, Images):
+            parts = (x.batch(index) for index in torch.arange(len(x), device=x.y.device).split(batch))
+        else:
+            parts = x.split(batch)
+        return torch.cat([network(part) for part in parts])
     finally:
         network.train(training)
 

@@ -1,7 +1,12 @@
 """Files that are written whole or not at all, and the folder of this project."""
 
+import contextlib
+import fcntl
+import glob
 import os
+import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from .errors import UserError
@@ -15,6 +20,8 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
+            file.flush()
+            os.fsync(file.fileno())  # else a machine that stops could keep the new name and lose what it names
         os.chmod(temporary, 0o644)  # mkstemp's files are private; a result is not
         os.replace(temporary, path)
     except BaseException:
@@ -32,10 +39,44 @@ def writable_folder(name: str, path: Path) -> Path:
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=path).close()
+        with tempfile.TemporaryFile(dir=path) as trial:
+            trial.write(bytes(65_536))  # an empty file can be made on a full disk
+            trial.flush()
+            os.fsync(trial.fileno())
     except OSError as error:
         raise UserError(f"{name}: cannot write to {path} ({error.strerror}); give one that can be written") from error
     return path
+
+
+def remove_leftovers(path: Path) -> None:
+    """Delete what `write_atomically` had begun of a file when its process was killed."""
+    for file in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        file.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(path: Path, busy: str, *, wait: bool = False) -> Iterator[None]:
+    """Hold a file's lock; it ends with the process, however that ends. The file stays, empty.
+
+    `busy` is the line for somebody who finds it held: an error, or, with `wait`, printed before waiting.
+
+    Raises
+    ------
+    UserError
+        if another process holds it, and `wait` is false; or if files cannot be made or locked there.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(path.open("w"))
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if not wait:
+                raise UserError(busy) from error
+            print(busy, file=sys.stderr, flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            raise UserError(f"{path} cannot be locked ({error.strerror}); give another folder") from error
+        yield
 
 
 def output_folder(output_dir: str) -> Path:

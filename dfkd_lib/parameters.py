@@ -7,8 +7,11 @@ from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
-from . import recipes
+from .catalogue import NETWORKS
 from .errors import UserError, one_of, real, shown, text, whole
+from .settings import read
+from .sources import known_dataset
+from .teacher_names import parse_teacher
 
 
 def budget(name: str, value: Any) -> str | int:
@@ -36,16 +39,41 @@ def device(name: str, value: Any) -> str:
     return "cpu"
 
 
+def teacher(name: str, value: Any) -> str:
+    """'auto', a network of the library, or one of the user's own: `teacher_names` says how it is written."""
+    if isinstance(value, str) and value == "auto":
+        return value
+    try:
+        parse_teacher(value, name)
+    except UserError as error:
+        raise UserError(f"{error}; or auto") from None
+    except (OSError, RuntimeError):  # a name that is too long, or an unknown user's ~
+        raise UserError(f"{name}: {shown(value)} is no path; give one of a file of weights, or auto") from None
+    return value
+
+
+def overrides(name: str, value: Any) -> list[str]:
+    """Settings of a recipe, from "batch=64 reuse=5"; each is checked by itself, since the recipe is not known yet."""
+    if not isinstance(value, str):
+        raise UserError(f"{name}: {shown(value)} is not allowed; give a text such as 'batch=64 reuse=5', or ''")
+    try:
+        read(value.split())
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from None
+    return value.split()
+
+
 CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
-    "dataset": lambda name, value: one_of(name, value, recipes.DATASETS),
-    "teacher": lambda name, value: one_of(name, value, {"auto", *recipes.NETWORKS}),
-    "student": lambda name, value: one_of(name, value, {"auto", *recipes.NETWORKS}),
+    "dataset": known_dataset,
+    "teacher": teacher,
+    "student": lambda name, value: one_of(name, value, {"auto", *NETWORKS}),
     "seed": whole,
     "seeds": lambda name, value: whole(name, value, 1, 100),
     "budget": budget,
     "device": device,
     "precision": lambda name, value: one_of(name, value, ("auto", "bfloat16", "float32")),
     "momentum": lambda name, value: real(name, value, 0, 1),
+    "overrides": overrides,
     "output_dir": text,
 }
 

@@ -4,6 +4,7 @@ A `Probe` is what `training.train` calls `observe`. Chapter 3 asks it what the g
 """
 
 import copy
+import math
 from collections import deque
 
 import numpy as np
@@ -24,11 +25,12 @@ class Probe:
 
     With ``js_every``, every so many stages also the Jensen–Shannon divergence between teacher and student on fresh
     samples of earlier versions of G and EMA(G), by their age in stages (MAD Section 5.2.3). Only the first `stages`
-    stages are kept.
+    stages are kept; of a run that was continued, the first ones behind that.
     """
 
     def __init__(self, images: int = 64, coordinates: int = 4096, js_every: int = 0, stages: int = 400):
         self.images, self.coordinates, self.js_every, self.stages = images, coordinates, js_every, stages
+        self.seen: list[int] = []  # the numbers of the stages
         self.weights: list[ndarray] = []
         self.samples: dict[str, list[Tensor]] = {"G": [], "EMA(G)": []}
         self.classes: dict[str, list[Tensor]] = {"G": [], "EMA(G)": []}
@@ -37,18 +39,22 @@ class Probe:
 
     @torch.no_grad()
     def __call__(self, stage: int, game: Game) -> None:
-        if stage > self.stages:
+        if len(self.seen) == self.stages:
             return  # all of a long run's images would not fit into memory
         # Copies, since a generator in training mode moves its running statistics whenever it runs.
         sources = {"G": copy.deepcopy(game.generator)}
         if ema := getattr(game, "ema", None):
             sources["EMA(G)"] = copy.deepcopy(ema.network)
-        if stage == 1:
+        if not self.seen:
             random = torch.Generator().manual_seed(0)
             size = sum(p.numel() for p in game.generator.parameters())
             self.index = torch.randint(size, (self.coordinates,), generator=random)
             self.z = torch.randn(self.images, game.recipe.z_dim, generator=random).to(game.device)
             self.y = torch.arange(self.images, device=game.device) % game.num_classes
+        if not self.seen:  # at most a GiB of images on the host, however large they are
+            bytes_per_stage = 2 * 4 * self.images * math.prod(game.shape)
+            self.stages = max(min(self.stages, 2**30 // bytes_per_stage), 1)
+        self.seen.append(stage)
         flat = torch.cat([p.flatten() for p in game.generator.parameters()])
         self.weights.append(flat[self.index.to(flat.device)].double().cpu().numpy())
         for name, generator in sources.items():

@@ -1,12 +1,12 @@
 """One JSON record per run: what was run, on what, and what came out. The book's tables are made from these."""
 
+import hashlib
 import json
 import os
-import platform
+import re
 import shlex
 import subprocess
 from collections.abc import Iterable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,12 @@ import torch
 from safetensors.torch import save as to_bytes
 from torch import nn
 
-from . import theory
+from . import checkpoint, theory
 from .errors import UserError
 from .files import project_folder, write_atomically
-from .recipes import DATASETS, Recipe, recipe_for
+from .machine import hardware, versions
+from .methods import METHODS
+from .recipes import SETTINGS, Recipe, recipe_for
 from .teachers import Teacher
 from .training import History
 
@@ -25,6 +27,7 @@ REQUIRED = (
     "method dataset pair teacher student seed accuracy_last accuracy_best agreement_last kl_last teacher_accuracy "
     "teacher_hash samples seconds device hardware precision threads versions commit command changes parameters history"
 ).split()
+_LONGEST = 200  # letters of a name; most file systems take 255, and endings come along
 
 
 def record(
@@ -42,6 +45,7 @@ def record(
 
     Accuracies in percent, KL in nats, time in seconds of training.
     """
+    read = read_by(method, recipe)
     return {
         "method": method,
         "dataset": recipe.dataset,
@@ -61,41 +65,66 @@ def record(
         "hardware": hardware(device),
         "precision": precision,
         "threads": torch.get_num_threads(),
-        "versions": {name: version(name) for name in ("torch", "torchvision", "numpy", "dfkd_lib")}
-        | {"python": platform.python_version()},
+        "versions": versions(),
         "commit": sha,
         "command": command(method, recipe, seed, device, precision),
         "changes": changes(recipe),
-        "parameters": dict(vars(recipe)),
+        "parameters": read,
+        "sources": {name: source for name, source in recipe.sources.items() if name in read},
         "history": history.asdict(),
     }
 
 
+def read_by(method: str, recipe: Recipe) -> dict[str, Any]:
+    """What of a recipe decides a run: all but the settings that the method does not read."""
+    return {name: value for name, value in recipe.values().items() if name not in METHODS[method].unused()}
+
+
 def usual(recipe: Recipe) -> Recipe:
-    """The recipe of the same data set as it stands; the digits' for a data set that has none."""
-    return recipe_for(recipe.dataset) if recipe.dataset in DATASETS else Recipe()
+    """The recipe of the same paper, data set and pair as it stands."""
+    return recipe_for(recipe.dataset, teacher=recipe.teacher, student=recipe.student, paper=recipe.paper)
 
 
 def changes(recipe: Recipe) -> dict[str, Any]:
-    """The settings in which a recipe differs from the usual one; empty for that itself."""
-    return {name: value for name, value in vars(recipe).items() if value != getattr(usual(recipe), name)}
+    """The settings that were given, or in which a recipe differs from the usual one; empty for that itself.
+
+    A given one stays even if it equals the usual: the name and the command of a run then outlive a change of that.
+    """
+    standing = usual(recipe).values()
+    given = {name for name in SETTINGS if recipe.sources.get(name) == "given"}
+    return {name: value for name, value in recipe.values().items() if value != standing[name] or name in given}
 
 
 def command(method: str, recipe: Recipe, seed: int, device: str, precision: str) -> str:
     """The command line that repeats a run."""
-    settings = [word for name, value in changes(recipe).items() for word in ("--set", f"{name}={value}")]
-    words = f"python -m dfkd_lib.run --method {method} --dataset {recipe.dataset} --seed {seed}"
-    return f"{words} --budget full --device {device} --precision {precision} {shlex.join(settings)}".rstrip()
+    default, of_paper = recipe_for(recipe.dataset, method), recipe_for(recipe.dataset, method, paper=recipe.paper)
+    words = ["python -m dfkd_lib.run", "--method", method, "--dataset", recipe.dataset]
+    words += ["--recipe", recipe.paper] if recipe.paper != default.paper else []
+    words += ["--pair", shlex.quote(recipe.pair)] if recipe.pair != of_paper.pair else []
+    words += ["--seed", str(seed), "--budget full", "--device", device, "--precision", precision]
+    words += [word for name, value in changes(recipe).items() for word in ("--set", shlex.quote(f"{name}={value}"))]
+    return " ".join(words)
 
 
 def run_name(method: str, recipe: Recipe, seed: int) -> str:
-    """A run's file name, without ending: method, data set, pair, what was changed, seed."""
-    changed = [f"{name}={value}" for name, value in changes(recipe).items() if name not in ("teacher", "student")]
-    return "-".join([method, recipe.dataset, recipe.pair, *changed, f"s{seed}"])
+    """A run's file name, without ending: method, data set, pair, whose recipe, what was changed, seed.
+
+    Where that is too long for a file, a hash stands for the end of it.
+    """
+    paper = [recipe.paper] if recipe.paper != recipe_for(recipe.dataset, method).paper else []
+    pair = re.sub(r"[^\w.]+", "_", recipe.teacher) + "-" + recipe.student
+    changed = [f"{name}={value}" for name, value in changes(recipe).items()]
+    name = "-".join([method, recipe.dataset, pair, *paper, *changed])
+    if len(name) > _LONGEST:
+        name = f"{name[:_LONGEST]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    return f"{name}-s{seed}"
 
 
 def save_run(folder: Path, name: str, made: dict[str, Any], student: nn.Module | None = None) -> Path:
-    """Write ``<name>.json``, and the student's weights as ``<name>.safetensors`` if given; each whole or not at all."""
+    """Write ``<name>.json``, and the student's weights as ``<name>.safetensors`` if given; each whole or not at all.
+
+    The run's checkpoints are deleted behind that, and only then.
+    """
     try:
         if student is not None:
             weights = {key: value.contiguous() for key, value in student.state_dict().items()}
@@ -103,9 +132,35 @@ def save_run(folder: Path, name: str, made: dict[str, Any], student: nn.Module |
         write_atomically(folder / f"{name}.json", json.dumps(made, indent=1) + "\n")
     except OSError as error:
         raise UserError(
-            f"output_dir: cannot write to {folder} ({error.strerror}); give a folder that can be written"
+            f"output_dir: cannot write to {folder} ({error.strerror}); the checkpoint, if there is one, "
+            "stays: mend that, and continue with --resume"
         ) from error
+    checkpoint.remove(checkpoint_path(folder, name))
     return folder / f"{name}.json"
+
+
+def checkpoint_path(folder: Path, name: str) -> Path:
+    """Where a run's checkpoint is while it runs."""
+    return folder / f"{name}.ckpt"
+
+
+def finished(folder: Path, name: str, **identity: Any) -> Path | None:
+    """The record of a run that has ended, if it is in the folder.
+
+    Raises
+    ------
+    UserError
+        if it is another run's, by its `identity`: names and values of a record; or no record.
+    """
+    path = folder / f"{name}.json"
+    if not path.exists():
+        return None
+    if other := checkpoint.difference(_read(path), json.loads(json.dumps(identity))):
+        raise UserError(
+            f"resume: {path} is the record of another run ({other}); leave out --resume to replace it, "
+            "or give another output folder"
+        )
+    return path
 
 
 def records_folder() -> Path:
@@ -139,17 +194,22 @@ def load_records(folder: Path | None = None, **match: Any) -> list[dict[str, Any
     if not folder.is_dir():
         raise UserError(f"records: there is no folder {folder}; DFKD_RESULTS may point elsewhere")
     for path in sorted(folder.glob("**/*.json")):
-        try:
-            made = json.loads(path.read_text())
-        except ValueError as error:
-            raise UserError(f"records: {path} is not JSON ({error})") from error
-        if not isinstance(made, dict):
-            raise UserError(f"records: {path} is no record, which is a JSON object")
-        if missing := [key for key in REQUIRED if key not in made]:
-            raise UserError(f"records: {path} lacks {', '.join(missing)}; make it again with its command")
+        made = _read(path)
         if all(made.get(key) == value for key, value in match.items()):
             found.append(made)
     return found
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        made = json.loads(path.read_text())
+    except ValueError as error:
+        raise UserError(f"records: {path} is not JSON ({error})") from error
+    if not isinstance(made, dict):
+        raise UserError(f"records: {path} is no record, which is a JSON object")
+    if missing := [key for key in REQUIRED if key not in made]:
+        raise UserError(f"records: {path} lacks {', '.join(missing)}; make it again with its command")
+    return made
 
 
 def arm(experiment: str, method: str, dataset: str, **changes: Any) -> list[dict[str, Any]]:
@@ -171,17 +231,6 @@ def paired(a: Iterable[dict[str, Any]], b: Iterable[dict[str, Any]], key: str) -
     """Mean difference a − b over the seeds that both have, and half its 95 % interval."""
     x, y = ({made["seed"]: made[key] for made in records} for records in (a, b))
     return theory.mean_interval([x[seed] - y[seed] for seed in sorted(x.keys() & y.keys())])
-
-
-def hardware(device: str) -> str:
-    """The processor's or the GPU's name."""
-    if device == "cuda":
-        return torch.cuda.get_device_name()
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def commit() -> str:

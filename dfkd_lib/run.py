@@ -1,33 +1,43 @@
-"""One run from the command line: ``python -m dfkd_lib.run --method mad --dataset digits --seed 0``."""
+"""One run from the command line: ``python -m dfkd_lib.run --method mad --dataset digits --seed 0``.
 
-import ast
-import math
+``python -m dfkd_lib.run list`` prints the methods, data sets, pairs and recipes.
+"""
+
+import dataclasses
+import signal
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from . import parameters, results
+from . import catalogue, checkpoint, files, parameters, results
+from .collected import default_source
 from .data import Dataset, check_fits, load_dataset
 from .errors import Parser, UserError, one_of
 from .evaluation import TestSet
 from .files import output_folder
+from .listing import listing
 from .methods import METHODS
-from .methods.game import Game
+from .methods.method import Method
+from .methods.with_data import images_for
 from .probe import Probe
-from .recipes import CHOICES, NETWORKS, Recipe, recipe_for
+from .recipes import PAPERS, SETTINGS, Recipe, recipe_for
+from .settings import override
 from .teachers import Teacher, load_teacher
-from .training import History, train
+from .training import History, Interrupted, Keep, train
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run that has ended: its record, its history, and the method with its networks."""
+    """A run that has ended: its name, its record, its history, and the method with its networks."""
 
+    name: str
     record: dict[str, Any]
     history: History
-    method: Game
+    method: Method
 
 
 def resolve_precision(precision: str, device: str) -> str:
@@ -54,6 +64,9 @@ def apply_budget(budget: str | int, recipe: Recipe, device: str) -> tuple[Recipe
         shown = recipe.replace(
             stages=min(recipe.stages, 4),
             student_steps=min(recipe.student_steps, 5),
+            generator_steps=min(recipe.generator_steps, 2),
+            pretrain_steps=min(recipe.pretrain_steps, 2),
+            inversion_steps=min(recipe.inversion_steps, 5),
             batch=min(recipe.batch, 64),
             student_batch=min(recipe.student_batch, 64),
             stages_per_epoch=1,
@@ -72,6 +85,16 @@ def apply_budget(budget: str | int, recipe: Recipe, device: str) -> tuple[Recipe
     )
 
 
+def as_run(method: str, recipe: Recipe) -> Recipe:
+    """The recipe that a run's record and name tell: settings that the method does not read are the usual ones."""
+    standing, unused = results.usual(recipe), METHODS[method].unused()
+    return dataclasses.replace(
+        recipe,
+        **{name: value for name, value in standing.values().items() if name in unused},
+        sources={name: source for name, source in recipe.sources.items() if name not in unused},
+    )
+
+
 def run(
     method: str,
     recipe: Recipe,
@@ -81,85 +104,93 @@ def run(
     seed: int = 0,
     device: str = "cpu",
     precision: str = "float32",
+    folder: Path | None = None,
+    every: int | None = None,
+    resume: bool = False,
     **options: Any,
 ) -> Run:
     """Distil once. `options` go to `training.train`. Settings that the method does not read become the defaults.
 
+    Parameters
+    ----------
+    folder
+        where to keep checkpoints, `every` so many stages (by default a hundred in all); `results.save_run` deletes
+        them. Without it nothing is kept.
+    resume
+        continue from the checkpoint in `folder`, if there is one.
+
     Raises
     ------
     UserError
-        if the recipe is for another data set or teacher, or its student does not fit the images.
+        if the recipe is for another data set or teacher, its student does not fit the images, or another process runs
+        the same in the same folder.
     """
     one_of("method", method, METHODS)
     one_of("recipe's dataset", recipe.dataset, [dataset.name])
     one_of("recipe's teacher", recipe.teacher, [teacher.name])
     check_fits(dataset, "student", recipe.student)
     sha = results.commit()  # now: the checkout may move on while this runs
-    usual = results.usual(recipe)
-    recipe = recipe.replace(**{name: getattr(usual, name) for name in METHODS[method].unused})
-    channels = dataset.x_train.shape[3]
-    game = METHODS[method](
+    kind = METHODS[method]
+    recipe = as_run(method, recipe)
+    name = results.run_name(method, recipe, seed)
+    images, known = None, None
+    if kind.needs:
+        images, known = images_for(kind.needs, dataset, share=recipe.data_share, seed=seed, device=device)
+    _, height, _, channels = dataset.x_test.shape
+    game = kind(
         teacher.network,
         recipe,
         dataset.num_classes,
         channels,
         seed=seed,
+        size=height,
         device=device,
         precision=precision,
+        images=images,
     )
-    test = TestSet.of(dataset, game.teacher, device)
-    title = f"{method}, seed {seed}"
-    history = train(game, test, title=title, **options)
+    keep, lock = None, nullcontext()
+    if folder:
+        path = results.checkpoint_path(folder, name)
+        lock = files.locked(
+            folder / f".{name}.lock", f"output_dir: another process is running {name} in {folder}; give another folder"
+        )
+        identity = {"run": name, "device": device, "precision": precision, "teacher": teacher.hash}
+        identity |= {
+            "parameters": results.read_by(method, recipe),
+            "images": known and known.get("sha256", known["source"]),
+        }
+        keep = Keep(path, identity, every or max(recipe.stages // 100, 1), resume)
+    with lock:
+        if keep:
+            for kind_of_file in ("ckpt", "safetensors", "json"):
+                files.remove_leftovers(folder / f"{name}.{kind_of_file}")
+            if not resume and checkpoint.exists(keep.path):
+                raise UserError(
+                    f"output_dir: {keep.path} is the checkpoint of such a run; continue it with --resume, or delete it"
+                )
+        test = TestSet.of(dataset, game.teacher, device)
+        history = train(game, test, title=f"{method}, seed {seed}", keep=keep, **options)
     made = results.record(method, recipe, seed, teacher, history, device=device, precision=precision, sha=sha)
-    return Run(made, history, game)
+    if known:
+        made["images"] = known
+    return Run(name, made, history, game)
 
 
-def override(recipe: Recipe, settings: list[str]) -> Recipe:
-    """Apply ``name=value`` settings to a recipe.
-
-    Raises
-    ------
-    UserError
-        for a name that is no setting (lists them), or a value that the setting cannot take.
-    """
-    changes: dict[str, Any] = {}
-    for setting in settings:
-        name, sign, value = setting.partition("=")
-        if not sign:
-            raise UserError(f"setting {name}: it has no value; write --set {name}=VALUE")
-        usual = vars(recipe)[one_of("setting", name, vars(recipe).keys() - {"dataset", "source"})]
-        changes[name] = _parse(name, value, type(usual))
-    return recipe.replace(**changes)
-
-
-def _parse(name: str, value: str, kind: type) -> Any:
-    """A setting's value from its text: a known name, a whole number from 1, a number from 0, True or False."""
-    if name in ("teacher", "student"):
-        return one_of(name, value, NETWORKS)
-    if name in CHOICES:
-        return one_of(name, value, CHOICES[name])
-    try:
-        parsed = ast.literal_eval(value)
-    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):  # literal_eval's own list
-        parsed = value
-    if kind is int:
-        return parameters.whole(name, parsed, 1, 65_536 if "batch" in name else 2**31 - 1)
-    if kind is float:
-        limits = {"momentum": 1, "student_momentum": 1, "generator_beta1": 0.999}
-        return parameters.real(name, parsed, 0, limits.get(name, math.inf))
-    if kind is tuple and isinstance(parsed, tuple):
-        return tuple(parameters.real(name, part, 0, 1) for part in parsed)
-    if kind is bool and isinstance(parsed, bool):
-        return parsed
-    allowed = "True or False" if kind is bool else "a tuple of numbers from 0 to 1, such as (0.5,)"
-    raise UserError(f"{name}: {value!r} is not allowed; give {allowed}")
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Distil a student from a teacher without data; writes its weights and a record."""
-    parser = Parser(prog="python -m dfkd_lib.run", description=main.__doc__)
+def _parser() -> Parser:
+    parser = Parser(
+        prog="python -m dfkd_lib.run",
+        description="Distil a student from a teacher; write its weights and a record of the run.",
+        epilog="'python -m dfkd_lib.run list' prints methods, data sets, networks and recipes. "
+        "A run that was stopped, by Ctrl-C or otherwise, goes on with the same command and --resume.",
+    )
+    networks = ", ".join(sorted(catalogue.NETWORKS))
+    parser.add_argument("action", nargs="?", default="run", help="run (the default) or list")
     parser.add_argument("--method", default="mad", help=f"one of {', '.join(METHODS)}")
-    parser.add_argument("--dataset", default="digits", help="whose teacher to distil, and what to test on")
+    parser.add_argument(
+        "--dataset", default="digits", help=f"one of {', '.join(catalogue.DATASETS)}, or one of your own"
+    )
+    parser.add_argument("--recipe", default="auto", help=f"whose schedule: auto (the method's), {', '.join(PAPERS)}")
+    parser.add_argument("--pair", default="auto", help=f"TEACHER-STUDENT, of {networks}; auto: the recipe's")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--budget", default="auto", help="auto, full, short, or a number of stages")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
@@ -167,6 +198,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--output-dir", default="output", help="where the record and the student go, from the checkout's folder"
     )
+    parser.add_argument("--resume", action="store_true", help="continue from the checkpoint in the output folder")
+    parser.add_argument("--checkpoint-every", type=int, metavar="STAGES", help="default: a hundred in all")
     parser.add_argument("--probe", action="store_true", help="also record how the generator moves from stage to stage")
     parser.add_argument("--record-only", action="store_true", help="do not keep the student's weights")
     parser.add_argument(
@@ -174,59 +207,105 @@ def main(argv: list[str] | None = None) -> int:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help=f"change a setting of the recipe, as in --set stages=40; settings: {', '.join(sorted(vars(Recipe())))}",
+        help=f"change a setting of the recipe, as in --set stages=40; settings: {', '.join(sorted(SETTINGS))}",
     )
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line. Exit code 2 for anything the caller can mend, 128 and the signal's number for a stopped run."""
     try:
-        args = parser.parse_args(argv)
-        digits = args.budget.isdecimal() and len(args.budget) < 20
-        budget: str | int = int(args.budget) if digits else args.budget
-        checked = parameters.check_parameters(
-            {
-                "dataset": args.dataset,
-                "seed": args.seed,
-                "budget": budget,
-                "device": args.device,
-                "precision": args.precision,
-                "output_dir": args.output_dir,
-            }
-        )
-        one_of("method", args.method, METHODS)
-        recipe = override(recipe_for(args.dataset), args.set)
-        for name in results.changes(recipe).keys() & METHODS[args.method].unused:
-            raise UserError(f"setting {name}: {args.method} does not use it")
-        recipe, sentence = apply_budget(budget, recipe, checked.device)
-        if args.probe and recipe.stages < 2:
-            raise UserError("probe: one stage has no movement to measure; give a budget of two stages or more")
-        dataset = load_dataset(args.dataset)
-        check_fits(dataset, "student", recipe.student)
-        teacher = load_teacher(dataset, recipe.teacher)
-        folder = output_folder(args.output_dir)
-        print(f"{args.method} on {args.dataset}: {sentence}")
-        probe = Probe() if args.probe else None
-        precision = resolve_precision(args.precision, checked.device)
-        done = run(
-            args.method,
-            recipe,
-            dataset,
-            teacher,
-            seed=args.seed,
-            device=checked.device,
-            precision=precision,
-            observe=probe,
-        )
-        if probe:
-            done.record["probe"] = probe.summary(recipe.momentum)
-            done.record["command"] += " --probe"
-        name = results.run_name(args.method, recipe, args.seed)
-        path = results.save_run(folder, name, done.record, None if args.record_only else done.method.student)
+        args = _parser().parse_args(argv)
+        if one_of("action", args.action, ("run", "list")) == "list":
+            print(listing())
+            return 0
+        return _run(args)
     except (UserError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except Interrupted as stopped:
+        print(f"{stopped}; continue with the same command and --resume", file=sys.stderr)
+        return 128 + stopped.number
+    except KeyboardInterrupt:  # outside the loop, or in a run that keeps no checkpoint
+        print("stopped by SIGINT", file=sys.stderr)
+        return 128 + signal.SIGINT
+
+
+def _run(args: Any) -> int:
+    digits = args.budget.isdecimal() and len(args.budget) < 20
+    budget: str | int = int(args.budget) if digits else args.budget
+    teacher, _, student = args.pair.rpartition("-") if args.pair != "auto" else ("auto", "-", "auto")
+    if not teacher:
+        raise UserError(f"pair: {args.pair!r} is not allowed; give TEACHER-STUDENT, as in wrn40_2-wrn16_2, or auto")
+    given = {"dataset": args.dataset, "seed": args.seed, "budget": budget, "device": args.device}
+    given |= {"teacher": teacher, "student": student, "precision": args.precision, "output_dir": args.output_dir}
+    checked = parameters.check_parameters(given)
+    kind = METHODS[one_of("method", args.method, METHODS)]
+    recipe = override(recipe_for(args.dataset, args.method, teacher, student, args.recipe), args.set)
+    for name in sorted(results.changes(recipe).keys() & kind.unused()):
+        raise UserError(f"setting {name}: {args.method} does not use it")
+    if args.checkpoint_every is not None:
+        parameters.whole("checkpoint-every", args.checkpoint_every, 1)
+    recipe, sentence = apply_budget(budget, recipe, checked.device)
+    if args.probe and recipe.stages < 2:
+        raise UserError("probe: one stage has no movement to measure; give a budget of two stages or more")
+    if args.probe and args.resume:
+        raise UserError("probe: a run that is probed keeps no checkpoints; leave out --probe or --resume")
+    if args.probe and kind.needs:
+        raise UserError(f"probe: {args.method} has no generator to measure; leave out --probe")
+    if kind.needs not in (None, "original"):
+        default_source(args.dataset, kind.needs)
+    dataset = load_dataset(args.dataset)
+    check_fits(dataset, "student", recipe.student)
+    if recipe.teacher in catalogue.NETWORKS:
+        check_fits(dataset, "teacher", recipe.teacher)
+    folder = output_folder(args.output_dir)
+    teacher = load_teacher(dataset, recipe.teacher, device=checked.device)
+    precision = resolve_precision(args.precision, checked.device)
+    if args.resume and (record := _finished(args, recipe, folder, checked.device, precision, teacher)):
+        print(f"{args.method}, seed {args.seed}: this run is finished; record: {record}")
+        return 0
+    print(f"{args.method} on {args.dataset}: {sentence}", flush=True)
+    probe = Probe() if args.probe else None
+    done = run(
+        args.method,
+        recipe,
+        dataset,
+        teacher,
+        seed=args.seed,
+        device=checked.device,
+        precision=precision,
+        folder=None if args.probe else folder,
+        every=args.checkpoint_every,
+        resume=args.resume,
+        observe=probe,
+    )
+    if probe:
+        done.record["probe"] = probe.summary(recipe.momentum)
+        done.record["command"] += " --probe"
+    path = results.save_run(folder, done.name, done.record, None if args.record_only else done.method.student)
     print(
         f"accuracy {done.record['accuracy_last']:.2f} % (teacher {teacher.accuracy:.2f} %), "
         f"{done.record['seconds']:.0f} s; record: {path}"
     )
     return 0
+
+
+def _finished(args: Any, recipe: Recipe, folder: Path, device: str, precision: str, teacher: Teacher) -> Path | None:
+    """The record of the run that is asked for, if it is there, with its student, and no checkpoint is."""
+    recipe = as_run(args.method, recipe)
+    name = results.run_name(args.method, recipe, args.seed)
+    student = folder / f"{name}.safetensors"
+    if checkpoint.exists(results.checkpoint_path(folder, name)) or not (args.record_only or student.exists()):
+        return None
+    return results.finished(
+        folder,
+        name,
+        device=device,
+        precision=precision,
+        teacher_hash=teacher.hash,
+        parameters=results.read_by(args.method, recipe),
+    )
 
 
 if __name__ == "__main__":

@@ -1,53 +1,36 @@
-"""Trained teachers: shipped in the package, or cached; and the command that trains one.
+"""Trained teachers: shipped in the package, cached, or trained now; and the command that trains one.
 
 ``python -m dfkd_lib.teachers --dataset digits --teacher lenet5`` trains the shipped teacher again.
 """
 
-import hashlib
 import json
-import math
 import os
 import shlex
 import sys
 import time
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from safetensors.torch import save as to_bytes
 from torch import nn
-from torch.nn import functional as F
-from tqdm import tqdm
 
+from . import catalogue, parameters
 from .data import Dataset, check_fits, load_dataset
 from .errors import Parser, UserError, one_of, real, whole
-from .evaluation import accuracy, logits_of
-from .files import writable_folder, write_atomically
+from .files import locked, writable_folder, write_atomically
+from .foreign import load_foreign
+from .machine import hardware, versions
 from .models import build
-from .recipes import DATASETS, NETWORKS
+from .supervised import precision_on, seconds_needed, train_teacher
+from .teacher_names import parse_teacher
+from .teacher_recipes import TeacherRecipe, check_trainable, teacher_recipe
+from .trained import Teacher, accuracy_on, digest, least_accuracy, weights
 
 SHIPPED = Path(__file__).parent / "assets"
-
-# Epochs and learning rate. LeNet-5's are ours: at 0.1 it learns as well, but in our trials students followed it far
-# worse. The wide ResNets': MAD's appendix A.2, with cosine in place of its two steps.
-_SCHEDULES = {
-    "lenet5": (100, 0.01),
-    "lenet5_half": (100, 0.01),
-    "wrn40_2": (160, 0.1),
-    "wrn16_2": (160, 0.1),
-}
-
-
-@dataclass(frozen=True)
-class Teacher:
-    """A trained network in evaluation mode, and what is known of it."""
-
-    name: str
-    network: nn.Module
-    accuracy: float  # percent, on the data set's test split
-    hash: str  # SHA-256 of its weights file
+CPU_LIMIT = 30 * 60  # seconds; what takes longer on a CPU is trained by the command only
 
 
 def cache() -> Path:
@@ -58,7 +41,167 @@ def cache() -> Path:
 def command(dataset: str, name: str, folder: Path | None = None) -> str:
     """The command that trains this teacher, into the cache or into a folder."""
     where = f" --folder {shlex.quote(str(folder))}" if folder else ""
-    return f"python -m dfkd_lib.teachers --dataset {dataset} --teacher {name}{where}"
+    return f"python -m dfkd_lib.teachers --dataset {shlex.quote(dataset)} --teacher {name}{where}"
+
+
+def load_teacher(dataset: Dataset, name: str, *, train: bool = True, device: str = "auto") -> Teacher:
+    """The trained teacher `name` for a data set: shipped, or cached, or else trained now and cached.
+
+    Two processes that ask at once train it once. With `train=False`, none is trained. `name` may also be a teacher of
+    the user's own, as `teacher_names` describes them. Weights are never unpickled as code.
+
+    Raises
+    ------
+    UserError
+        if it is not there and may not be trained, or would train for more than `CPU_LIMIT` on a CPU (says the command
+        that trains it); if training went wrong; or if its files do not belong together.
+    """
+    if parse_teacher(name).kind != "ours":
+        return load_foreign(name, dataset, device=device)
+    check_fits(dataset, "teacher", name)
+    if found := _find(dataset, name, SHIPPED, cache()):
+        return found
+    check_trainable(dataset.name)
+    if not train:
+        raise UserError(
+            f"teacher: there is no trained {name} for {dataset.name}, neither shipped nor in {cache()}; "
+            f"train it with: {_here(command(dataset.name, name))}"
+        )
+    device = parameters.device("device", device)
+    folder = writable_folder("DFKD_CACHE", cache())
+    with _alone(folder, dataset, name):
+        if found := _find(dataset, name, folder):  # by whom we waited for
+            return found
+        recipe = _recipe(dataset, name)
+        seconds = _announce(dataset, name, recipe, device)
+        if device == "cpu" and seconds > CPU_LIMIT:
+            raise UserError(
+                f"teacher: training {name} for {dataset.name} on this CPU would take about {_spoken(seconds)}, more "
+                f"than {_spoken(CPU_LIMIT)}; use a machine with a GPU, or train it nevertheless with: "
+                f"{_here(command(dataset.name, name))}"
+            )
+        _make(dataset, name, recipe, folder, seed=0, device=device)
+    return _read(dataset, name, folder)
+
+
+def save_teacher(dataset: Dataset, name: str, network: nn.Module, folder: Path, **known: Any) -> dict[str, Any]:
+    """Write weights and record, each whole or not at all; the record last, since it vouches for the weights.
+
+    `known` is what else the record should hold.
+
+    Raises
+    ------
+    UserError
+        for a network that is hardly better than chance on the test split: nothing is written.
+    """
+    score, least = accuracy_on(network, dataset), least_accuracy(dataset.y_test)
+    if score < least:
+        raise UserError(
+            f"teacher: {name} on {dataset.name} ended at {score:.1f} % of the test images, where less than {least:.1f} "
+            "is next to chance; nothing was saved; train it with a lower learning rate, or for more epochs"
+        )
+    data = weights(network)
+    record = {"dataset": dataset.name, "teacher": name, "accuracy": score, "hash": digest(data)} | known
+    (folder / f"{dataset.name}-{name}.json").unlink(missing_ok=True)  # it does not vouch for other weights
+    write_atomically(folder / f"{dataset.name}-{name}.safetensors", data)
+    write_atomically(folder / f"{dataset.name}-{name}.json", json.dumps(record, indent=2) + "\n")
+    return record
+
+
+def _find(dataset: Dataset, name: str, *folders: Path) -> Teacher | None:
+    """The teacher of the first folder that has one. Weights without a record are a killed process's: they are none."""
+    folder = next((f for f in folders if (f / f"{dataset.name}-{name}.json").is_file()), None)
+    return _read(dataset, name, folder) if folder else None
+
+
+def _read(dataset: Dataset, name: str, folder: Path) -> Teacher:
+    path, record = (folder / f"{dataset.name}-{name}.{ending}" for ending in ("safetensors", "json"))
+    with torch.random.fork_rng(devices=[]):  # its first weights are drawn, and overwritten
+        network = build(name, dataset.num_classes)
+    try:
+        known = json.loads(record.read_text())
+        found = digest(path.read_bytes())
+        if found != known["hash"]:
+            raise ValueError("its hash is not the one in its record")
+        score = float(known["accuracy"])
+        network.load_state_dict(load_file(path))
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise UserError(
+            f"teacher: {path} and its record {record.name} cannot be used ({str(error).partition(chr(10))[0]}); "
+            f"train it again with: {_here(command(dataset.name, name, folder))}"
+        ) from error
+    return Teacher(name, network.eval().requires_grad_(False), score, found)
+
+
+def _recipe(dataset: Dataset, name: str) -> TeacherRecipe:
+    return teacher_recipe(dataset.name, name, images=len(dataset.y_train), size=dataset.x_train.shape[1])
+
+
+def _make(
+    dataset: Dataset, name: str, recipe: TeacherRecipe, folder: Path, *, seed: int, device: str
+) -> dict[str, Any]:
+    """Train a teacher, save it, and return its record."""
+    started = time.perf_counter()
+    network = train_teacher(dataset, name, recipe, seed=seed, device=device)
+    return save_teacher(
+        dataset,
+        name,
+        network,
+        folder,
+        recipe=vars(recipe) | {"seed": seed},
+        seconds=round(time.perf_counter() - started, 1),
+        device=device,
+        hardware=hardware(device),
+        threads=torch.get_num_threads(),
+        precision=precision_on(device, recipe),
+        command=_repeat(dataset, name, recipe, seed, device),
+        versions=versions(),
+    )
+
+
+def _repeat(dataset: Dataset, name: str, recipe: TeacherRecipe, seed: int, device: str) -> str:
+    """The command that trains the very same teacher."""
+    line = f"{command(dataset.name, name)} --epochs {recipe.epochs} --lr {recipe.lr} --seed {seed}"
+    return f"{line} --device {device}"
+
+
+def _alone(folder: Path, dataset: Dataset, name: str) -> AbstractContextManager[None]:
+    """Hold this teacher's lock; wait for another process that holds it, and say so."""
+    return locked(
+        folder / f"{dataset.name}-{name}.lock",
+        f"waiting for another process, which is training {name} for {dataset.name}",
+        wait=True,
+    )
+
+
+def _made_since(asked: float, path: Path, order: str) -> dict[str, Any] | None:
+    """The record that another process left, while this one waited for it, by the same command."""
+    try:
+        record = json.loads(path.read_text())
+        return record if path.stat().st_mtime > asked and record["command"] == order else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _announce(dataset: Dataset, name: str, recipe: TeacherRecipe, device: str) -> float:
+    """Say on stderr how long training will take, and return it, in seconds."""
+    seconds = seconds_needed(dataset, name, recipe, device)
+    where = hardware(device) if device == "cuda" else f"this CPU, threads: {torch.get_num_threads()}"
+    slow = "; a GPU needs minutes" if device == "cpu" and seconds > CPU_LIMIT else ""
+    print(
+        f"training {name} for {dataset.name} on {where}: {recipe.epochs} epochs, about {_spoken(seconds)}{slow}",
+        file=sys.stderr,
+        flush=True,
+    )
+    return seconds
+
+
+def _spoken(seconds: float) -> str:
+    """A time in one unit: '40 seconds', '12 minutes', '31 hours'."""
+    for unit, length in (("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(1, seconds):.0f} seconds"
 
 
 def _here(line: str) -> str:
@@ -66,131 +209,37 @@ def _here(line: str) -> str:
     return line.replace("python", shlex.quote(sys.executable), 1)
 
 
-def load_teacher(dataset: Dataset, name: str) -> Teacher:
-    """The trained teacher `name` for a data set, shipped or cached. Weights are safetensors: nothing is unpickled.
-
-    Raises
-    ------
-    UserError
-        if it was never trained (says the command that trains it), or its files do not belong together.
-    """
-    check_fits(dataset, "teacher", one_of("teacher", name, NETWORKS))
-    file = f"{dataset.name}-{name}"
-    folder = next((f for f in (SHIPPED, cache()) if (f / f"{file}.safetensors").is_file()), None)
-    if folder is None:
-        raise UserError(
-            f"teacher: there is no trained {name} for {dataset.name}, neither shipped nor in {cache()}; "
-            f"train it with: {_here(command(dataset.name, name))}"
-        )
-    weights, record = folder / f"{file}.safetensors", folder / f"{file}.json"
-    network = build(name, dataset.num_classes)
-    try:
-        known = json.loads(record.read_text())
-        digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-        if digest != known["hash"]:
-            raise ValueError("its hash is not the one in its record")
-        score = float(known["accuracy"])
-        network.load_state_dict(load_file(weights))
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise UserError(
-            f"teacher: {weights} and its record {record.name} cannot be used ({str(error).partition(chr(10))[0]}); "
-            f"train it again with: {_here(command(dataset.name, name, folder))}"
-        ) from error
-    return Teacher(name, network.eval().requires_grad_(False), score, digest)
-
-
-def train_teacher(dataset: Dataset, name: str, *, epochs: int, lr: float, seed: int) -> nn.Module:
-    """Supervised training: SGD, batch 128, Nesterov momentum 0.9, weight decay 5e-4, cosine; random shifts of up to two
-    pixels, and random flips for colour images. It returns the last network, not the best on the test split.
-    """
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    x = torch.from_numpy(dataset.normalise(dataset.x_train)).to(device)
-    y = torch.from_numpy(dataset.y_train).to(device)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        network = build(name, dataset.num_classes).to(device).train()
-    random = torch.Generator(device).manual_seed(seed)
-    optimizer = torch.optim.SGD(network.parameters(), lr, momentum=0.9, weight_decay=5e-4, nesterov=True)
-    batch = min(128, len(x))
-    steps = epochs * (len(x) // batch)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: (1 + math.cos(math.pi * s / steps)) / 2)
-    hidden = not sys.stderr.isatty()
-    for _ in tqdm(range(epochs), desc=f"{name} on {dataset.name}", unit="epoch", disable=hidden):
-        order = torch.randperm(len(x), generator=random, device=device)
-        for index in order.split(batch)[: len(x) // batch]:
-            loss = F.cross_entropy(network(_augment(x[index], random)), y[index])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-    return network.cpu().eval()
-
-
-def _augment(x: torch.Tensor, random: torch.Generator) -> torch.Tensor:
-    """One random shift for the batch's images each, padded with the border; one random flip each for colour images."""
-    n, channels, height, width = x.shape
-    shift = torch.randint(0, 5, (2, n, 1), generator=random, device=x.device)
-    rows = shift[0] + torch.arange(height, device=x.device)  # (n, height)
-    columns = shift[1] + torch.arange(width, device=x.device)
-    if channels == 3:
-        flip = torch.rand(n, 1, generator=random, device=x.device) < 0.5
-        columns = torch.where(flip, columns.flip(1), columns)
-    padded = F.pad(x, (2, 2, 2, 2), mode="replicate").permute(0, 2, 3, 1)  # (n, height + 4, width + 4, channels)
-    picked = padded[torch.arange(n, device=x.device)[:, None, None], rows[:, :, None], columns[:, None, :]]
-    return picked.permute(0, 3, 1, 2).contiguous()
-
-
-def save_teacher(dataset: Dataset, name: str, network: nn.Module, folder: Path, **recipe: object) -> dict:
-    """Write weights and record, each whole or not at all; the record last, since it vouches for the weights."""
-    score = accuracy(
-        logits_of(network, torch.from_numpy(dataset.normalise(dataset.x_test))),
-        torch.from_numpy(dataset.y_test),
-    )
-    data = to_bytes({k: v.contiguous() for k, v in network.state_dict().items()})
-    record = {
-        "dataset": dataset.name,
-        "teacher": name,
-        "accuracy": score,
-        "hash": hashlib.sha256(data).hexdigest(),
-        "recipe": recipe,
-        "command": " ".join([command(dataset.name, name), *(f"--{k} {recipe[k]}" for k in ("epochs", "lr", "seed"))]),
-        "versions": {"torch": torch.__version__},
-    }
-    write_atomically(folder / f"{dataset.name}-{name}.safetensors", data)
-    write_atomically(folder / f"{dataset.name}-{name}.json", json.dumps(record, indent=2) + "\n")
-    return record
-
-
 def main(argv: list[str] | None = None) -> int:
     """The command line: train a teacher, keep it in the cache (or in `--folder`), print its record."""
     parser = Parser(prog="python -m dfkd_lib.teachers", description=main.__doc__)
-    parser.add_argument("--dataset", default="digits", help=f"one of {', '.join(DATASETS)}")
-    parser.add_argument("--teacher", default="lenet5", help=f"one of {', '.join(NETWORKS)}")
-    parser.add_argument("--epochs", type=int, help="default: by architecture")
-    parser.add_argument("--lr", type=float, help="initial learning rate; default: by architecture")
+    parser.add_argument("--dataset", default="digits", help=f"one of {', '.join(catalogue.DATASETS)}, or your own")
+    parser.add_argument("--teacher", default="lenet5", help=f"one of {', '.join(catalogue.NETWORKS)}")
+    parser.add_argument("--epochs", type=int, help="default: by network and data set")
+    parser.add_argument("--lr", type=float, help="initial learning rate; default: by network and data set")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--folder", type=Path, help=f"where to write; default: {cache()}")
     try:
         args = parser.parse_args(argv)
-        epochs, lr = _SCHEDULES[one_of("teacher", args.teacher, NETWORKS)]
-        epochs = whole("epochs", epochs if args.epochs is None else args.epochs, 1)
-        lr = real("lr", lr if args.lr is None else args.lr, 1e-8)
+        one_of("teacher", args.teacher, catalogue.NETWORKS)
+        changes = {}
+        if args.epochs is not None:
+            changes["epochs"] = whole("epochs", args.epochs, 1)
+        if args.lr is not None:
+            changes["lr"] = real("lr", args.lr, 1e-8)
         whole("seed", args.seed)
+        device = parameters.device("device", args.device)
+        check_trainable(args.dataset)
         dataset = load_dataset(args.dataset)
         check_fits(dataset, "teacher", args.teacher)
         folder = writable_folder("folder", args.folder or cache())
-        started = time.perf_counter()
-        network = train_teacher(dataset, args.teacher, epochs=epochs, lr=lr, seed=args.seed)
-        record = save_teacher(
-            dataset,
-            args.teacher,
-            network,
-            folder,
-            epochs=epochs,
-            lr=lr,
-            seed=args.seed,
-            seconds=round(time.perf_counter() - started, 1),
-        )
+        recipe = _recipe(dataset, args.teacher).replace(**changes)
+        order, asked = _repeat(dataset, args.teacher, recipe, args.seed, device), time.time()
+        with _alone(folder, dataset, args.teacher):
+            record = _made_since(asked, folder / f"{dataset.name}-{args.teacher}.json", order)
+            if record is None:
+                _announce(dataset, args.teacher, recipe, device)
+                record = _make(dataset, args.teacher, recipe, folder, seed=args.seed, device=device)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

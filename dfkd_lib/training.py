@@ -1,16 +1,27 @@
-"""The one loop: alternate generator and student, schedule, log, evaluate. It does not know which paper it runs."""
+"""The one loop: alternate generator and student, schedule, log, evaluate, keep checkpoints. It does not know which
+paper it runs.
+"""
 
+import contextlib
 import math
+import signal
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
+from . import checkpoint
+from .breakage import Watch, broken_part
+from .errors import UserError
 from .evaluation import TestSet, evaluate
-from .methods.game import Game
+from .methods.method import Method, Terms
 
 
 @dataclass
@@ -25,6 +36,7 @@ class History:
     accuracy: list[float] = field(default_factory=list)  # percent
     agreement: list[float] = field(default_factory=list)  # percent
     kl: list[float] = field(default_factory=list)  # nats
+    resumed: list[int] = field(default_factory=list)  # no column: the stages behind which the run was continued
 
     asdict = asdict
 
@@ -47,87 +59,207 @@ def learning_rate_factor(schedule: str, milestones: tuple[float, ...], progress:
     return 1.0  # constant
 
 
+@dataclass(frozen=True)
+class Keep:
+    """Where a run's state is kept, every so many stages, and what it must say to be continued from."""
+
+    path: Path
+    identity: dict[str, Any]
+    every: int
+    resume: bool = False
+
+
+class Interrupted(Exception):
+    """A run that was asked to end, by signal `number`, and that has `written` its checkpoint if it could."""
+
+    def __init__(self, number: int, stage: int, written: bool):
+        kept = "its checkpoint is written" if written else "its checkpoint could not be written"
+        super().__init__(f"stopped by {signal.Signals(number).name} behind stage {stage}; {kept}")
+        self.number = number
+
+
 def train(
-    method: Game,
+    method: Method,
     test: TestSet,
     *,
     title: str = "",
     progress: bool | None = None,
     report: int = 0,
-    observe: Callable[[int, Game], None] | None = None,
+    observe: Callable[[int, Method], None] | None = None,
+    keep: Keep | None = None,
 ) -> History:
     """Run a method for its recipe's stages; test the student every `stages_per_epoch`, and at the end.
 
     Parameters
     ----------
-    observe
-        called behind each generator stage with the stage's number, from 1, and the method; for measurements.
     progress
         whether to draw a bar on stderr; by default where stderr is a terminal.
-
     report
         print a line at every evaluation whose stage divides by this; for notebooks, which show no bar.
+    observe
+        called behind each generator stage with the stage's number, from 1, and the method; for measurements.
+    keep
+        write checkpoints there, also when SIGTERM or SIGINT arrives; with ``resume``, continue from the last one. On
+        one kind of processor and with one thread the outcome is the uninterrupted run's, bit for bit.
 
     Raises
     ------
     FloatingPointError
-        where a loss is not finite: with the stage and the loss's name.
+        where a loss is not finite: with the stage, the step and the term; or a weight. Checkpoints are from before.
+    UserError
+        where no checkpoint that is there can be continued from.
+    Interrupted
+        where a signal ended the run; only with `keep`.
     """
     recipe, history = method.recipe, History()
-    stages = recipe.stages
-    optimizers = (method.generator_optimizer, method.student_optimizer)
-    initial = [o.param_groups[0]["lr"] for o in optimizers]
+    stages, updates = recipe.stages, recipe.generator_steps + recipe.student_steps
+    for optimizer in method.optimizers():
+        optimizer.param_groups[0].setdefault("initial_lr", optimizer.param_groups[0]["lr"])
     sums = torch.zeros(2, device=method.device)  # generator's and student's loss; read once per epoch
-    since, spent, started = 0, 0.0, time.perf_counter()
+    watch, done, since, spent = Watch(method.device), 0, 0, 0.0
     hidden = not sys.stderr.isatty() if progress is None else not progress
-    with tqdm(total=stages, desc=title, unit="stage", disable=hidden) as bar:
-        for stage in range(1, stages + 1):
-            factor = learning_rate_factor(recipe.schedule, recipe.milestones, (stage - 1) / stages)
-            for optimizer, lr in zip(optimizers, initial, strict=True):
-                optimizer.param_groups[0]["lr"] = lr * factor
-            for _ in range(recipe.generator_steps):
-                sums[0] += method.generator_step() / recipe.generator_steps
-            method.end_generator_stage()
-            if observe:
-                spent += time.perf_counter() - started
-                observe(stage, method)
-                started = time.perf_counter()
-            for step in range(recipe.student_steps):
-                sums[1] += method.student_step(step) / recipe.student_steps
-            since += 1
-            bar.update()
-            if stage % recipe.stages_per_epoch and stage < stages:
-                continue
-            generator_loss, student_loss = (sums / since).tolist()
-            spent += time.perf_counter() - started
-            _refuse_nan(stage, generator=generator_loss, student=student_loss)
-            scores = evaluate(method.student, test)
-            history.append(
-                stage=stage,
-                samples=method.samples,
-                seconds=spent,
-                generator_loss=generator_loss,
-                student_loss=student_loss,
-                **asdict(scores),
-            )
-            if report and stage % report == 0:
-                print(
-                    f"{title}: stage {stage} of {stages}, accuracy {scores.accuracy:.1f} %, loss {student_loss:.3f}, "
-                    f"{history.throughput:,.0f} images/s",
-                    flush=True,
-                )
-            bar.set_postfix(accuracy=f"{scores.accuracy:.1f} %", loss=f"{student_loss:.3f}")
-            sums.zero_()
-            since, started = 0, time.perf_counter()
-    for optimizer, lr in zip(optimizers, initial, strict=True):
-        optimizer.param_groups[0]["lr"] = lr  # a further run of the same game starts its own schedule
+
+    def check(stage: int) -> None:
+        if found := watch.broken():
+            update, player, term = found
+            at, step = divmod(update, updates)
+            step -= 0 if player == "generator" else recipe.generator_steps
+            _refuse(f"{player}'s loss", f"at stage {at + 1}, {player} step {step + 1}, term {term}", keep)
+        if part := broken_part(method):
+            _refuse(part.replace("_", "'s "), f"behind stage {stage}, though its losses were", keep)
+
+    with _own_randomness(method), _signals(keep is not None) as caught:
+        state = checkpoint.load(keep.path, keep.identity) if keep and keep.resume else None
+        if state is None:
+            method.prepare()
+        else:
+            try:
+                method.load(state["method"])
+                _set_randomness(method, state["randomness"])
+                history, sums = History(**state["history"]), state["sums"].to(method.device)
+                done, since, spent = state["stage"], state["since"], state["spent"]
+            except (KeyError, RuntimeError, TypeError, ValueError) as error:  # each part refuses in its own way
+                line = f"resume: {keep.path} is another version's; delete it to begin anew"
+                raise UserError(f"{line}, or give another output folder") from error
+            history.resumed.append(done)
+            print(f"{title}: continuing behind stage {done:,} of {stages:,}", flush=True)
+        started = time.perf_counter()
+        with tqdm(total=stages, initial=done, desc=title, unit="stage", disable=hidden) as bar:
+            for stage in range(done + 1, stages + 1):
+                factor = learning_rate_factor(recipe.schedule, recipe.milestones, (stage - 1) / stages)
+                for optimizer in method.optimizers():
+                    optimizer.param_groups[0]["lr"] = optimizer.param_groups[0]["initial_lr"] * factor
+                for step in range(recipe.generator_steps):
+                    terms = method.generator_step()
+                    watch.see((stage - 1) * updates + step, "generator", terms)
+                    sums[0] += _total(terms) / recipe.generator_steps
+                method.end_generator_stage()
+                if observe:
+                    spent += time.perf_counter() - started
+                    observe(stage, method)
+                    started = time.perf_counter()
+                for step in range(recipe.student_steps):
+                    terms = method.student_step(step)
+                    watch.see((stage - 1) * updates + recipe.generator_steps + step, "student", terms)
+                    sums[1] += _total(terms) / recipe.student_steps
+                since += 1
+                bar.update()
+                testing = stage % recipe.stages_per_epoch == 0 or stage == stages
+                keeping = keep and (caught or stage % keep.every == 0 or stage == stages)
+                if testing or keeping:
+                    check(stage)
+                if testing:
+                    generator_loss, student_loss = (sums / since).tolist()
+                    spent += time.perf_counter() - started
+                    scores = evaluate(method.student, test)
+                    history.append(
+                        stage=stage,
+                        samples=method.samples,
+                        seconds=spent,
+                        generator_loss=generator_loss,
+                        student_loss=student_loss,
+                        **asdict(scores),
+                    )
+                    if report and stage % report == 0:
+                        print(
+                            f"{title}: stage {stage} of {stages}, accuracy {scores.accuracy:.1f} %, "
+                            f"loss {student_loss:.3f}, {history.throughput:,.0f} images/s",
+                            flush=True,
+                        )
+                    bar.set_postfix(accuracy=f"{scores.accuracy:.1f} %", loss=f"{student_loss:.3f}")
+                    sums.zero_()
+                    since, started = 0, time.perf_counter()
+                if keeping:
+                    spent += time.perf_counter() - started
+                    where = {"stage": stage, "since": since, "spent": spent, "sums": sums, "history": history.asdict()}
+                    written = _save(keep, method, where)
+                    started = time.perf_counter()
+                    if caught and stage < stages:
+                        raise Interrupted(caught[0], stage, written)
     return history
 
 
-def _refuse_nan(stage: int, **losses: float) -> None:
-    """Losses are read once per epoch: by then one network's NaN may have reached the other's loss."""
-    broken = [f"the {name}'s loss is {value}" for name, value in losses.items() if not math.isfinite(value)]
-    if broken:
-        raise FloatingPointError(
-            f"{' and '.join(broken)} at or before stage {stage}; a lower student_lr or generator_lr usually cures it"
-        )
+def _total(terms: Terms) -> Tensor | float:
+    return sum(terms.values())
+
+
+def _save(keep: Keep, method: Method, progress: dict[str, Any]) -> bool:
+    """A checkpoint that cannot be written is no reason to lose the run: say so, and try again the next time."""
+    state = progress | {"method": method.state(), "randomness": _randomness(method)}
+    try:
+        checkpoint.save(keep.path, keep.identity, state)
+    except OSError as error:
+        line = f"checkpoint: cannot write {keep.path} ({error.strerror}); the run goes on, the last one stays"
+        print(line, file=sys.stderr, flush=True)
+        return False
+    return True
+
+
+def _refuse(what: str, where: str, keep: Keep | None) -> NoReturn:
+    before = f"; the last checkpoint from before is {keep.path}" if keep and keep.path.exists() else ""
+    raise FloatingPointError(
+        f"the {what} is not finite {where}{before}; begin anew with a lower student_lr or generator_lr, which usually "
+        "cures it"
+    )
+
+
+@contextlib.contextmanager
+def _own_randomness(method: Method) -> Iterator[None]:
+    """Dropout draws from torch's global random state: give the run its own, and leave everybody else's alone."""
+    cuda = method.device.type == "cuda"
+    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if cuda else []):
+        torch.default_generator.manual_seed(method.seed)
+        if cuda:
+            torch.cuda.manual_seed(method.seed)
+        yield
+
+
+def _randomness(method: Method) -> dict[str, Tensor]:
+    cuda = {"cuda": torch.cuda.get_rng_state()} if method.device.type == "cuda" else {}
+    return {"cpu": torch.get_rng_state()} | cuda
+
+
+def _set_randomness(method: Method, states: dict[str, Tensor]) -> None:
+    torch.set_rng_state(states["cpu"])
+    if method.device.type == "cuda":
+        torch.cuda.set_rng_state(states["cuda"])
+
+
+@contextlib.contextmanager
+def _signals(active: bool) -> Iterator[list[int]]:
+    """Note SIGTERM and SIGINT in a list, so that a stage can end first; a second one ends the process at once."""
+    caught: list[int] = []
+    if not active or threading.current_thread() is not threading.main_thread():
+        yield caught
+        return
+
+    def note(number: int, frame: object) -> None:
+        caught.append(number)
+        signal.signal(number, signal.SIG_DFL)
+
+    usual = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield caught
+    finally:
+        for number, handler in usual.items():
+            signal.signal(number, handler)

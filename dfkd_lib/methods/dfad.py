@@ -5,24 +5,28 @@ mean absolute error between the two networks' logits.
 from torch import Tensor
 
 from ..losses import dfad
-from .game import Choices, Game
+from .game import Game
+from .method import Choices, Terms
 
 
 class DFAD(Game):
-    """MAE between logits, shrunk by the student and widened by the generator, with nothing added (DFAD Eq. 5 and 7)."""
+    """MAE between logits, shrunk by the student and widened by the generator, with nothing added (DFAD Eq. 5 and 7).
+
+    The recipe's `discrepancy` may be another than MAE, for DFAD's Fig. 4.
+    """
 
     choices = Choices("MAE of logits", "–", "G", "z")
-    unused = (
-        *("momentum", "lambda0", "lambda1", "ema_statistics", "lambda_bn"),
-        *("conditional", "lambda_nll", "lambda_norm", "norm_scale"),
-    )
+    uses = (*Game.uses, "discrepancy")
 
-    def generator_loss(self) -> Tensor:
+    def discrepancy(self, x: Tensor) -> Tensor:
+        """DFAD Eq. 2, on given images."""
+        return dfad.DISCREPANCIES[self.recipe.discrepancy](self.teacher(x), self.student(x))
+
+    def generator_loss(self) -> Terms:
         """DFAD Eq. 7: −MAE."""
-        x = self.generate(self.generator, *self.noise(self.recipe.batch))
-        return -dfad.mae(self.teacher(x), self.student(x))
+        return {"-discrepancy": -self.discrepancy(self.generate(self.generator, *self.noise(self.recipe.batch)))}
 
-    def student_loss(self, images: list[Tensor]) -> Tensor:
+    def student_loss(self, images: list[Tensor]) -> Terms:
         """DFAD Eq. 5: MAE."""
         (x,) = images
-        return dfad.mae(self.teacher(x), self.student(x))
+        return {"discrepancy": self.discrepancy(x)}

@@ -6,8 +6,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from ..losses import mad
 from .abm import ABM
+from .method import Terms
 
 
 class EMA:
@@ -57,28 +57,34 @@ class MAD(ABM):
     """ABM, whose student also learns from an averaged generator's samples."""
 
     choices = replace(ABM.choices, samples_from="G and EMA(G)")
-    unused = ()
+    uses = (*ABM.uses, "momentum", "lambda1", "ema_statistics")
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         r = self.recipe
         self.ema = EMA(self.generator, r.momentum, r.ema_statistics)
 
+    def parts(self) -> dict[str, object]:
+        return super().parts() | {"ema": self.ema.network}
+
+    def prepare(self) -> None:
+        """The average starts at the pretrained generator (ours: the paper does not say what θ_0 is)."""
+        super().prepare()
+        self.ema = EMA(self.generator, self.recipe.momentum, self.recipe.ema_statistics)
+
     def end_generator_stage(self) -> None:
         """MAD Eq. 5: once per stage, behind its n_G generator steps."""
         self.ema.update(self.generator)
         if self.recipe.ema_statistics == "reestimated":
             z, y = self.noise(self.recipe.batch)
-            self.ema.reestimate((z, y) if self.recipe.conditional else (z,))
+            self.ema.reestimate((z, y) if self.conditional else (z,))
 
     def student_images(self) -> list[Tensor]:
         """One batch from G, one from EMA(G)."""
         n = self.recipe.student_batch
         return [self.draw(self.generator, n), self.draw(self.ema.network, n)]
 
-    def student_loss(self, images: list[Tensor]) -> Tensor:
+    def student_loss(self, images: list[Tensor]) -> Terms:
         """MAD Eq. 4. Two passes: BatchNorm sees each batch by itself."""
         x, x_ema = images
-        loss = mad.kl(self.teacher(x), self.student(x))
-        loss_ema = mad.kl(self.teacher(x_ema), self.student(x_ema))
-        return self.recipe.lambda0 * loss + self.recipe.lambda1 * loss_ema
+        return self.match(x, "G", self.recipe.lambda0) | self.match(x_ema, "EMA(G)", self.recipe.lambda1)

@@ -1,0 +1,150 @@
+"""What the training loop runs: a teacher, a student, and steps. Every method of the book is one of these.
+
+A method says where the student's images come from and what its losses are. A loss is a dictionary of named terms, each
+already signed and weighted; their sum is minimised. The names are what a run that breaks down can be told by.
+"""
+
+import copy
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..images import Images
+from ..models import build
+from ..recipe import SETTINGS, STUDENT, Recipe
+
+Terms = dict[str, Tensor]
+
+_STUDENT_OPTIMIZERS = {
+    "sgd": lambda weights, r: torch.optim.SGD(
+        weights, r.student_lr, momentum=r.student_momentum, weight_decay=r.student_weight_decay, fused=True
+    ),
+    "adam": lambda weights, r: torch.optim.Adam(weights, r.student_lr, weight_decay=r.student_weight_decay, fused=True),
+}
+
+
+@dataclass(frozen=True)
+class Choices:
+    """The four choices that a data-free method makes; the book's overview is printed from these."""
+
+    discrepancy: str
+    generator_also: str
+    samples_from: str
+    generator_sees: str
+
+
+class Method(ABC):
+    """The teacher is fixed, in evaluation mode; the student trains, in training mode throughout (as in DFAD's code)."""
+
+    choices: Choices
+    uses: tuple[str, ...] = STUDENT  # the settings of the recipe that the method reads
+    needs: str | None = None  # the kind of real images that the student learns from: original, related or unrelated
+
+    def __init__(
+        self,
+        teacher: nn.Module,
+        recipe: Recipe,
+        num_classes: int,
+        channels: int,
+        *,
+        seed: int,
+        size: int = 32,
+        device: str = "cpu",
+        precision: str = "float32",
+        images: Images | None = None,
+    ):
+        self.recipe, self.num_classes, self.device = recipe, num_classes, torch.device(device)
+        self.shape = (channels, size, size)
+        self.dtype = getattr(torch, precision)
+        self.seed, self.images = seed, images
+        self.teacher = copy.deepcopy(teacher).eval().requires_grad_(False)
+        with torch.random.fork_rng(devices=[]):  # initial weights depend on the seed, and disturb nobody's random state
+            torch.default_generator.manual_seed(seed)
+            self.student = build(recipe.student, num_classes)
+            self.build_networks()
+        for network in self.networks():
+            network.to(self.device, memory_format=torch.channels_last)  # the faster layout, on CPU and GPU
+        self.student.train()
+        self.student_optimizer = _STUDENT_OPTIMIZERS[recipe.student_optimizer](self.student_parameters(), recipe)
+        self.random = torch.Generator(self.device).manual_seed(seed)
+        self.samples = 0  # images the student has been trained on, reused ones each time
+        self.buffer: list[list[Tensor]] = []  # a stage's images, where they are used more than once
+
+    @classmethod
+    def unused(cls) -> set[str]:
+        """The settings that the method does not read."""
+        return set(SETTINGS - set(cls.uses))
+
+    def build_networks(self) -> None:  # noqa: B027  most methods with data have none
+        """Networks besides teacher and student, initialised from the seed."""
+
+    def networks(self) -> list[nn.Module]:
+        """All networks, to be moved to the device."""
+        return [self.teacher, self.student]
+
+    def student_parameters(self) -> list[nn.Parameter]:
+        """What the student's optimiser updates."""
+        return list(self.student.parameters())
+
+    def optimizers(self) -> list[torch.optim.Optimizer]:
+        """All optimisers whose learning rate follows the schedule."""
+        return [self.student_optimizer]
+
+    def parts(self) -> dict[str, object]:
+        """What a checkpoint must hold besides random states: everything here has a `state_dict`."""
+        return {"student": self.student, "student_optimizer": self.student_optimizer}
+
+    def state(self) -> dict[str, object]:
+        """The whole state between two stages."""
+        parts = {name: part.state_dict() for name, part in self.parts().items()}
+        return parts | {"random": self.random.get_state(), "samples": self.samples}
+
+    def load(self, state: dict[str, object]) -> None:
+        """Continue from a `state`."""
+        for name, part in self.parts().items():
+            part.load_state_dict(state[name])
+        self.random.set_state(state["random"])
+        self.samples = state["samples"]
+
+    def prepare(self) -> None:  # noqa: B027  most methods do nothing here
+        """Called once, before the first stage of a new run."""
+
+    def generator_step(self) -> Terms:
+        """One step of whatever makes images; nothing here. Returns the loss's terms, detached."""
+        return {}
+
+    def end_generator_stage(self) -> None:  # noqa: B027  most methods do nothing here
+        """Called once, behind the generator's last step of a stage."""
+
+    def student_step(self, step: int = 0) -> Terms:
+        """One update of the student, `step` counting within its stage. Returns the loss's terms, detached.
+
+        With `recipe.reuse` = r, a stage draws an r-th of its batches, before its first step, and sees each r times: the
+        buffer that MAD leaves to future work.
+        """
+        reuse = self.recipe.reuse if "reuse" in self.uses else 1
+        fresh = self.recipe.student_steps // reuse
+        if step == 0:
+            self.buffer = [self.student_images() for _ in range(fresh)] if reuse > 1 else []
+        images = self.buffer[step % fresh] if self.buffer else self.student_images()
+        terms = self.student_loss(images)
+        self.student_optimizer.zero_grad()
+        sum(terms.values()).backward()
+        self.student_optimizer.step()
+        self.samples += sum(len(x) for x in images if x.ndim == 4)  # labels may come along
+        return detached(terms)
+
+    @abstractmethod
+    def student_images(self) -> list[Tensor]:
+        """The images of one student step, one batch per source."""
+
+    @abstractmethod
+    def student_loss(self, images: list[Tensor]) -> Terms:
+        """What the student minimises on those batches."""
+
+
+def detached(terms: Terms) -> Terms:
+    """The terms as numbers on the device, without their graph."""
+    return {name: term.detach() for name, term in terms.items()}
