@@ -44,6 +44,7 @@ def shell(command: str, cwd: Path, library: Path = ROOT, timeout: float = 1200):
         "PYTHONPATH": str(library),  # the installed dfkd_lib is another checkout's
         "OMP_NUM_THREADS": "1",
         "CUDA_VISIBLE_DEVICES": "",
+        "DFKD_OFFLINE": "1",  # a missing data set is an error here, not a download
     }
     environment.pop("DFKD_DATA", None)
     return subprocess.run(

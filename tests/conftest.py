@@ -27,10 +27,11 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True)
 def own_surroundings(monkeypatch, tmp_path):
-    """No test reads data, teachers or records of whoever runs it; none writes outside its folder."""
+    """No test reads data, teachers or records of whoever runs it; none writes outside its folder, or downloads."""
     for name in ("DFKD_DATA", "DFKD_RESULTS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DFKD_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("DFKD_OFFLINE", "1")
 
 
 @pytest.fixture(scope="session")

@@ -14,12 +14,14 @@ CASES = [
     ("datset digits", ["datset", "dataset"]),
     ("device cuda", ["device", "cuda", "cpu"]),  # shell() hides any GPU
     ("dataset cifar100", ["cifar100.npz", "DFKD_DATA"]),  # a right value, but no data
+    ("student lenet6", ["student", "lenet6", "lenet5_half"]),
+    ("overrides bach=3", ["overrides", "bach", "batch"]),
 ]
 
 
 @pytest.mark.parametrize(("parameter", "words"), CASES, ids=[case[0] for case in CASES])
 def test_one_clear_line(parameter, words, tmp_path):
-    command = f"papermill {ROOT}/book/03_mad.ipynb ran.ipynb -p output_dir {tmp_path}/students"
+    command = f"DFKD_OFFLINE=1 papermill {ROOT}/book/03_mad.ipynb ran.ipynb -p output_dir {tmp_path}/students"
     started = time.perf_counter()
     result = shell(f"{command} -p {parameter}", cwd=tmp_path)
     seconds = time.perf_counter() - started
@@ -32,4 +34,4 @@ def test_one_clear_line(parameter, words, tmp_path):
     assert len(lines) == 1, from_chapter
     assert [word for word in words if word not in lines[0]] == [], lines[0]
     assert [path.name for path in tmp_path.iterdir()] == ["ran.ipynb"], "something was written"
-    assert seconds < 30
+    assert seconds < 60  # on a busy machine; a run would take minutes

@@ -8,13 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dfkd_lib.data import load_dataset, locate
+from dfkd_lib.catalogue import DATASETS
+from dfkd_lib.data import load_dataset
 from dfkd_lib.errors import UserError
-from dfkd_lib.recipes import DATASETS
+from dfkd_lib.sources import Place, locate
 
 REAL = os.environ.get("DFKD_DATA", "")  # read before the tests' surroundings hide it
 
 EMBEDDED = {"digits": (1347, 450, "9a1c2c59e764d867"), "digits_half": (898, 899, "d847ca5782afaa6d")}
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch):
+    monkeypatch.setenv("DFKD_OFFLINE", "1")
 
 
 @pytest.mark.parametrize("name", EMBEDDED)
@@ -85,7 +91,7 @@ def refusal() -> str:
 def test_a_good_file(file):
     made = arrays()
     np.savez_compressed(file, **made)
-    assert locate("cifar100") == file
+    assert locate("cifar100") == Place("npz", file)
     data = load_dataset("cifar100")
     for name, array in made.items():
         np.testing.assert_array_equal(getattr(data, name), array)
@@ -153,8 +159,13 @@ def test_a_single_array_by_that_name(file):
 
 
 def test_pickled_objects_are_not_loaded(file):
-    np.savez(file, **arrays() | {"y_train": np.array([{}] * 20)})
+    class Payload:
+        def __reduce__(self):
+            return Path.touch, (file.with_name("executed"),)
+
+    np.savez(file, **arrays() | {"y_train": np.array([Payload()] * 20)})
     assert str(file) in refusal()
+    assert not file.with_name("executed").exists()
 
 
 @pytest.mark.parametrize("name", ["x_train", "y_train", "x_test", "y_test"])

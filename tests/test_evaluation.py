@@ -62,5 +62,7 @@ def test_the_test_split_is_what_is_tested_on():
     x = np.arange(2 * 32 * 32).reshape(2, 32, 32, 1) % 251
     made = Dataset("made", x[:1].astype(np.uint8), np.array([3]), x[1:].astype(np.uint8), np.array([1]), (0.5,), (2.0,))
     test = evaluation.TestSet.of(made, LeNet5(), "cpu")
-    np.testing.assert_allclose(test.x.numpy(), (x[1:].transpose(0, 3, 1, 2) / 255 - 0.5) / 2, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(
+        test.x.batch(torch.arange(1)).numpy(), (x[1:].transpose(0, 3, 1, 2) / 255 - 0.5) / 2, rtol=1e-5, atol=1e-7
+    )
     assert test.y.tolist() == [1]

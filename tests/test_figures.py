@@ -147,4 +147,4 @@ def test_source():
     names = [part.name for part in ast.parse(code.removesuffix("```")).body]
     assert names == ["kl", "noise"]
     assert inspect.getsource(mad.kl) in code
-    assert "class Game(ABC):" in figures.source(Game).text
+    assert "class Game(Method):" in figures.source(Game).text

@@ -22,7 +22,7 @@ def test_a_missing_record_is_a_command_to_run(monkeypatch, tmp_path):
 
 def test_every_record_is_on_the_list():
     wanted = {
-        (experiment, results.run_name(method, nightly.override(nightly.recipe_for(data), settings.split()), seed))
+        (experiment, results.run_name(method, nightly.recipe_of(experiment, method, data, settings), seed))
         for experiment, arms in nightly.EXPERIMENTS.items()
         for method, data, settings, seeds in arms
         for seed in seeds
@@ -52,5 +52,5 @@ def test_a_run_that_failed_or_was_killed_is_told_by_the_status(monkeypatch, tmp_
 
 @pytest.mark.parametrize("experiment", nightly.EXPERIMENTS)
 def test_settings_are_settings(experiment):
-    for _, data, settings, _ in nightly.EXPERIMENTS[experiment]:
-        assert nightly.override(nightly.recipe_for(data), settings.split()).dataset == data
+    for method, data, settings, _ in nightly.EXPERIMENTS[experiment]:
+        assert nightly.recipe_of(experiment, method, data, settings).dataset == data

@@ -9,7 +9,7 @@ from chapters import ROOT
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dfkd_lib import recipes
+from dfkd_lib.catalogue import DATASETS, NETWORKS
 from dfkd_lib.errors import UserError
 from dfkd_lib.parameters import CHECKS, Settings, check_parameters
 
@@ -18,9 +18,9 @@ scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.complex_n
 anything = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner) | st.tuples(inner))
 
 WORDS = {
-    "dataset": ("digits", "digits_half", "cifar10", "cifar100"),
-    "teacher": ("auto", "lenet5", "lenet5_half", "wrn16_2", "wrn40_2"),
-    "student": ("auto", "lenet5", "lenet5_half", "wrn16_2", "wrn40_2"),
+    "dataset": tuple(DATASETS),
+    "teacher": ("auto", *NETWORKS),
+    "student": ("auto", *NETWORKS),
     "budget": ("auto", "full", "short"),
     "device": ("auto", "cpu"),
     "precision": ("auto", "bfloat16", "float32"),
@@ -33,6 +33,7 @@ ALLOWED = {name: list(words) for name, words in WORDS.items()} | {
     "seed": ["0", str(2**31 - 1)],
     "seeds": ["1", "100"],
     "momentum": ["0", "1"],
+    "overrides": ["text", "'batch=64 reuse=5'"],
     "output_dir": ["text"],
 }
 
@@ -83,8 +84,14 @@ def test_all_at_once():
     assert vars(check_parameters(given)) == given
 
 
-@pytest.mark.parametrize("value", [True, False, None, float("nan"), float("inf"), "", -1, 0.5j, [0]], ids=repr)
-@pytest.mark.parametrize("name", CHECKS)
+WRONG = [True, False, None, float("nan"), float("inf"), "", -1, 0.5j, [0]]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [(name, value) for name in CHECKS for value in WRONG if (name, value) != ("overrides", "")],  # none is allowed
+    ids=repr,
+)
 def test_wrong_values_are_refused_and_what_is_allowed_is_told(name, value):
     message = refusal(**{name: value})
     assert message.startswith(f"{name}: {value!r} ")
@@ -150,12 +157,67 @@ def test_notebooks_show_one_line_in_place_of_a_traceback():
         assert line == f"error: {error}" and "\n" not in line
 
 
-def test_the_names_are_those_of_the_recipes():
-    assert set(WORDS["dataset"]) == set(recipes.DATASETS)
-    assert set(WORDS["teacher"]) == {"auto", *recipes.NETWORKS}
+# --- what is not on the lists ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("module", ["dfkd_lib", "dfkd_lib.errors", "dfkd_lib.parameters", "dfkd_lib.recipes"])
+def test_overrides_are_settings_of_a_recipe():
+    """As a list, for `settings.override`."""
+    assert check_parameters({"overrides": "batch=64 momentum=0.5"}).overrides == ["batch=64", "momentum=0.5"]
+    assert check_parameters({"overrides": "  milestones=(0.5,)\n reuse=5 "}).overrides == [
+        "milestones=(0.5,)",
+        "reuse=5",
+    ]
+    assert check_parameters({"overrides": ""}).overrides == []
+    assert check_parameters({"overrides": "reuse=3"}).overrides == ["reuse=3"]  # of 60 student steps, perhaps
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("batch", ["'batch'", "NAME=VALUE"]),
+        ("bach=64", ["'bach'", "did you mean 'batch'", "z_dim"]),
+        ("batch=0", ["batch", "0", "from 1 to 65536"]),
+        ("batch=1e999", ["batch", "inf"]),
+        ("batch = 64", ["'batch'", "NAME=VALUE"]),
+        ("batch=64,reuse=5", ["batch", "'64,reuse=5'"]),
+        ("batch=64 batch=32", ["batch", "twice"]),
+        ("schedule=linear", ["schedule", "cosine"]),
+        ("dataset=digits", ["'dataset'"]),
+        (["batch=64"], ["['batch=64']", "'batch=64 reuse=5'"]),
+        ({"batch": 64}, ["{'batch': 64}"]),
+        (64, ["64"]),
+    ],
+)
+def test_overrides_that_are_none(value, words):
+    message = refusal(overrides=value)
+    assert message.startswith("overrides: ")
+    assert [word for word in words if word not in message] == []
+
+
+def test_a_data_set_of_ones_own(tmp_path, monkeypatch):
+    assert "'mine'" in refusal(dataset="mine")
+    monkeypatch.setenv("DFKD_DATA", str(tmp_path))
+    assert "'mine'" in refusal(dataset="mine")
+    (tmp_path / "mine.npz").touch()
+    assert check_parameters({"dataset": "mine"}).dataset == "mine"
+
+
+def test_a_teacher_of_ones_own(tmp_path):
+    file = tmp_path / "weights.safetensors"
+    assert "there is no file" in refusal(teacher=f"{file}:lenet5")
+    file.touch()
+    for teacher in (f"{file}:lenet5", "timm:resnet50.a1_in1k", "torchvision:resnet50"):
+        assert check_parameters({"teacher": teacher}).teacher == teacher
+    assert "allowed: alexnet" in refusal(teacher=f"{file}:lenet6")
+    for path in ("~nobody.of.that.name/x.pt", "x" * 5000 + ".pt"):
+        assert "is no path" in refusal(teacher=f"{path}:lenet5")
+    assert "lenet5" in refusal(student=f"{file}:lenet5")  # a student has no weights yet
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["", ".errors", ".parameters", ".recipes", ".recipe", ".catalogue", ".files", ".sources", ".teacher_names"],
+)
 def test_checking_parameters_needs_no_torch(module):
-    code = f"import sys, {module}; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    code = f"import sys, dfkd_lib{module}; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -2,44 +2,23 @@
 
 import errno
 import json
-import math
 import os
-import shlex
 from pathlib import Path
 
 import pytest
 import torch
 from chapters import RECORD_KEYS, ROOT
-from hypothesis import given
-from hypothesis import strategies as st
+from commands import recipe_of
 from safetensors.torch import load_file
 
-from dfkd_lib import results, run, theory
+from dfkd_lib import checkpoint, results, theory
 from dfkd_lib.errors import UserError
-from dfkd_lib.methods import METHODS
 from dfkd_lib.models import build
-from dfkd_lib.recipes import CHOICES, Recipe, recipe_for
-from dfkd_lib.teachers import SHIPPED
+from dfkd_lib.recipes import Recipe
 from dfkd_lib.training import History
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 COMMITTED = sorted((ROOT / "results").glob("**/*.json"))
-
-changed = st.fixed_dictionaries(
-    {},
-    optional={
-        "student": st.sampled_from(["lenet5", "lenet5_half"]),
-        "stages": st.integers(1, 10**6),
-        "batch": st.integers(1, 512),
-        "reuse": st.integers(1, 50),
-        "momentum": st.floats(0, 1),
-        "lambda1": st.floats(0, 1e6),
-        "generator_lr": st.floats(1e-9, 1),
-        "conditional": st.booleans(),
-        "schedule": st.sampled_from(CHOICES["schedule"]),
-        "ema_statistics": st.sampled_from(CHOICES["ema_statistics"]),
-    },
-).map(lambda made: made | ({"student_steps": 5 * made["reuse"]} if "reuse" in made else {}))  # reuse divides it
 
 
 @pytest.fixture
@@ -49,11 +28,6 @@ def made(teacher) -> dict:
         row = {"generator_loss": -1.0, "student_loss": 1.0, "agreement": 2 * stage, "kl": 1 / stage}
         history.append(stage=stage, samples=10 * stage, seconds=float(stage), accuracy=accuracy, **row)
     return results.record("mad", Recipe(), 3, teacher, history, device="cpu", precision="float32", sha=SHA)
-
-
-def recipe_of(record: dict) -> Recipe:
-    """The recipe, from a record's JSON: which knows no tuples."""
-    return Recipe(**{k: tuple(v) if isinstance(v, list) else v for k, v in record["parameters"].items()})
 
 
 # --- what stands in a record -----------------------------------------------------------------------------------------
@@ -82,67 +56,6 @@ def test_a_record_knows_its_commit(made, monkeypatch):
     assert len(results.commit().removesuffix("+changes")) == 40
     monkeypatch.setattr(results, "project_folder", lambda: None)
     assert results.commit() == "unknown"
-
-
-@given(changed)
-def test_changes_are_what_differs(changes):
-    recipe = recipe_for("digits_half").replace(**changes)
-    assert recipe_for("digits_half").replace(**results.changes(recipe)) == recipe
-    assert set(results.changes(recipe)) <= set(changes)
-
-
-@given(changed, changed)
-def test_different_settings_have_different_names(one, other):
-    one, other = (recipe_for("digits").replace(**changes) for changes in (one, other))
-    names = results.run_name("mad", one, 0), results.run_name("mad", other, 0)
-    assert (names[0] == names[1]) == (one == other)
-    assert "/" not in names[0]
-
-
-def test_a_name_tells_method_data_pair_and_seed():
-    names = {
-        results.run_name(method, recipe_for(dataset, student=student), seed)
-        for method in ("abm", "mad")
-        for dataset in ("digits", "digits_half")
-        for student in ("lenet5", "lenet5_half")
-        for seed in (0, 1)
-    }
-    assert len(names) == 16
-    assert "mad-digits-lenet5-lenet5_half-s0" in names
-
-
-class Reached(Exception):
-    """main has understood its arguments, and would start to train."""
-
-
-def understood(command: str) -> tuple:
-    """Method, recipe and options that a record's command line would run. Needs neither data nor a teacher."""
-
-    def reached(method, recipe, dataset, teacher, *, seed, device, precision, observe):
-        raise Reached(method, recipe, seed, device, precision)
-
-    program, *arguments = shlex.split(command)
-    assert (program, arguments[:2]) == ("python", ["-m", "dfkd_lib.run"])
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Reached) as caught:
-        patch.setattr(run, "run", reached)
-        for name in ("load_dataset", "check_fits", "load_teacher"):
-            patch.setattr(run, name, lambda *arguments: None)
-        run.main(arguments[2:])
-    return caught.value.args
-
-
-@pytest.mark.parametrize("method", METHODS)
-@given(changes=changed)
-def test_the_command_repeats_the_run(method, changes):
-    read = {name: value for name, value in changes.items() if name not in METHODS[method].unused}
-    recipe = recipe_for("digits").replace(**read)
-    command = results.command(method, recipe, 7, "cpu", "float32")
-    assert understood(command) == (method, recipe, 7, "cpu", "float32")
-
-
-def test_the_command_repeats_a_run_with_milestones():
-    recipe = recipe_for("digits").replace(schedule="step", milestones=(0.5, 0.75))
-    assert understood(results.command("mad", recipe, 0, "cpu", "float32"))[1] == recipe
 
 
 # --- writing ---------------------------------------------------------------------------------------------------------
@@ -189,6 +102,54 @@ def test_a_folder_that_cannot_be_made(made, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match="output_dir: cannot write to"):
         results.save_run(tmp_path / "file" / "folder", "name", made)
+
+
+def test_the_checkpoint_goes_when_the_record_is_written(made, tmp_path, monkeypatch):
+    """And not before."""
+    kept = results.checkpoint_path(tmp_path, "name")
+    for stage in (1, 2):
+        checkpoint.save(kept, {}, {"stage": stage})
+    before = set(tmp_path.iterdir())
+    with monkeypatch.context() as patch, pytest.raises(UserError, match="continue with --resume"):
+        patch.setattr(os, "fsync", lambda *args: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left")))
+        results.save_run(tmp_path, "name", made)
+    assert set(tmp_path.iterdir()) == before and len(before) == 2
+    results.save_run(tmp_path, "name", made)
+    assert [path.name for path in tmp_path.iterdir()] == ["name.json"]
+
+
+# --- finished ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_finished_run_is_told_by_its_record(made, tmp_path):
+    identity = {"device": "cpu", "parameters": results.read_by("mad", Recipe())}
+    assert results.finished(tmp_path, "name", **identity) is None
+    results.save_run(tmp_path, "name", made)
+    assert results.finished(tmp_path, "name", **identity) == tmp_path / "name.json"
+    assert results.finished(tmp_path, "other", **identity) is None
+
+
+@pytest.mark.parametrize(
+    ("identity", "words"),
+    [
+        ({"precision": "bfloat16"}, "precision is 'float32', here 'bfloat16'"),
+        ({"teacher_hash": "00"}, "teacher_hash is "),
+        (
+            {"parameters": results.read_by("mad", Recipe(batch=3, milestones=(0.5,)))},
+            "parameters is {'batch': 128, 'milestones': [0.3333333333333333, 0.6666666666666666]}, "
+            "here {'batch': 3, 'milestones': [0.5]}",
+        ),
+    ],
+)
+def test_another_runs_record_is_no_end(made, tmp_path, identity, words):
+    results.save_run(tmp_path, "name", made)
+    with pytest.raises(UserError) as caught:
+        results.finished(tmp_path, "name", **identity)
+    [line] = str(caught.value).splitlines()
+    assert words in line and "name.json is the record of another run" in line and "without" not in line
+    (tmp_path / "name.json").write_text("{")
+    with pytest.raises(UserError, match="is not JSON"):
+        results.finished(tmp_path, "name", **identity)
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
@@ -260,29 +221,3 @@ def test_records_have_no_place_without_a_checkout(monkeypatch):
     monkeypatch.setattr(results, "project_folder", lambda: None)
     with pytest.raises(UserError, match="DFKD_RESULTS"):
         results.records_folder()
-
-
-# --- the repository's ------------------------------------------------------------------------------------------------
-
-
-def numbers(value) -> list[float]:
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list):
-        return [number for part in value for number in numbers(part)]
-    return [value] if isinstance(value, int | float) else []
-
-
-@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: f"{path.parent.name}/{path.stem}")
-def test_a_committed_record(path):
-    """Complete, finite, named after what it holds, of the teacher that ships, and to be had again by its command."""
-    record = json.loads(path.read_text())
-    assert set(results.REQUIRED) <= set(record)
-    assert path.stem == results.run_name(record["method"], recipe_of(record), record["seed"])
-    assert all(map(math.isfinite, numbers(record)))
-    shipped = json.loads((SHIPPED / f"{record['dataset']}-{record['teacher']}.json").read_text())
-    assert record["teacher_hash"] == shipped["hash"]
-    assert record["teacher_accuracy"] == pytest.approx(shipped["accuracy"])
-    assert record["history"]["stage"][-1] == record["parameters"]["stages"]
-    assert 0 <= record["accuracy_last"] <= record["accuracy_best"] <= 100
-    assert understood(record["command"])[:3] == (record["method"], recipe_of(record), record["seed"])

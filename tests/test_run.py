@@ -1,30 +1,38 @@
 """`python -m dfkd_lib.run`: what it writes, and that whatever is wrong is told in one line before any work."""
 
+import io
 import json
+import re
 import subprocess
 import sys
 
 import pytest
 import torch
 from chapters import ROOT
+from faults import related_images, told
 from safetensors.torch import load_file
 
 from dfkd_lib import evaluation, files, results, run
+from dfkd_lib.catalogue import DATASETS, NETWORKS
 from dfkd_lib.errors import UserError
 from dfkd_lib.methods import METHODS
+from dfkd_lib.methods.with_data import images_for
 from dfkd_lib.models import build
-from dfkd_lib.recipes import RECIPES, Recipe, recipe_for
+from dfkd_lib.recipe import CHOICES
+from dfkd_lib.recipes import PAPERS, RECIPES, SETTINGS, Recipe, recipe_for
 
 QUICK = "--budget 2 --device cpu --precision float32 --set batch=16 --set student_batch=16".split()
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch):
+    monkeypatch.setenv("DFKD_OFFLINE", "1")
 
 
 def refused(capsys, tmp_path, *arguments: str) -> str:
     """The one line on stderr, of a run that ends with status 2 and writes nothing."""
     before = set(tmp_path.rglob("*"))
-    try:
-        status = run.main(["--device", "cpu", "--output-dir", str(tmp_path / "out"), *arguments])
-    except SystemExit as end:  # argparse's own
-        status = end.code
+    status = run.main(["--device", "cpu", "--output-dir", str(tmp_path / "out"), *arguments])
     printed = capsys.readouterr()
     assert status == 2
     assert printed.out == ""
@@ -39,7 +47,8 @@ def refused(capsys, tmp_path, *arguments: str) -> str:
 def test_a_run_leaves_its_record_and_its_student(capsys, tmp_path, digits, teacher):
     arguments = ["--method", "mad", "--seed", "3", "--output-dir", str(tmp_path), *QUICK]
     assert run.main(arguments) == 0
-    record_file, student_file = sorted(tmp_path.iterdir())
+    lock_file, record_file, student_file = sorted(tmp_path.iterdir())
+    assert lock_file.name == f".{record_file.stem}.lock" and lock_file.stat().st_size == 0
     assert student_file.suffix == ".safetensors" and record_file.stem == student_file.stem
 
     [record] = results.load_records(tmp_path)
@@ -70,15 +79,13 @@ def test_the_recorded_command_gives_the_same_numbers(tmp_path, more):
     assert ("probe" in first) == bool(more)
     run.main([*words[3:], "--record-only", "--output-dir", str(tmp_path / "again")])
     [again] = results.load_records(tmp_path / "again")
-    for made in (first, again):
-        del made["seconds"], made["history"]["seconds"]
-    assert again == first
+    assert told(again) == told(first)
 
 
 def test_a_probed_run_records_what_was_seen(tmp_path):
     arguments = ["--method", "dfad", "--probe", "--record-only", "--output-dir", str(tmp_path), *QUICK]
     assert run.main([*arguments, "--budget", "24", "--set", "student_steps=1"]) == 0
-    [path] = tmp_path.iterdir()
+    [path] = tmp_path.iterdir()  # and no lock: it keeps no checkpoint
     probe = json.loads(path.read_text())["probe"]
     assert len(probe["autocorrelation"]) == 21 and len(probe["power"]) == len(probe["frequency"])
 
@@ -92,13 +99,17 @@ SMALL = Recipe(stages=2, batch=8, student_batch=8, student_steps=1, generator_wi
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_settings_that_a_method_does_not_read_become_the_defaults(digits, teacher, method):
+def test_settings_that_a_method_does_not_read_become_the_defaults(digits, teacher, method, tmp_path, monkeypatch):
+    monkeypatch.setenv("DFKD_DATA", str(related_images(tmp_path / "data")))
     other = {"momentum": 0.5, "lambda0": 2.0, "lambda1": 3.0, "conditional": True, "lambda_nll": 0.1, "lambda_bn": 0.1}
+    if method == "kd_unr":
+        monkeypatch.setattr(run, "images_for", lambda kind, *args, **options: images_for("original", *args, **options))
     done = run.run(method, SMALL.replace(**other), digits, teacher)
-    read = {name: value for name, value in other.items() if name not in METHODS[method].unused}
-    assert done.method.recipe == SMALL.replace(**read)
-    assert Recipe(**done.record["parameters"]) == SMALL.replace(**read)
-    assert done.record["changes"] == results.changes(SMALL.replace(**read))
+    asked = SMALL.replace(**other).values()
+    kept = Recipe(**{name: value for name, value in asked.items() if name not in METHODS[method].unused()})
+    assert done.method.recipe == Recipe(**done.record["parameters"]) == kept
+    assert done.record["changes"] == results.changes(kept)
+    assert kept.stages == 2 and (kept.momentum == 0.5) == (method == "mad")
 
 
 @pytest.mark.parametrize(
@@ -145,9 +156,27 @@ def test_one_stage_cannot_be_probed(capsys, tmp_path):
     ("arguments", "words"),
     [
         ("--method madd", "method 'madd' mean 'mad' abm dfad mad"),
-        ("--dataset digit", "dataset 'digit' digits digits_half cifar100"),
+        ("--dataset digit", "dataset 'digit' digits digits_half cifar100 DFKD_DATA"),
         ("--dataset cifar1000", "dataset 'cifar1000' mean 'cifar100' digits"),
-        ("--dataset cifar100", "cifar100.npz DFKD_DATA"),
+        ("--dataset cifar100", "cifar100.npz DFKD_DATA DFKD_OFFLINE"),
+        ("--dataset tiny_imagenet", "tiny_imagenet.npz DFKD_DATA tiny-imagenet-200.zip"),
+        ("--recipe mda", "recipe 'mda' mean 'mad' arvi dfad ours"),
+        ("--recipe mad", "recipe mad digits ours"),
+        ("--recipe mad --dataset mnist", "recipe mad mnist arvi dfad ours"),
+        ("--pair lenet5", "pair 'lenet5' TEACHER-STUDENT auto"),
+        ("--pair=-lenet5", "pair '-lenet5' TEACHER-STUDENT auto"),
+        ("--pair lenet5-", "student '' lenet5_half"),
+        ("--pair lenet5-lenet", "student 'lenet' mean 'lenet5' lenet5_half"),
+        ("--pair lenet-lenet5", "teacher 'lenet' lenet5_half"),
+        ("--pair lenet5-wrn16_2", "student wrn16_2 3×32×32 1×32×32 lenet5 lenet5_half"),
+        ("--pair wrn16_2-lenet5", "teacher wrn16_2 3×32×32 1×32×32 lenet5 lenet5_half"),
+        ("--pair none.pt:lenet5-lenet5", "teacher none.pt"),
+        ("--checkpoint-every 0", "checkpoint-every 0 1"),
+        ("--checkpoint-every x", "checkpoint-every 'x' --help"),
+        ("--probe --resume", "probe checkpoints --resume"),
+        ("--probe --method kd_ori", "probe kd_ori generator"),
+        ("--method kd_rel", "source digits mnist usps DFKD_DATA"),
+        ("runs", "action 'runs' run list"),
         ("--seed -1", "seed -1 0"),
         ("--budget 0", "budget 0 auto full short"),
         ("--budget long", "budget 'long' auto full short"),
@@ -155,7 +184,8 @@ def test_one_stage_cannot_be_probed(capsys, tmp_path):
         ("--precision float16", "precision 'float16' bfloat16 float32"),
         ("--output-dir=", "output_dir ''"),
         ("--set momentun=0.5", "setting 'momentun' mean 'momentum' batch z_dim"),
-        ("--set momentum", "momentum momentum=VALUE"),
+        ("--set momentum", "'momentum' NAME=VALUE"),
+        ("--set momentum=.5 --set momentum=.6", "momentum twice"),
         ("--set momentum=2", "momentum 2 0 1"),
         ("--set momentum=nan", "momentum 'nan' 0 1"),
         ("--set generator_lr=-1", "generator_lr -1 0"),
@@ -175,11 +205,9 @@ def test_one_stage_cannot_be_probed(capsys, tmp_path):
         ("--set student_optimizer=lion", "student_optimizer 'lion' adam sgd"),
         ("--set ema_statistics=none", "ema_statistics 'none' averaged batch reestimated"),
         ("--set generator=gan", "generator 'gan' generator_a mad_cifar"),
-        ("--set student=lenet", "student 'lenet' lenet5 lenet5_half"),
-        ("--set student=wrn16_2", "student wrn16_2 3×32×32 1×32×32 lenet5 lenet5_half"),
-        ("--set teacher=lenet5_half", "teacher lenet5_half digits dfkd_lib.teachers"),
+        ("--set student=lenet5", "setting 'student'"),
         ("--set dataset=cifar10", "setting 'dataset'"),
-        ("--set source=me", "setting 'source'"),
+        ("--set sources=me", "setting 'sources'"),
     ],
 )
 def test_one_clear_line(capsys, tmp_path, arguments, words):
@@ -188,23 +216,32 @@ def test_one_clear_line(capsys, tmp_path, arguments, words):
     assert [word for word in words.split() if word not in line] == []
 
 
-VALUES = {"ema_statistics": "averaged", "conditional": "True"}
+def unusual(name: str) -> str:
+    """Another value of the setting than digits' recipe has."""
+    usual = getattr(recipe_for("digits"), name)
+    if name in CHOICES:
+        return next(choice for choice in CHOICES[name] if choice != usual)
+    if name in ("reuse", "milestones"):
+        return {"reuse": "5", "milestones": "(0.1,)"}[name]
+    return str(not usual if isinstance(usual, bool) else usual + 1 if isinstance(usual, int) else usual / 2 + 0.1)
 
 
-@pytest.mark.parametrize(("method", "name"), [(method, name) for method in METHODS for name in METHODS[method].unused])
-def test_one_clear_line_for_a_setting_that_the_method_does_not_read(capsys, tmp_path, method, name):
-    line = refused(capsys, tmp_path, "--method", method, "--set", f"{name}={VALUES.get(name, '0.25')}")
-    assert line.startswith("error: ") and name in line and method in line
+@pytest.mark.parametrize("method", METHODS)
+def test_one_clear_line_for_a_setting_that_the_method_does_not_read(capsys, tmp_path, method):
+    for name in METHODS[method].unused():
+        line = refused(capsys, tmp_path, "--method", method, "--set", f"{name}={unusual(name)}")
+        assert line == f"error: setting {name}: {method} does not use it"
 
 
-@pytest.mark.parametrize("setting", ["student=auto", "momentum={[]}", "momentum=1" + 400 * "0"])
+@pytest.mark.parametrize("setting", ["stu\ndent=auto", "momentum={[]}", "momentum=1" + 400 * "0"])
 def test_one_clear_line_for_odd_settings(capsys, tmp_path, setting):
-    assert setting.split("=")[0] in refused(capsys, tmp_path, "--set", setting)
+    assert repr(setting.split("=")[0]).strip("'") in refused(capsys, tmp_path, "--set", setting)
 
 
-@pytest.mark.parametrize("arguments", ["--seed abc", "--sed 1", "extra", "--set"])
+@pytest.mark.parametrize("arguments", ["--seed abc", "--sed 1", "run extra", "--set", "--resume=yes"])
 def test_one_clear_line_for_what_argparse_refuses(capsys, tmp_path, arguments):
-    assert "error: " in refused(capsys, tmp_path, *arguments.split())
+    line = refused(capsys, tmp_path, *arguments.split())
+    assert line.startswith("error: ") and line.endswith("; --help lists what is allowed")
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_the_run(capsys, tmp_path, monkeypatch):
@@ -214,16 +251,25 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_run(capsys, tmp_path
 
 
 def test_a_run_that_diverges_says_so_in_one_line(capsys, tmp_path):
-    assert run.main(["--output-dir", str(tmp_path), *QUICK, "--set", "student_lr=1e20"]) != 0
+    """Its last checkpoint is from before, and finite; and it is not continued from by mistake."""
+    arguments = ["--output-dir", str(tmp_path), *QUICK, "--budget", "9", "--set", "student_lr=1e20"]
+    assert run.main([*arguments, "--checkpoint-every", "1", "--set", "student_steps=1"]) == 2
     [line] = capsys.readouterr().err.splitlines()
-    assert "loss is nan" in line
+    where = re.match(r"error: the (student|generator)'s loss is not finite at stage (\d), \1 step 1, term \S+; ", line)
+    [path] = tmp_path.glob("*.ckpt")
+    assert str(path) in line and "lower student_lr" in line
+    made = torch.load(io.BytesIO(path.read_bytes().partition(b"\n")[2]), weights_only=True)
+    assert made["state"]["stage"] == int(where[2]) - 1
+    assert all(torch.isfinite(value).all() for value in made["state"]["method"]["student"].values())
+    assert not list(tmp_path.glob("*.json"))
 
 
 def test_as_a_command(tmp_path):
     command = [sys.executable, "-m", "dfkd_lib.run", "--method", "madd", "--output-dir", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "error: method: 'madd' is not known (did you mean 'mad'?); allowed: abm, dfad, mad\n"
+    allowed = ", ".join(sorted(METHODS))
+    assert done.stderr == f"error: method: 'madd' is not known (did you mean 'mad'?); allowed: {allowed}\n"
 
 
 # --- budgets, settings, precision ------------------------------------------------------------------------------------
@@ -251,7 +297,10 @@ def test_a_papers_schedule_is_cut_short_on_a_processor_which_says_so(budget):
         short.replace(
             **{
                 name: getattr(paper, name)
-                for name in "stages student_steps batch student_batch stages_per_epoch".split()
+                for name in (
+                    *("stages", "stages_per_epoch", "student_steps", "generator_steps", "inversion_steps"),
+                    *("batch", "student_batch"),
+                )
             }
         )
         == paper
@@ -268,24 +317,6 @@ def test_more_than_the_full_schedule_is_not_called_less():
     assert "NOT THE FULL SCHEDULE" not in run.apply_budget(200, Recipe(), "cpu")[1]
 
 
-def test_settings_change_a_recipe():
-    settings = "batch=64 momentum=1 lambda0=.5 conditional=True schedule=step milestones=(0.5,1) student=lenet5".split()
-    changed = Recipe(
-        batch=64, momentum=1.0, lambda0=0.5, conditional=True, schedule="step", milestones=(0.5, 1.0), student="lenet5"
-    )
-    recipe = run.override(Recipe(), settings)
-    assert recipe == changed
-    assert [type(value) for value in vars(recipe).values()] == [type(value) for value in vars(Recipe()).values()]
-    assert run.override(Recipe(), []) == Recipe()
-    assert run.override(Recipe(), ["batch=1", "batch=2"]).batch == 2
-
-
-def test_a_wrong_setting_lists_all_there_are():
-    with pytest.raises(UserError) as caught:
-        run.override(Recipe(), ["size=3"])
-    assert [name for name in set(vars(Recipe())) - {"dataset", "source"} if name not in str(caught.value)] == []
-
-
 def test_precision():
     assert run.resolve_precision("float32", "cpu") == "float32"
     assert run.resolve_precision("bfloat16", "cpu") == "bfloat16"
@@ -293,9 +324,40 @@ def test_precision():
     assert run.resolve_precision("auto", "cpu") == ("bfloat16" if fast else "float32")
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.dataset)
-def test_every_recipe_passes_its_own_checks(recipe):
-    settings = [f"{name}={value}" for name, value in vars(recipe).items() if name not in ("dataset", "source")]
-    assert run.override(recipe, settings) == recipe
-    assert recipe_for(recipe.dataset) == recipe
-    assert recipe_for(recipe.dataset, "lenet5_half", "lenet5").pair == "lenet5_half-lenet5"
+def test_as_run_keeps_what_is_read_and_is_the_recipe_of_the_name():
+    recipe = recipe_for("cifar100", "mad", paper="mad").replace(lambda1=0.5, discrepancy="kl", stages=7)
+    kept = run.as_run("abm", recipe)
+    assert (kept.lambda1, kept.discrepancy, kept.stages, kept.student_steps) == (1.0, "mae", 7, 60)
+    assert run.as_run("abm", kept) == kept and run.as_run("mad", recipe).lambda1 == 0.5
+
+
+# --- what there is ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments", ["list", "--help"])
+def test_everything_is_listed(capsys, arguments):
+    try:
+        status = run.main([arguments])
+    except SystemExit as end:  # argparse's own
+        status = end.code
+    printed = capsys.readouterr()
+    words = set(re.findall(r"[\w.-]+", printed.out))
+    assert (status, printed.err) == (0, "")
+    assert {*METHODS, *DATASETS, *NETWORKS, *PAPERS} <= words
+    if arguments == "--help":
+        assert words >= SETTINGS
+
+
+def test_the_list_has_a_line_for_each_recipe_and_method(capsys):
+    assert run.main(["list"]) == 0
+    methods, *_, recipes = capsys.readouterr().out.split("\n\n")
+    for recipe in RECIPES:
+        [line] = [
+            line
+            for line in map(str.split, recipes.splitlines())
+            if line[:3] == [recipe.paper, recipe.dataset, recipe.pair]
+        ]
+        assert {f"{recipe.stages:,}", str(recipe.generator_steps), str(recipe.student_steps)} <= set(line)
+    for method in METHODS:
+        [line] = [line for line in map(str.split, methods.splitlines()) if line[0] == method]
+        assert len(line) > 4

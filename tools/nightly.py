@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from dfkd_lib import results
-from dfkd_lib.recipes import recipe_for
-from dfkd_lib.run import override
+from dfkd_lib.recipes import Recipe, recipe_for
+from dfkd_lib.settings import override
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKERS = 2
@@ -23,9 +23,30 @@ TWICE = "student_batch=256"
 HALF = "student_batch=64 lambda0=0.5 lambda1=0.5"
 STAGES_OF_20 = "stages=40 student_steps=20 stages_per_epoch=5"
 
-# experiment: (method, data set, settings, seeds)
+# AR+VI's weights and distribution of mixtures, which its paper leaves open: a search on digits, one thing at a time.
+NOTHING = "lambda_l=0 lambda_m=0 lambda_vi=0"
+ARVI_SEARCH = (
+    NOTHING,
+    *(f"lambda_l={w} lambda_m=0 lambda_vi=0" for w in (0.1, 1)),
+    *(f"lambda_l=0 lambda_m={w} lambda_vi=0" for w in (0.001, 0.01)),
+    *(f"lambda_l=0 lambda_m=0 lambda_vi={w}" for w in (0.3, 1)),
+    "lambda_l=0 lambda_m=0 lambda_vi=1 mixup=beta",
+    "lambda_l=0 lambda_m=0 lambda_vi=1 mixup=fixed",
+    "lambda_l=0 lambda_m=0 lambda_vi=1 mixup_labels=teacher",
+    *(f"lambda_l={w} lambda_m=0.0001 lambda_vi=0.3" for w in (0.1, 1)),
+)
+# All methods of the papers at one short schedule, but DeepInversion: LeNet-5 has no BatchNorm for it.
+COMPARED = (
+    *("dfad", "arvi", "abm", "mad", "dfkd_mem", "dafl", "random"),
+    *("kd_ori", "kd_rel", "kd_unr", "fitnet", "at", "ft"),
+)
+
+# experiment: (method, data set, settings, seeds); the recipe is ours for the data set. `paper`: the papers' own.
 EXPERIMENTS = {
     "main": [(m, "digits", "", SEEDS) for m in ("dfad", "abm", "mad")],
+    "paper": [("dfad", "mnist", "", [0])],
+    "mnist": [(m, "mnist", "", FEWER) for m in COMPARED],
+    "arvi": [("arvi", "digits", settings, range(2)) for settings in ARVI_SEARCH],
     # What the EMA generator adds, at equal samples and equal scale of the loss.
     "controls": [
         ("dfad", "digits_half", "", MORE),
@@ -37,18 +58,30 @@ EXPERIMENTS = {
     ],
     # Adversarial training made to oscillate: constant learning rates, the generator's turned up, five steps a stage.
     "stress": [
-        (m, "digits_half", f"stages=80 schedule=constant generator_steps=5 generator_lr={lr} {more}", seeds)
-        for lr, seeds in (("0.001", FEWER), ("0.01", MORE), ("0.03", MORE), ("0.1", FEWER))
+        (m, "digits_half", f"stages=80 schedule=constant generator_steps=5 {lr} {more}", seeds)
+        for lr, seeds in (
+            ("", FEWER),
+            *((f"generator_lr={lr}", s) for lr, s in ((0.01, MORE), (0.03, MORE), (0.1, FEWER))),
+        )
         for m, more in (("abm", ""), ("mad", ""), ("abm", f"{TWICE} lambda0=2.0"))
     ],
     # Adam without its memory of past gradients: the game's own movement, not the optimiser's.
     "memory": [(m, "digits_half", "generator_beta1=0.0", SEEDS) for m in ("abm", "mad")],
     "statistics": [("mad", "digits_half", f"ema_statistics={s}", FEWER) for s in ("averaged", "reestimated")],
-    "reuse": [("mad", "digits_half", f"{STAGES_OF_20} reuse={r}", FEWER) for r in (1, 5, 20)],
-    "conditional": [("mad", "digits_half", f"conditional=True norm_scale={g}", FEWER) for g in ("1.1", "3.0")],
+    "reuse": [("mad", "digits_half", f"{STAGES_OF_20} {r}", FEWER) for r in ("", "reuse=5", "reuse=20")],
+    "conditional": [("mad", "digits_half", f"conditional=True {g}", FEWER) for g in ("", "norm_scale=3.0")],
     # 0.95 stands in controls.
     "momentum": [("mad", "digits_half", f"momentum={a}", FEWER) for a in ("0.5", "1.0")],
 }
+
+
+PROBED = ("controls", "stress", "memory", "statistics", "reuse", "conditional", "momentum", "main")
+
+
+def recipe_of(experiment: str, method: str, dataset: str, settings: str) -> Recipe:
+    """What one line of an experiment runs."""
+    recipe = recipe_for(dataset, method, paper="auto" if experiment == "paper" else "ours")
+    return override(recipe, settings.split())
 
 
 def missing(experiments: list[str]) -> list[str]:
@@ -56,14 +89,15 @@ def missing(experiments: list[str]) -> list[str]:
     lines = []
     for experiment in experiments:
         for method, dataset, settings, seeds in EXPERIMENTS[experiment]:
-            recipe = override(recipe_for(dataset), settings.split())
+            recipe = recipe_of(experiment, method, dataset, settings)
             for seed in seeds:
                 folder = ROOT / "results" / experiment
                 if not (folder / f"{results.run_name(method, recipe, seed)}.json").exists():
-                    words = " ".join(f"--set {word}" for word in settings.split())
+                    # A run that was killed goes on; one that is probed keeps no checkpoints.
+                    how = "--probe" if experiment in PROBED else "--resume"
+                    command = results.command(method, recipe, seed, "cpu", "auto")
                     lines.append(
-                        f"-m dfkd_lib.run --method {method} --dataset {dataset} --seed {seed} {words} --budget full "
-                        f"--device cpu --probe --record-only --output-dir {shlex.quote(str(folder))}"
+                        f"{command.removeprefix('python ')} {how} --record-only --output-dir {shlex.quote(str(folder))}"
                     )
     return lines
 
