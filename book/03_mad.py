@@ -22,15 +22,16 @@
 # No public code exists for it; what its text leaves open is listed in [](sec-mad-choices).
 
 # %% tags=["parameters"]
-dataset: str = "digits"  # digits, digits_half, cifar10 or cifar100
-teacher: str = "auto"  # lenet5 or wrn40_2; auto: the recipe's
-student: str = "auto"  # lenet5_half, lenet5 or wrn16_2; auto: as above
+dataset: str = "digits"  # or cifar100, mnist, ...: see `run list`
+teacher: str = "auto"  # wrn40_2, FILE:NETWORK, ...; auto: the recipe's
+student: str = "auto"  # wrn16_2, ...; auto: the recipe's
 seed: int = 0  # the first seed that runs live
 seeds: int = 1  # seeds that run live; 5 repeats the records
 budget: str = "auto"  # auto, full, short (4 stages) or that many stages
 device: str = "auto"  # cpu or cuda; auto: a GPU if there is one
 precision: str = "auto"  # of the generator: float32, bfloat16 or auto
 momentum: float = 0.95  # of EMA(G): 0 is a copy, 1 never moves
+overrides: str = ""  # of the recipe, as in "student_lr=0.01 batch=64"
 output_dir: str = "output"  # a folder, from the checkout's
 
 # %%
@@ -53,20 +54,23 @@ from dfkd_lib.files import output_folder
 from dfkd_lib.losses import mad as losses
 from dfkd_lib.probe import LAGS, Probe
 from dfkd_lib.recipes import recipe_for
+from dfkd_lib.settings import override
 from dfkd_lib.teachers import load_teacher
 from dfkd_lib.training import learning_rate_factor
 
 data = load_dataset(settings.dataset)
 recipe = recipe_for(
-    settings.dataset, settings.teacher, settings.student
+    settings.dataset, "mad", settings.teacher, settings.student
 ).replace(momentum=settings.momentum)
-trained = load_teacher(data, recipe.teacher)
+recipe = override(recipe, settings.overrides)
 check_fits(data, "student", recipe.student)
+trained = load_teacher(data, recipe.teacher, device=settings.device)
 full, folder = recipe, output_folder(settings.output_dir)
 recipe, note = run.apply_budget(
     settings.budget, recipe, settings.device
 )
 print(f"{settings.dataset}: {note}")
+COMPARED = {n: methods.METHODS[n] for n in ("dfad", "abm", "mad")}
 recorded = recipe == recipe_for("digits")
 if not recorded:
     print(
@@ -149,7 +153,7 @@ figures.table(
             c.generator_sees,
         ]
         for name, c in (
-            (m.__name__, m.choices) for m in methods.METHODS.values()
+            (m.__name__, m.choices) for m in COMPARED.values()
         )
     ],
 )
@@ -548,7 +552,7 @@ probe = Probe(
     js_every=10
 )  # watches MAD's first live run, and leaves it as it is
 runs = {}
-for name in methods.METHODS:
+for name in COMPARED:
     for s in live:
         watched = (name, s) == ("mad", settings.seed)
         runs[name, s] = run.run(
@@ -556,6 +560,9 @@ for name in methods.METHODS:
             device=settings.device, precision=precision,
             report=max(recipe.stages // 4, 1),
             observe=probe if watched else None,
+            # A long run keeps checkpoints, and goes on from them.
+            folder=None if recorded else folder,
+            resume=True,
         )  # fmt: skip
 
 # %% tags=["nbval-ignore-output"]
@@ -580,7 +587,7 @@ if recipe != full:
 
 # %% tags=["hide-input", "nbval-ignore-output"]
 groups = {}
-for name, method in methods.METHODS.items():
+for name, method in COMPARED.items():
     others = results.arm("main", name, "digits") if recorded else []
     groups[method.__name__] = [
         *(runs[name, s].history.asdict() for s in live),
@@ -597,12 +604,12 @@ plt.show()
 # The dashed line is the teacher. All three close most of the gap to it, and on average MAD ends highest. Before we credit the average for it, look at what it draws.
 
 # %% tags=["hide-input", "nbval-ignore-output"]
-early, last = max(recipe.stages // 4, 1), recipe.stages
+seen = len(probe.seen)  # of a long run, only its first stages
 rows = {"test images\n(never used)":
         torch.from_numpy(data.normalise(data.x_test[:12]))}  # fmt: skip
-for stage in (early, last):
+for i in (max(seen // 4, 1) - 1, seen - 1) if seen else ():
     for source, drawn in probe.samples.items():
-        rows[f"{source}, stage {stage}"] = drawn[stage - 1]
+        rows[f"{source}, stage {probe.seen[i]}"] = drawn[i]
 figures.images(rows)
 plt.show()
 
@@ -612,11 +619,11 @@ plt.show()
 # the two have become one.
 
 # %% tags=["nbval-ignore-output"]
-for (name, s), done in runs.items():
-    file = results.run_name(name, recipe, s)
-    results.save_run(folder, file, done.record, done.method.student)
+for done in runs.values():
+    student = done.method.student
+    results.save_run(folder, done.name, done.record, student)
     where = os.path.relpath(folder)
-    print(f"student: {where}/{file}.safetensors")
+    print(f"student: {where}/{done.name}.safetensors")
 print("beside each student, its record (.json)")
 made = runs["mad", settings.seed].record
 if recorded:
@@ -1191,8 +1198,8 @@ if recorded:
         for k, game in games.items():
             started = time.perf_counter()
             for step in range(20):
-                last = game.student_step(step)
-            last.item()  # a GPU is waited for
+                terms = game.student_step(step)
+            sum(terms.values()).item()  # a GPU is waited for
             seconds[k].append(time.perf_counter() - started)
     for k in reuse:
         share = np.median(seconds[k]) / np.median(seconds[1])
@@ -1211,7 +1218,7 @@ if recorded:
 
 # %% tags=["hide-input"]
 ours = []
-for name, method in methods.METHODS.items():
+for name, method in COMPARED.items():
     r = results.arm("main", name, "digits")
     top = r[0]["teacher_accuracy"]
     last, _ = results.mean_interval(r, "accuracy_last")
@@ -1270,8 +1277,8 @@ figures.table(
 # On digits MAD loses least, as in the paper. Read together with [](sec-mad-controls), that is a statement about MAD *as its authors run it*, with twice the images; on this data we
 # cannot attribute it to the average.
 #
-# The rows of the paper's data sets wait for a GPU. The recipe is there: `-p dataset cifar100` runs it, once `$DFKD_DATA` holds the data and a teacher has been trained; where one of them is missing, the
-# message names the file or the command.
+# The rows of the paper's data sets wait for a GPU. The recipe is there: `-p dataset cifar100` finds or downloads the data, trains the teacher if there is none, and runs it; where one of them cannot
+# be had, the message names the file or the command.
 
 # %% [markdown]
 # (sec-mad-choices)=
@@ -1286,10 +1293,10 @@ figures.table(
 # 3. **Generator** (ours). DFAD's Generator-A at an eighth of its width. The paper's own for CIFAR is `MADGenerator`; its Table 8 prints a reshape to 256 × 8 × 8 where the
 #    linear layer before it has 4,096 outputs, which is 256 × 4 × 4.
 # 4. **Output of the generator** (ours). Tanh and a BatchNorm without affine part, as DFAD's code has it; the paper's ends in a sigmoid (its Eq. 11). Its bounds on logits
-#    (Eq. 10 and 11), which keep losses finite, are not implemented: no run here needed them.
+#    (Eq. 10 and 11), which keep losses finite, are off on digits: no run here needed them. On the paper's data sets they are on, at $\delta = 20$ (inferred) and weight 1 (ours).
 # 5. **EMA once per stage** (paper), with batch statistics in its BatchNorm layers (ours; compared in [](sec-mad-more)).
 # 6. **Loss weights** of BNmm, NLL and norm: the text has lost their values. All 1 (ours). The text's Eq. 6 also seems to weight the discrepancy, and it trains the generator alone
-#    for some steps first on large data: weight 1, and no such steps (ours). LeNet-5 has no BatchNorm: BNmm is zero here.
+#    for some steps first on large data: weight 1 (ours), and those steps in the recipes for large data only. LeNet-5 has no BatchNorm: BNmm is zero here.
 # 7. **Student and generator in training mode in both phases** (DFAD's code). It matters for students with BatchNorm, whose statistics then also move in the generator's steps.
 # 8. **Two passes of the student** per step, one for each source (ours): with BatchNorm each batch then has its own moments.
 # 9. **ABM** is MAD's baseline, with $\lambda_1 = 0$ (inferred: that row of the paper's Figure 6 equals ABM's 62.59). ABM's own code differs; `methods/abm.py` says how.
@@ -1346,7 +1353,11 @@ figures.table(
 #         generator_loss = methods.DFAD.generator_loss
 #
 #         def student_loss(self, images):
-#             return sum(mae(self.teacher(x), self.student(x)) for x in images)
+#             x, x_ema = images
+#             return {
+#                 "G": mae(self.teacher(x), self.student(x)),
+#                 "EMA(G)": mae(self.teacher(x_ema), self.student(x_ema)),
+#             }
 #
 # `MomentumDFAD(trained.network, recipe, 10, 1, seed=0)` is then a method that `training.train` runs.
 # ```
