@@ -35,6 +35,8 @@ NETWORKS: dict[str, Input] = {
     "alexnet": Input(3, None),  # at least 63×63
     "lenet5": Input(1),
     "lenet5_half": Input(1),
+    "mlp": Input(2, 1),
+    "mlp_half": Input(2, 1),
     "resnet18": Input(3, None),
     "resnet18_8x": Input(3, None),
     "resnet34": Input(3, None),
@@ -68,6 +70,7 @@ _IMAGENETS = "ImageNet's, as torchvision's networks take them"
 DATASETS: dict[str, Images] = {
     "digits": Images(10, 1, 32, None, None, _OWN_PIXELS),
     "digits_half": Images(10, 1, 32, None, None, _OWN_PIXELS),
+    "moons": Images(2, 2, 1, None, None, _OWN_PIXELS),  # points, as images of one pixel
     "mnist": Images(10, 1, 32, (0.1307,), (0.3081,), _GREY_28),
     "fashion_mnist": Images(10, 1, 32, (0.2860,), (0.3530,), _GREY_28),
     "kmnist": Images(10, 1, 32, (0.1918,), (0.3483,), _GREY_28),

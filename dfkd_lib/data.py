@@ -13,12 +13,11 @@ from numpy import ndarray
 from . import catalogue
 from .catalogue import DATASETS, NETWORKS
 from .downloads import download
+from .embedded import arrays
 from .errors import UserError, one_of
 from .layouts import ImageFiles, Split, read
 from .sources import Place, locate
 
-# Test images of the 1,797 digits: a quarter, and the half/half split that measures differences of methods more finely.
-_DIGITS_TEST = {"digits": 450, "digits_half": 899}
 _CHUNK = 4096  # images that are worked on at once, so that a large set is never copied whole
 _SAMPLE = 10_000  # image files that are decoded for their mean and deviation
 
@@ -65,7 +64,7 @@ def load_dataset(name: str) -> Dataset:
     """
     place = locate(name)
     if place.layout == "embedded":
-        return _digits(name)
+        return _embedded(name)
     if place.layout == "download":
         place = download(name, place.path)
     facts = DATASETS.get(name)
@@ -92,8 +91,7 @@ def load_training_split(name: str) -> Split:
     """
     place = locate(name)
     if place.layout == "embedded":
-        digits = _digits(name)
-        return Split(digits.x_train, digits.y_train)
+        return Split(*arrays(name)[:2])
     if place.layout == "download":
         place = download(name, place.path)
     train = _checked(name, place, "train")
@@ -152,20 +150,11 @@ def resize(x: UInt8[ndarray, "images height width channels"], size: int) -> UInt
     return np.concatenate(parts)
 
 
-def _digits(name: str) -> Dataset:
-    """scikit-learn's 1,797 handwritten digits (8×8, 17 grey levels), bilinearly enlarged to 32×32; a fixed split."""
-    from scipy.ndimage import zoom
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
-
-    x, y = load_digits(return_X_y=True)
-    x = zoom(x.reshape(-1, 8, 8) / 16, (1, 4, 4), order=1, mode="nearest", grid_mode=True)
-    x = np.round(255 * x).astype(np.uint8)[..., None]
-    x_train, x_test, y_train, y_test = train_test_split(
-        x, y.astype(np.int64), test_size=_DIGITS_TEST[name], stratify=y, random_state=0
-    )
-    grey = x_train / 255
-    return Dataset(name, x_train, y_train, x_test, y_test, (float(grey.mean()),), (float(grey.std()),))
+def _embedded(name: str) -> Dataset:
+    x_train, y_train, x_test, y_test = arrays(name)
+    scaled = x_train / 255
+    mean, std = (tuple(map(float, moment(scaled, axis=(0, 1, 2)))) for moment in (np.mean, np.std))
+    return Dataset(name, x_train, y_train, x_test, y_test, mean, std)
 
 
 def _at_catalogue_size(x: ndarray | ImageFiles, facts: catalogue.Images | None) -> ndarray | ImageFiles:

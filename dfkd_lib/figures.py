@@ -90,6 +90,43 @@ def images(rows: Mapping[str, Float[Tensor, "n channels height width"]], *, colu
         ax.text(-0.01, 0.5, name, transform=ax.transAxes, ha="right", va="center")
 
 
+def planes(
+    values: Mapping[str, Float[ndarray, "side side"]],
+    *,
+    radius: float,
+    label: str,
+    points: Mapping[str, Float[ndarray, "points 2"]] | None = None,
+    boundary: Float[ndarray, "side side"] | None = None,
+    columns: int = 3,
+) -> ndarray:
+    """Functions on the square (−radius, radius)², rows from below, in common colours; a panel each.
+
+    `points` are drawn over the panel of their name; `boundary` is a function whose zeros are drawn in every panel.
+    """
+    rows = -(-len(values) // columns)
+    width = min(len(values), columns)
+    figure, axes = plt.subplots(
+        rows, width, figsize=(6.4, 0.5 + 2.3 * rows), sharex=True, sharey=True, squeeze=False, subplot_kw={"aspect": 1}
+    )
+    low, high = (edge(value.min() if edge is min else value.max() for value in values.values()) for edge in (min, max))
+    for ax, (name, value) in itertools.zip_longest(axes.flat, values.items(), fillvalue=(None, None)):
+        if name is None:
+            ax.set_axis_off()
+            continue
+        line = radius * ((2 * np.arange(len(value)) + 1) / len(value) - 1)
+        shown = ax.pcolormesh(line, line, value, cmap="viridis", vmin=low, vmax=high, rasterized=True)
+        if boundary is not None:
+            ax.contour(line, line, boundary, levels=[0], colors="white", linewidths=1.2)
+        if points and name in points:
+            ax.plot(*points[name].T, ".", color=COLOURS[1], markersize=2)
+        ax.set_title(name, fontsize=10)
+        ax.grid(visible=False)
+    figure.supxlabel("first coordinate", fontsize=10)
+    figure.supylabel("second coordinate", fontsize=10)
+    figure.colorbar(shown, ax=axes, label=label)
+    return axes
+
+
 class Markdown:
     """Text that a notebook renders and a terminal shows as it is."""
 

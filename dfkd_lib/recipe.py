@@ -9,7 +9,7 @@ from .errors import UserError, one_of
 
 # The settings that are names, and what they may be.
 CHOICES = {
-    "generator": ("generator_a", "generator_b", "mad_cifar", "mad_tiny_imagenet", "mad_imagenet"),
+    "generator": ("flow", "generator_a", "generator_b", "mad_cifar", "mad_tiny_imagenet", "mad_imagenet"),
     "student_optimizer": ("adam", "sgd"),
     "schedule": ("constant", "cosine", "step"),
     "ema_statistics": ("averaged", "batch", "reestimated"),

@@ -21,6 +21,11 @@ _DIGITS = Recipe()
 # One short schedule for all methods on MNIST: a fifth of DFAD's updates, with digits' batches and generator.
 _MNIST = Recipe(dataset="mnist", stages=400, stages_per_epoch=50)
 
+# Two moons: everything is small, and what the generator makes is a point of the plane, of a density known exactly.
+_MOONS = Recipe(
+    dataset="moons", teacher="mlp", student="mlp_half", generator="flow", z_dim=2, student_lr=0.01, stages=200
+)
+
 # --- DFAD ---------------------------------------------------------------------------------------------------------
 
 _DFAD = (
@@ -121,6 +126,7 @@ def _on(recipe: Recipe, dataset: str) -> Recipe:
 RECIPES: tuple[Recipe, ...] = (
     _DIGITS,
     Recipe(dataset="digits_half"),
+    _MOONS,
     _MNIST,
     _DFAD_MNIST,
     _DFAD_CIFAR10,

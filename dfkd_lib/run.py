@@ -26,6 +26,7 @@ from .methods.with_data import images_for
 from .probe import Probe
 from .recipes import PAPERS, SETTINGS, Recipe, recipe_for
 from .settings import override
+from .sources import EMBEDDED
 from .teachers import Teacher, load_teacher
 from .training import History, Interrupted, Keep, train
 
@@ -55,10 +56,11 @@ def apply_budget(budget: str | int, recipe: Recipe, device: str) -> tuple[Recipe
     """The recipe as a budget allows it, and a sentence that says what will run.
 
     'full' is the recipe's schedule; a number is so many of its stages; 'short' shows that everything works, in 20
-    student steps on small batches. 'auto' is full on a GPU, and for digits, which a CPU does in a minute; else short.
+    student steps on small batches. 'auto' is full on a GPU, and for embedded data, a CPU's work of a minute; else
+    short.
     """
     if budget == "auto":
-        small = recipe.dataset in ("digits", "digits_half") and recipe.stages * recipe.student_steps <= 10_000
+        small = recipe.dataset in EMBEDDED and recipe.stages * recipe.student_steps <= 10_000
         budget = "full" if device == "cuda" or small else "short"
     if budget == "short":
         shown = recipe.replace(

@@ -35,6 +35,17 @@ ARVI_SEARCH = (
     "lambda_l=0 lambda_m=0 lambda_vi=1 mixup_labels=teacher",
     *(f"lambda_l={w} lambda_m=0.0001 lambda_vi=0.3" for w in (0.1, 1)),
 )
+ARVI_PARTS = (
+    NOTHING,
+    "lambda_m=0 lambda_vi=0",
+    "lambda_l=0 lambda_vi=0",
+    "lambda_l=0 lambda_m=0",
+    "lambda_vi=0",
+    "",
+    "lambda_l=0 lambda_m=0 mixup=beta",
+    "lambda_l=0 lambda_m=0 mixup=fixed",
+    "lambda_l=0 lambda_m=0 mixup_labels=teacher",
+)
 # All methods of the papers at one short schedule, but DeepInversion: LeNet-5 has no BatchNorm for it.
 COMPARED = (
     *("dfad", "arvi", "abm", "mad", "dfkd_mem", "dafl", "random"),
@@ -47,7 +58,21 @@ EXPERIMENTS = {
     "paper": [("dfad", "mnist", "", [0])],
     "mnist": [(m, "mnist", "", FEWER) for m in COMPARED],
     "arvi": [("arvi", "digits", settings, range(2)) for settings in ARVI_SEARCH],
-    # What the EMA generator adds, at equal samples and equal scale of the loss.
+    # Chapter 0: what the student sees, on digits; related is MNIST, unrelated are photographs: both in $DFKD_DATA.
+    "foundations": [(m, "digits", "", SEEDS) for m in ("kd_ori", "kd_rel", "kd_unr", "random")]
+    + [("kd_ori", "digits", f"data_share=0.05 temperature={t}", SEEDS) for t in (1, 4, 20)],
+    # Chapter 1: DFAD's Fig. 4 (MAE stands in main) and Fig. 7 (128 stands there, too); points of the plane.
+    "losses": [("dfad", "digits", f"discrepancy={d}", SEEDS) for d in ("mse", "kl", "mse_mae")],
+    "batch": [("dfad", "digits", f"batch={n} student_batch={n}", SEEDS) for n in (16, 32, 64, 256)],
+    "moons": [(m, "moons", "", SEEDS) for m in ("dfad", "arvi", "abm", "mad", "random")],
+    # Chapter 2: what each part of AR+VI adds, which mixtures and which labels; and data-driven methods on few images.
+    "parts": [("arvi", "digits_half", settings, MORE) for settings in ARVI_PARTS],
+    "few_images": [
+        (m, "digits_half", f"data_share={share}", FEWER)
+        for share in (0.02, 0.05, 0.2, 1.0)
+        for m in ("kd_ori", "fitnet", "at", "ft")
+    ],
+    # Chapter 3: what the EMA generator adds, at equal samples and equal scale of the loss.
     "controls": [
         ("dfad", "digits_half", "", MORE),
         ("abm", "digits_half", "", MORE),

@@ -11,13 +11,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ..models import GeneratorA, GeneratorB, MADGenerator, MADResNetGenerator, conditioned
+from ..models import GeneratorA, GeneratorB, MADGenerator, MADResNetGenerator, conditioned, flow_for
 from ..recipe import GENERATOR, STUDENT
 from .method import Method, Terms, detached
 
 GENERATORS = {
     "generator_a": lambda recipe, z, c, size: GeneratorA(z, c, size, width=recipe.generator_width),
     "generator_b": lambda recipe, z, c, size: GeneratorB(z, c, size, width=recipe.generator_width),
+    "flow": lambda recipe, z, c, size: flow_for(z, c, size),
     "mad_cifar": lambda recipe, z, c, size: MADGenerator(z, c, size),
     "mad_tiny_imagenet": lambda recipe, z, c, size: MADGenerator(z, c, size),
     "mad_imagenet": lambda recipe, z, c, size: MADResNetGenerator(z, c, size),

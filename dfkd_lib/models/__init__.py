@@ -5,16 +5,19 @@ from .classifier import Classifier, Features, classifier_of, embedding_and_logit
 from .generators import Generator, GeneratorA, GeneratorB
 from .lenet import LeNet5
 from .mad_generators import ConditionalGenerator, MADGenerator, MADResNetGenerator, conditioned
+from .plane import MLP, Flow, flow_for, grid
 from .resnet import ResNet
 from .torchvision_networks import alexnet, resnet18, resnet34, shufflenet_v2, split
 from .vgg import VGG
 from .wide_resnet import WideResNet
 
 __all__ = [
+    "MLP",
     "VGG",
     "Classifier",
     "ConditionalGenerator",
     "Features",
+    "Flow",
     "Generator",
     "GeneratorA",
     "GeneratorB",
@@ -27,12 +30,16 @@ __all__ = [
     "classifier_of",
     "conditioned",
     "embedding_and_logits",
+    "flow_for",
+    "grid",
     "split",
 ]
 
 CLASSIFIERS = {
     "lenet5": lambda classes: LeNet5(classes),
     "lenet5_half": lambda classes: LeNet5(classes, half=True),
+    "mlp": lambda classes: MLP(classes),
+    "mlp_half": lambda classes: MLP(classes, half=True),
     # DFAD, and after it MAD and HiDFD
     "resnet18_8x": lambda classes: ResNet(64, (2, 2, 2, 2), (64, 128, 256, 512), classes),
     "resnet34_8x": lambda classes: ResNet(64, (3, 4, 6, 3), (64, 128, 256, 512), classes),

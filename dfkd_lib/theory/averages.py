@@ -1,16 +1,14 @@
-"""The closed forms that the book's derivations end in, and the estimators its checks use. NumPy only, float64."""
+"""Chapter 3: the EMA generator as a filter, and how far apart class embeddings can be (MAD)."""
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
-from scipy.stats import t as student_t
 
-# --- Chapter 3: the EMA generator as a filter (MAD Eq. 5) ------------------------------------------------------------
+# --- The EMA generator as a filter (MAD Eq. 5) ----------------------------------------------------------------------
 
 
 def ema(theta: Float[ndarray, "stages_1 *shape"], momentum: float) -> Float[ndarray, "stages_1 *shape"]:
@@ -111,7 +109,7 @@ def wasserstein1(x: Float[ndarray, "n pixels"], y: Float[ndarray, "n pixels"]) -
     return float(cost[linear_sum_assignment(cost)].mean())
 
 
-# --- Chapter 3: the bound on class embeddings (MAD Eq. 8 and Appendix C) ---------------------------------------------
+# --- The bound on class embeddings (MAD Eq. 8 and Appendix C) -------------------------------------------------------
 
 
 def volume_scale(classes: int, d: int) -> float:
@@ -127,15 +125,3 @@ def simplex_scale(classes: int) -> float:
 def most_disjoint_balls(gamma: float) -> float:
     """How many balls of radius √d with centres within γ√d can be disjoint, at most, for 1 ≤ γ < √2: 2 / (2 − γ²)."""
     return math.floor(2 / (2 - gamma**2) * (1 + 1e-9)) if gamma < math.sqrt(2) else math.inf
-
-
-# --- All chapters: intervals over seeds ------------------------------------------------------------------------------
-
-
-def mean_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
-    """Mean, and half the width of its t-interval over seeds. For paired differences, pass the differences."""
-    x = np.asarray(values, dtype=float)
-    if len(x) < 2:
-        return float(x.mean()), math.nan
-    spread = x.std(ddof=1) / math.sqrt(len(x))
-    return float(x.mean()), float(student_t.ppf((1 + level) / 2, len(x) - 1) * spread)

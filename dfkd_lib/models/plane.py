@@ -1,0 +1,119 @@
+"""Networks for points in the plane (`moons`): where everything that a method does can be seen.
+
+A point is a 2×1×1 image, so that a 1×1 convolution is a linear layer, and every method runs on it as on images.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..errors import UserError
+from .classifier import Classifier
+
+
+def grid(side: int = 101, radius: float = 3.0) -> Float[Tensor, "points 2 1 1"]:
+    """The midpoints of side × side equal cells of the square (−radius, radius)², row by row from below."""
+    line = radius * ((2 * torch.arange(side) + 1) / side - 1)
+    y, x = torch.meshgrid(line, line, indexing="ij")
+    return torch.stack((x.flatten(), y.flatten()), 1)[..., None, None]
+
+
+class MLP(Classifier):
+    """Two hidden layers of ReLUs: a continuous, piecewise affine map of the plane. 32 units wide, or 16 (``half``)."""
+
+    def __init__(self, num_classes: int = 2, half: bool = False):
+        width = 16 if half else 32
+        features = nn.Sequential(
+            nn.Conv2d(2, width, 1), nn.ReLU(),
+            nn.Conv2d(width, width, 1), nn.ReLU(),  # (B, width, 1, 1)
+            nn.Flatten(),
+        )  # fmt: skip
+        super().__init__(features, nn.Linear(width, num_classes), cuts=(1, 3), size=1)
+
+
+class Flow(nn.Module):
+    """An invertible generator: noise in the plane → points in the square (−radius, radius)², with a density known
+    exactly, by change of variables.
+
+    Affine coupling layers (Dinh et al. 2017): each shifts and scales one coordinate by functions of the other. With
+    `LIMIT`, a layer scales by e^±0.5 at most: a density that no point of the square is far from.
+    """
+
+    z_dim = 2
+    RADIUS = 3.0  # of the normalised space: nearly all of the data lies within 2
+    LIMIT = 0.5
+    START = 0.6  # the spread of the points before they are squashed, at first
+
+    def __init__(self, layers: int = 6, width: int = 32):
+        super().__init__()
+        self.couplings = nn.ModuleList(
+            nn.Sequential(nn.Linear(1, width), nn.Tanh(), nn.Linear(width, 2)) for _ in range(layers)
+        )
+        for coupling in self.couplings:  # an identity to begin with
+            nn.init.zeros_(coupling[-1].weight)
+            nn.init.zeros_(coupling[-1].bias)
+
+    def logits(self, z: Float[Tensor, "batch 2"]) -> Float[Tensor, "batch 2 1 1"]:
+        """The points before they are squashed into the square."""
+        return self._transform(z)[0][..., None, None]
+
+    def squash(self, logits: Float[Tensor, "batch 2 1 1"]) -> Float[Tensor, "batch 2 1 1"]:
+        """Points of the square."""
+        return self.RADIUS * logits.tanh()
+
+    def forward(self, z: Float[Tensor, "batch 2"]) -> Float[Tensor, "batch 2 1 1"]:
+        return self.squash(self.logits(z))
+
+    def log_density(self, z: Float[Tensor, "batch 2"]) -> Float[Tensor, " batch"]:
+        """log p_G at the point G(z), with respect to the area of the square: log p(z) − log |det ∂G/∂z|."""
+        u, log_det = self._transform(z)
+        # d tanh(u)/du = 1/cosh²(u), of which the logarithm is 2 (log 2 − u − softplus(−2u))
+        squashed = 2 * (math.log(2) - u - F.softplus(-2 * u)) + math.log(self.RADIUS)
+        prior = -0.5 * z.square().sum(1) - math.log(2 * math.pi)
+        return prior - log_det - squashed.sum(1)
+
+    def inverse(self, x: Float[Tensor, "batch 2 1 1"]) -> Float[Tensor, "batch 2"]:
+        """The noise that makes a point of the open square."""
+        u = (x.flatten(1) / self.RADIUS).atanh() / self.START
+        for index in reversed(range(len(self.couplings))):
+            scale, shift = self._coupling(index, u)
+            kept, moved = u[:, index % 2], u[:, 1 - index % 2]
+            u = self._pair(index, kept, (moved - shift) * (-scale).exp())
+        return u
+
+    def _transform(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """The points before the squashing, and the logarithm of the determinant up to there."""
+        u, log_det = z, z.new_zeros(len(z))
+        for index in range(len(self.couplings)):
+            scale, shift = self._coupling(index, u)
+            kept, moved = u[:, index % 2], u[:, 1 - index % 2]
+            u = self._pair(index, kept, moved * scale.exp() + shift)
+            log_det = log_det + scale
+        return self.START * u, log_det + 2 * math.log(self.START)
+
+    def _coupling(self, index: int, u: Tensor) -> tuple[Tensor, Tensor]:
+        raw, shift = self.couplings[index](u[:, index % 2, None]).unbind(1)
+        return self.LIMIT * raw.tanh(), shift
+
+    @staticmethod
+    def _pair(index: int, kept: Tensor, moved: Tensor) -> Tensor:
+        return torch.stack((moved, kept) if index % 2 else (kept, moved), 1)
+
+
+def flow_for(z_dim: int, channels: int, size: int) -> Flow:
+    """The flow, where it fits.
+
+    Raises
+    ------
+    UserError
+        for images that are no points of the plane.
+    """
+    if (z_dim, channels, size) != (2, 2, 1):
+        raise UserError(
+            f"generator: flow makes points of the plane from z_dim = 2, not {channels}×{size}×{size} images from "
+            f"z_dim = {z_dim}; it is for moons; elsewhere give generator_a"
+        )
+    return Flow()
