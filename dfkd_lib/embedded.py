@@ -7,6 +7,8 @@ Arrays = tuple[ndarray, ndarray, ndarray, ndarray]  # x_train, y_train, x_test, 
 
 # Test images of the 1,797 digits: a quarter, and the half/half split that measures differences of methods more finely.
 _DIGITS_TEST = {"digits": 450, "digits_half": 899}
+# For HiDFD: a third is the teacher's data (digits_third), one is to be collected from (digits_rest), one tests.
+_THIRD = 599
 
 _MOONS, _MOONS_TEST, _MOONS_NOISE = 2000, 500, 0.1
 _MOONS_LOW, _MOONS_HIGH = (-1.75, -1.25), (2.75, 1.75)  # the rectangle that 256 levels a coordinate divide
@@ -14,17 +16,23 @@ _MOONS_LOW, _MOONS_HIGH = (-1.75, -1.25), (2.75, 1.75)  # the rectangle that 256
 
 def arrays(name: str) -> Arrays:
     """Training images and labels, test images and labels, of a fixed split."""
-    return _moons() if name == "moons" else _digits(_DIGITS_TEST[name])
+    if name == "moons":
+        return _moons()
+    if name in _DIGITS_TEST:
+        return _split(*_digits(), _DIGITS_TEST[name])
+    x, y, x_test, y_test = _split(*_digits(), _THIRD)
+    original = _split(x, y, _THIRD)
+    return (original[:2] if name == "digits_third" else original[2:]) + (x_test, y_test)
 
 
-def _digits(test: int) -> Arrays:
+def _digits() -> tuple[ndarray, ndarray]:
     """scikit-learn's 1,797 handwritten digits (8×8, 17 grey levels), bilinearly enlarged to 32×32."""
     from scipy.ndimage import zoom
     from sklearn.datasets import load_digits
 
     x, y = load_digits(return_X_y=True)
     x = zoom(x.reshape(-1, 8, 8) / 16, (1, 4, 4), order=1, mode="nearest", grid_mode=True)
-    return _split(np.round(255 * x).astype(np.uint8)[..., None], y, test)
+    return np.round(255 * x).astype(np.uint8)[..., None], y
 
 
 def _moons() -> Arrays:

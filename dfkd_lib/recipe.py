@@ -14,6 +14,10 @@ CHOICES = {
     "schedule": ("constant", "cosine", "step"),
     "ema_statistics": ("averaged", "batch", "reestimated"),
     "conditioning": ("cat", "sum"),
+    "collected_by": ("category", "confidence", "random"),
+    "distill": ("align", "cc", "dkd", "kd", "nkd", "rkd", "simkd"),
+    "gan_loss": ("hinge", "log", "non_saturating"),
+    "gate": ("formula", "sentence"),
     "discrepancy": ("kl", "mae", "mse", "mse_mae"),
     "mixup": ("beta", "fixed", "uniform"),
     "mixup_labels": ("chord", "teacher"),
@@ -103,6 +107,24 @@ class Recipe:
     lambda_attention: float = 100.0  # AT's own is 1000, at which LeNet-5's student breaks down at our learning rate
     lambda_factor: float = 1.0
     data_share: float = 1.0  # of the training images that the student may see
+    # HiDFD: the collected images, the GAN, the student
+    collected_ratio: float = 0.2  # ρ: collected images per training image of the teacher's data
+    collected_by: str = "category"
+    collected_imbalance: float = 5.0  # the largest class has so many times the images of the smallest; 0: as they come
+    gan_stages: int = 100  # the first stages are the GAN's, the others the student's
+    gan_loss: str = "log"  # log, as in Eq. 1 | non_saturating | hinge, as in the public code
+    discriminator_lr: float = 4e-4
+    gan_augment: bool = False  # differentiable augmentation
+    gan_momentum: float = 0.0  # of an averaged generator that makes the student's images; 0: none
+    lambda_d: float = 0.1  # of L_blend + L_trans, HiDFD Eq. 13
+    lambda_g: float = 0.1  # of L_reg, HiDFD Eq. 13
+    gate_q: float = 0.7  # q of HiDFD Eq. 8
+    gate: str = "formula"  # its reading: p > q, with probability 1 − q | sentence: p < q, with probability q
+    gamma: float = 0.5  # of the class counts, HiDFD Eq. 10
+    frequency_floor: float = 0.1  # of HiDFD Eq. 11, as a share of 1/C
+    synthetic: int = 2000  # |D_s|: images made for the student
+    inflation: int = 0  # N: how often each collected image is repeated; 0: ⌊|D_s| / |D_c|⌋
+    distill: str = "align"  # the student's loss: align (Eq. 14) | simkd, as in the public code | another of its Table 2
     sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:

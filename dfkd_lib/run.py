@@ -91,7 +91,9 @@ def run(
     name = results.run_name(method, recipe, seed)
     images, known = None, None
     if kind.needs:
-        images, known = images_for(kind.needs, dataset, share=recipe.data_share, seed=seed, device=device)
+        images, known = images_for(
+            kind.needs, dataset, seed=seed, device=device, **kind.choice(recipe, teacher.network)
+        )
     _, height, _, channels = dataset.x_test.shape
     game = kind(
         teacher.network,

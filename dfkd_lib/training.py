@@ -146,7 +146,7 @@ def train(
         started = time.perf_counter()
         with tqdm(total=stages, initial=done, desc=title, unit="stage", disable=hidden) as bar:
             for stage in range(done + 1, stages + 1):
-                factor = learning_rate_factor(recipe.schedule, recipe.milestones, (stage - 1) / stages)
+                factor = learning_rate_factor(recipe.schedule, recipe.milestones, method.progress(stage))
                 for optimizer in method.optimizers():
                     optimizer.param_groups[0]["lr"] = optimizer.param_groups[0]["initial_lr"] * factor
                 for step in range(recipe.generator_steps):

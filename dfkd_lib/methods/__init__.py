@@ -4,12 +4,14 @@ from .abm import ABM
 from .arvi import ARVI
 from .dafl import DAFL
 from .deepinversion import DeepInversion
+from .degan import DeGAN
 from .dfad import DFAD
 from .feature_transfer import AT, FT, FitNet
+from .hidfd import HiDFD
 from .mad import EMA, MAD
 from .memory import DFKDMem
 from .random_images import Random
-from .with_data import KD, KDRelated, KDUnrelated
+from .with_data import KD, KDCollected, KDRelated, KDUnrelated
 
 __all__ = [
     "ABM",
@@ -18,11 +20,14 @@ __all__ = [
     "DAFL",
     "DFAD",
     "DFKDMem",
+    "DeGAN",
     "DeepInversion",
     "EMA",
     "FT",
     "FitNet",
+    "HiDFD",
     "KD",
+    "KDCollected",
     "KDRelated",
     "KDUnrelated",
     "MAD",
@@ -42,7 +47,10 @@ METHODS = {
     "kd_ori": KD,
     "kd_rel": KDRelated,
     "kd_unr": KDUnrelated,
+    "kd_collected": KDCollected,
     "fitnet": FitNet,
     "at": AT,
     "ft": FT,
+    "hidfd": HiDFD,
+    "degan": DeGAN,
 }

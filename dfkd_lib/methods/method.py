@@ -7,6 +7,7 @@ already signed and weighted; their sum is minimised. The names are what a run th
 import copy
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -40,7 +41,9 @@ class Method(ABC):
 
     choices: Choices
     uses: tuple[str, ...] = STUDENT  # the settings of the recipe that the method reads
-    needs: str | None = None  # the kind of real images that the student learns from: original, related or unrelated
+    needs: str | None = (
+        None  # the kind of real images that the student learns from: original, related, unrelated or collected
+    )
 
     def __init__(
         self,
@@ -73,6 +76,17 @@ class Method(ABC):
         self.buffer: list[list[Tensor]] = []  # a stage's images, where they are used more than once
 
     @classmethod
+    def choice(cls, recipe: Recipe, teacher: nn.Module) -> dict[str, Any]:
+        """Of the real images that the method needs, which: options of `with_data.images_for`."""
+        if cls.needs != "collected":
+            return {"share": recipe.data_share}
+        return {
+            "ratio": recipe.collected_ratio,
+            "by": recipe.collected_by,
+            "imbalance": recipe.collected_imbalance or None,
+        } | ({"teacher": teacher} if recipe.collected_by == "confidence" else {})
+
+    @classmethod
     def unused(cls) -> set[str]:
         """The settings that the method does not read."""
         return set(SETTINGS - set(cls.uses))
@@ -91,6 +105,10 @@ class Method(ABC):
     def optimizers(self) -> list[torch.optim.Optimizer]:
         """All optimisers whose learning rate follows the schedule."""
         return [self.student_optimizer]
+
+    def progress(self, stage: int) -> float:
+        """The share in [0, 1) of the learning rates' schedule that is done before a stage, counted from 1."""
+        return (stage - 1) / self.recipe.stages
 
     def parts(self) -> dict[str, object]:
         """What a checkpoint must hold besides random states: everything here has a `state_dict`."""

@@ -19,11 +19,14 @@ from ..teacher_recipes import teacher_recipe
 from .method import Choices, Method, Terms
 
 
-def images_for(kind: str, dataset: Dataset, *, share: float, seed: int, device: str) -> tuple[Images, dict[str, Any]]:
+def images_for(
+    kind: str, dataset: Dataset, *, share: float = 1.0, seed: int, device: str, **choice: Any
+) -> tuple[Images, dict[str, Any]]:
     """The real images that a student learns from, on the device, and for the record which they are.
 
-    `kind`: "original", the data set's own training images; "related" or "unrelated", those of another source. A `share`
-    below 1 takes so many of them at random.
+    `kind`: "original", the data set's own training images; "related" or "unrelated", those of another source;
+    "collected", those of a related source that a `choice`, the options of `collected.collect`, leaves. A `share` below
+    1 takes so many of them at random.
 
     Raises
     ------
@@ -33,7 +36,8 @@ def images_for(kind: str, dataset: Dataset, *, share: float, seed: int, device: 
     if kind == "original":
         images, record = Images.of(dataset, device), {"source": dataset.name}
     else:
-        found = collect(default_source(dataset.name, kind), dataset, seed=seed)
+        source = default_source(dataset.name, "unrelated" if kind == "unrelated" else "related")
+        found = collect(source, dataset, seed=seed, **choice)
         images, record = Images.of_collected(found, dataset, device), found.record
         if record["count"] == record["available"]:
             record = record | {"indices": "all"}  # a hundred thousand numbers would say no more
@@ -77,3 +81,11 @@ class KDUnrelated(KD):
 
     choices = Choices("KL", "no generator", "unrelated images", "–")
     needs = "unrelated"
+
+
+class KDCollected(KD):
+    """KD on few collected images alone, without labels: what HiDFD's synthetic images must beat."""
+
+    choices = Choices("KL", "no generator", "collected images", "–")
+    uses = (*STUDENT, "temperature", "collected_ratio", "collected_by", "collected_imbalance")
+    needs = "collected"
