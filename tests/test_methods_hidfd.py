@@ -1,0 +1,220 @@
+"""HiDFD: each loss trains what the paper says and nothing else; two modules, one behind the other; the hybrid data."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from method_checks import lenet, numbers, weights
+from torch import nn
+
+from dfkd_lib.data import load_dataset
+from dfkd_lib.images import Images
+from dfkd_lib.losses import hidfd as losses
+from dfkd_lib.methods import METHODS, HiDFD
+from dfkd_lib.methods.students import StudentLoss
+from dfkd_lib.methods.with_data import images_for
+from dfkd_lib.models import build, classifier_of
+from dfkd_lib.models.biggan import BigGANDiscriminator, BigGANGenerator, differentiable_augmentation
+from dfkd_lib.recipes import Recipe
+
+TINY = Recipe(
+    dataset="digits_third", generator_width=2, z_dim=6, batch=10, student_batch=12, stages=4, stages_per_epoch=1,
+    generator_steps=2, student_steps=2, gan_stages=2, synthetic=40, collected_ratio=0.1,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def collected() -> Images:
+    """60 images of the digits that the teacher has not seen, the first classes more often."""
+    return images_for(
+        "collected", load_dataset("digits_third"), seed=0, device="cpu", ratio=0.1, by="category", imbalance=5.0
+    )[0]
+
+
+def play(images: Images, method: str = "hidfd", **changes) -> HiDFD:
+    return METHODS[method](lenet(), TINY.replace(**changes), 10, 1, seed=0, images=images)
+
+
+def moved(game: HiDFD, act) -> set[str]:
+    parts = {name: getattr(game, name) for name in ("generator", "discriminator", "projector", "student", "teacher")}
+    before = {name: weights(part) for name, part in parts.items()}
+    act()
+    return {name for name, part in parts.items() if not torch.equal(before[name], weights(part))}
+
+
+def reached(game: HiDFD, loss: torch.Tensor) -> set[str]:
+    """The parts whose weights a loss sends a gradient to."""
+    parts = {name: getattr(game, name) for name in ("generator", "discriminator", "projector", "student", "teacher")}
+    for part in parts.values():
+        part.zero_grad()
+    loss.backward()
+    return {n for n, part in parts.items() if any(p.grad is not None and p.grad.any() for p in part.parameters())}
+
+
+# --- where gradients go ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("term", "parts"),
+    [
+        ("GAN", {"discriminator"}),
+        ("classes", {"discriminator"}),
+        ("L_blend", {"discriminator", "projector"}),
+        ("L_trans", {"discriminator", "projector"}),
+    ],
+)
+def test_the_discriminators_losses_train_it_and_its_projector(collected, term, parts):
+    """In the public code L_blend and L_trans carry no gradient; here they do, and none to the generator."""
+    game = play(collected, gate_q=0.0)
+    assert reached(game, game.discriminator_loss()[term]) == parts
+
+
+def test_the_frequency_regulariser_trains_the_generator(collected):
+    game = play(collected)
+    game.discriminator.requires_grad_(False)
+    assert reached(game, game.generator_loss()["L_reg"]) == {"generator"}
+
+
+@pytest.mark.parametrize("distill", ["align", "simkd", "kd", "dkd", "nkd", "cc", "rkd"])
+def test_the_students_losses_train_the_student_alone(collected, distill):
+    game = play(collected, distill=distill, gan_stages=0)
+    game.end_generator_stage()
+    assert moved(game, lambda: game.student_step(0)) == {"student"}
+
+
+def test_alignment_leaves_the_shared_classifier_as_it_is(collected):
+    game = play(collected, gan_stages=0)
+    game.end_generator_stage()
+    shared, own = classifier_of(game.student), classifier_of(game.teacher)
+    for step in range(2):
+        game.student_step(step)
+    assert torch.equal(shared.weight, own.weight) and torch.equal(shared.bias, own.bias)
+    assert not shared.weight.requires_grad and shared.weight is not own.weight
+
+
+# --- the two modules -------------------------------------------------------------------------------------------------
+
+
+def test_first_the_gan_then_the_student(collected):
+    game = play(collected)
+    for stage in range(1, 5):
+        acts = set()
+        acts |= moved(game, lambda: [game.generator_step() for _ in range(2)])
+        game.end_generator_stage()
+        acts |= moved(game, lambda: [game.student_step(step) for step in range(2)])
+        assert acts == ({"generator", "discriminator", "projector"} if stage <= 2 else {"student"})
+    assert game.samples == 2 * 2 * 12
+
+
+def test_the_students_schedule_begins_behind_the_gans_stages(collected):
+    game = play(collected, stages=10, gan_stages=4)
+    assert [game.progress(stage) for stage in range(1, 11)] == pytest.approx([0, 0, 0, 0, *np.arange(6) / 6])
+
+
+@pytest.mark.parametrize(("inflation", "share"), [(0, 60 * 3 / (60 * 3 + 200)), (1, 60 / 260), (10, 600 / 800)])
+def test_the_hybrid_data_hold_the_collected_images_n_times(collected, inflation, share):
+    """α = N |D_c| / (N |D_c| + |D_s|); 0 asks for the paper's N."""
+    n = len(collected)
+    game = play(collected, inflation=inflation, student_batch=400, synthetic=200)
+    x, y = game.student_images()
+    known = {
+        image.numpy().tobytes(): label
+        for image, label in zip(collected.batch(torch.arange(n)), collected.y, strict=True)
+    }
+    real = [image.numpy().tobytes() in known for image in x]
+    alpha = share if n == 60 else game.inflation() * n / (game.inflation() * n + 200)
+    assert np.mean(real) == pytest.approx(alpha, abs=4 * (alpha * (1 - alpha) / 400) ** 0.5)
+    assert all(known[image.numpy().tobytes()] == label for image, label, r in zip(x, y, real, strict=True) if r)
+
+
+def test_the_synthetic_images_are_the_same_after_a_resume(collected):
+    game, other = play(collected), play(collected)
+    game.generator_step()
+    other.load(copy.deepcopy(game.state()))
+    other.random.manual_seed(77)
+    assert all(torch.equal(a, b) for a, b in zip(game.synthesise(), other.synthesise(), strict=True))
+
+
+def test_the_frequencies_really_move(collected):
+    """Eq. 10 by hand, one step behind: in the public code they stay what they were."""
+    game = play(collected, gamma=0.25)
+    before = game.counters.made.clone()
+    seen = []
+    usual = game.teacher.forward
+    game.teacher.forward = lambda x: seen.append(usual(x)) or seen[-1]
+    game.generator_loss()
+    made = torch.bincount(seen[-1].argmax(1), minlength=10)
+    assert torch.allclose(game.counters.made, 0.75 * before + 0.25 * made) and made.sum() == 10
+
+
+def test_the_parts_of_the_objective_are_the_equations(collected):
+    game, twin = play(collected, gate_q=0.4), play(collected, gate_q=0.4)
+    with torch.no_grad():
+        x, fake, y = twin.pairs()
+        real, made = twin.discriminator(x), twin.discriminator(fake)
+        p = torch.rand(10, generator=twin.random)
+        t = [twin.teacher.features(part) for part in (x, fake)]
+        d = [twin.projector(part.features) for part in (real, made)]
+    expected = {
+        "GAN": losses.gan_discriminator(real.real, made.real, "log").item(),
+        "classes": losses.class_discriminator(real.classes, y, made.classes, y).item(),
+        "L_blend": 0.1 * ((p > 0.4) * ((t[0] - d[1]).norm(dim=1) + (t[1] - d[0]).norm(dim=1))).mean().item(),
+        "L_trans": 0.1 * ((t[0] - d[0]).norm(dim=1) + (t[1] - d[1]).norm(dim=1)).mean().item(),
+    }
+    assert numbers(game.discriminator_loss()) == pytest.approx(expected, rel=1e-2)  # spectral norms move at each pass
+
+
+def test_images_lie_in_the_pixels_range(collected):
+    game = play(collected)
+    x = game.generate(game.generator, torch.arange(10))
+    pixels = x * collected.std + collected.mean
+    assert pixels.min() >= -1e-6 and pixels.max() <= 1 + 1e-6
+
+
+# --- networks --------------------------------------------------------------------------------------------------------
+
+
+def test_sizes():
+    """ADCGAN's for CIFAR: the papers' 4.67 million; of HiDFD's discriminator, 5.01, we have 4.21."""
+    with torch.device("meta"):
+        counts = [
+            sum(p.numel() for p in n.parameters()) for n in (BigGANGenerator(128, 10, 3), BigGANDiscriminator(10, 3))
+        ]
+    assert counts == [4_668_163, 4_209_941]
+
+
+def test_every_layer_that_must_be_is_spectrally_normal():
+    torch.manual_seed(0)
+    network = BigGANDiscriminator(10, 1, width=4).train()
+    for _ in range(30):
+        network(torch.randn(2, 1, 32, 32))
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            assert torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() == pytest.approx(1, abs=0.1)
+
+
+def test_the_class_reaches_the_image():
+    torch.manual_seed(0)
+    g = BigGANGenerator(6, 10, 1, width=2).eval()
+    z = torch.randn(1, 6)
+    a, b = (g(z, torch.tensor([y])) for y in (0, 1))
+    assert a.shape == (1, 1, 32, 32) and not torch.allclose(a, b, atol=1e-6)
+
+
+def test_augmentation_hides_a_square_and_lets_gradients_pass():
+    x = torch.ones(64, 1, 32, 32, requires_grad=True)
+    y = differentiable_augmentation(x, torch.Generator().manual_seed(0))
+    hidden = (y == 0).double().mean((1, 2, 3))
+    assert y.shape == x.shape and hidden.min() > 0.03 and hidden.max() < 0.5
+    y.sum().backward()
+    assert x.grad.any() and len({round(v.max().item(), 4) for v in y}) > 30  # each its own brightness
+
+
+def test_simkds_student_ends_in_the_teachers_layers():
+    student = StudentLoss("simkd", 1.0).student(build("lenet5_half", 10), lenet(), (1, 32, 32))
+    x = torch.randn(3, 1, 32, 32)
+    maps = student.stages(x).maps[-1]
+    assert maps.shape == (3, 120, 1, 1)
+    own = [m for m in lenet().features][8:]
+    assert torch.allclose(student(x), lenet().classifier(nn.Sequential(*own)(maps)), atol=1e-6)
