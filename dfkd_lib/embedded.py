@@ -7,7 +7,6 @@ Arrays = tuple[ndarray, ndarray, ndarray, ndarray]  # x_train, y_train, x_test, 
 
 # Test images of the 1,797 digits: a quarter, and the half/half split that measures differences of methods more finely.
 _DIGITS_TEST = {"digits": 450, "digits_half": 899}
-NAMES = (*_DIGITS_TEST, "moons")
 
 _MOONS, _MOONS_TEST, _MOONS_NOISE = 2000, 500, 0.1
 _MOONS_LOW, _MOONS_HIGH = (-1.75, -1.25), (2.75, 1.75)  # the rectangle that 256 levels a coordinate divide

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from .catalogue import DATASETS
-from .embedded import NAMES as EMBEDDED
 from .errors import UserError, one_of
 
+EMBEDDED = ("digits", "digits_half", "moons")
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 WANTED = f"the arrays {' '.join(ARRAYS)} (images uint8, NHWC; labels whole numbers)"
 

@@ -27,6 +27,8 @@ from dfkd_lib.models import (
 STAGES = {
     "lenet5": [28, 10, 1],
     "lenet5_half": [28, 10, 1],
+    "mlp": [1],
+    "mlp_half": [1],
     "alexnet": [15, 7, 3],
     "resnet18": [16, 8, 4, 2],
     "resnet34": [16, 8, 4, 2],
@@ -40,6 +42,8 @@ STAGES = {
 WIDTHS = {
     "lenet5": 84,
     "lenet5_half": 42,
+    "mlp": 32,
+    "mlp_half": 16,
     "alexnet": 4096,
     "resnet18": 512,
     "resnet34": 512,
@@ -64,7 +68,7 @@ KINDS = ["lenet5", "alexnet", "resnet18", "resnet18_8x", "resnet116", "vgg11_bn"
 
 
 def images(name: str, n: int = 2) -> torch.Tensor:
-    size = {"alexnet": 64, "resnet18": 64, "resnet34": 64}.get(name, 32)
+    size = {"mlp": 1, "mlp_half": 1, "alexnet": 64, "resnet18": 64, "resnet34": 64}.get(name, 32)
     return torch.randn(n, NETWORKS[name].channels, size, size, generator=torch.Generator().manual_seed(1))
 
 

@@ -70,7 +70,8 @@ def of(paper: str) -> dict[tuple[str, str], Recipe]:
 
 def test_papers_and_pairs():
     assert (of("mad").keys(), of("dfad").keys(), of("arvi").keys()) == (MAD.keys(), DFAD.keys(), ARVI.keys())
-    assert set(of("ours")) == {(name, "lenet5-lenet5_half") for name in ("digits", "digits_half", "mnist")}
+    ours = {(name, "lenet5-lenet5_half") for name in ("digits", "digits_half", "mnist")}
+    assert set(of("ours")) == ours | {("moons", "mlp-mlp_half")}
     assert len(RECIPES) == sum(map(len, (MAD, DFAD, ARVI, of("ours"))))
     assert set(PAPERS) == {"ours", "dfad", "arvi", "mad"}
 

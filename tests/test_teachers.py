@@ -46,7 +46,7 @@ def quick(monkeypatch):
 
 
 def test_digits_have_their_teachers():
-    assert SHIPPED == ["digits-lenet5", "digits_half-lenet5", "mnist-lenet5"]
+    assert SHIPPED == ["digits-lenet5", "digits_half-lenet5", "mnist-lenet5", "moons-mlp"]
 
 
 @pytest.mark.parametrize("file", SHIPPED)

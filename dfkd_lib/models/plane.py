@@ -31,7 +31,7 @@ class MLP(Classifier):
             nn.Conv2d(width, width, 1), nn.ReLU(),  # (B, width, 1, 1)
             nn.Flatten(),
         )  # fmt: skip
-        super().__init__(features, nn.Linear(width, num_classes), cuts=(1, 3), size=1)
+        super().__init__(features, nn.Linear(width, num_classes), cuts=(3,), size=1)
 
 
 class Flow(nn.Module):
