@@ -27,7 +27,7 @@ student: str = "auto"  # wrn16_2, ...; auto: the recipe's
 seed: int = 0  # of the runs that are made here
 budget: str = "auto"  # auto, full, short (4 stages) or that many stages
 device: str = "auto"  # cpu or cuda; auto: a GPU if there is one
-overrides: str = ""  # of the recipe, as in "student_lr=0.01"
+overrides: str = ""  # settings of the recipe; README says how
 
 # %%
 from dfkd_lib import check_parameters
