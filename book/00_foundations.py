@@ -913,7 +913,7 @@ for K, rho in ((2, 0.0), (16, 0.0), (16, 0.5), (500, 0.0)):
 #
 # How large is it in runs? In *all* records of this book:
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 groups = {}
 for r in results.load_records():
     key = r["parameters"]["schedule"], r["dataset"]
