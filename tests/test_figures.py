@@ -39,7 +39,7 @@ def test_every_function_is_tested_here():
 
 
 def test_planes():
-    """Rows from below, one scale of colours for all, points over their own panel, the boundary where its sign changes."""
+    """Rows from below, colours of one scale, points over their own panel, the boundary where its sign changes."""
     line = 3 * ((2 * np.arange(20) + 1) / 20 - 1)
     below = np.repeat(line[:, None], 20, axis=1)  # the second coordinate
     axes = figures.planes(
