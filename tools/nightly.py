@@ -67,6 +67,11 @@ EXPERIMENTS = {
     "moons": [(m, "moons", "", SEEDS) for m in ("dfad", "arvi", "abm", "mad", "random")],
     # Chapter 2: what each part of AR+VI adds, which mixtures and which labels; and data-driven methods on few images.
     "parts": [("arvi", "digits_half", settings, MORE) for settings in ARVI_PARTS],
+    # The same on points of the plane, tested often: how many samples until the student agrees.
+    "moons_parts": [
+        ("arvi", "moons", f"stages_per_epoch=5 {settings}", MORE)
+        for settings in (NOTHING, "lambda_vi=0", "lambda_l=0 lambda_m=0", "")
+    ],
     "few_images": [
         (m, "digits_half", f"data_share={share}", FEWER)
         for share in (0.02, 0.05, 0.2, 1.0)

@@ -17,6 +17,16 @@ from .averages import (
     wasserstein1,
     white_ratio,
 )
+from .interpolation import (
+    gap_of_bends,
+    mean_square_weight,
+    mean_weight,
+    mixture_density,
+    one_hot_gradient,
+    slope_changes,
+    square_bias,
+    tent,
+)
 from .seeds import mean_interval
 
 __all__ = [
@@ -27,12 +37,20 @@ __all__ = [
     "ema_gain",
     "ema_weights",
     "filtered_ratio",
+    "gap_of_bends",
     "half_life",
     "mean_age",
     "mean_interval",
+    "mean_square_weight",
+    "mean_weight",
+    "mixture_density",
     "most_disjoint_balls",
+    "one_hot_gradient",
     "power_spectrum",
     "simplex_scale",
+    "slope_changes",
+    "square_bias",
+    "tent",
     "volume_scale",
     "wasserstein1",
     "white_ratio",
