@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from . import catalogue, checkpoint, files, parameters, results
+from . import catalogue, checkpoint, files, parameters, results, teachers
+from .budget import apply_budget, resolve_precision
 from .collected import default_source
 from .data import Dataset, check_fits, load_dataset
 from .errors import Parser, UserError, one_of
-from .evaluation import TestSet
+from .evaluation import TestSet, accuracy
 from .files import output_folder
 from .listing import listing
 from .methods import METHODS
@@ -26,9 +25,10 @@ from .methods.with_data import images_for
 from .probe import Probe
 from .recipes import PAPERS, SETTINGS, Recipe, recipe_for
 from .settings import override
-from .sources import EMBEDDED
 from .teachers import Teacher, load_teacher
 from .training import History, Interrupted, Keep, train
+
+_ROUNDING = 1.0  # points of accuracy that another processor or precision may change
 
 
 @dataclass(frozen=True)
@@ -39,52 +39,6 @@ class Run:
     record: dict[str, Any]
     history: History
     method: Method
-
-
-def resolve_precision(precision: str, device: str) -> str:
-    """'auto' is bfloat16 where the processor has instructions for it, else float32."""
-    if precision != "auto":
-        return precision
-    if device == "cuda":
-        fast = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        fast = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return "bfloat16" if fast else "float32"
-
-
-def apply_budget(budget: str | int, recipe: Recipe, device: str) -> tuple[Recipe, str]:
-    """The recipe as a budget allows it, and a sentence that says what will run.
-
-    'full' is the recipe's schedule; a number is so many of its stages; 'short' shows that everything works, in 20
-    student steps on small batches. 'auto' is full on a GPU, and for embedded data, a CPU's work of a minute; else
-    short.
-    """
-    if budget == "auto":
-        small = recipe.dataset in EMBEDDED and recipe.stages * recipe.student_steps <= 10_000
-        budget = "full" if device == "cuda" or small else "short"
-    if budget == "short":
-        shown = recipe.replace(
-            stages=min(recipe.stages, 4),
-            student_steps=min(recipe.student_steps, 5),
-            generator_steps=min(recipe.generator_steps, 2),
-            pretrain_steps=min(recipe.pretrain_steps, 2),
-            inversion_steps=min(recipe.inversion_steps, 5),
-            batch=min(recipe.batch, 64),
-            student_batch=min(recipe.student_batch, 64),
-            stages_per_epoch=1,
-            reuse=1,
-        )
-    else:
-        shown = recipe if budget == "full" else recipe.replace(stages=budget)
-    steps = [r.stages * r.student_steps for r in (shown, recipe)]
-    if budget != "short" and shown.stages >= recipe.stages:
-        return shown, f"the full schedule: {shown.stages:,} stages, {steps[0]:,} student steps"
-    times = steps[1] * recipe.student_batch / (steps[0] * shown.student_batch)
-    return shown, (
-        f"NOT THE FULL SCHEDULE: {steps[0]:,} student steps on batches of {shown.student_batch}, of {steps[1]:,} on "
-        f"{recipe.student_batch}. Its accuracy is not the method's. The full schedule, budget full, is {times:,.0f} "
-        "times the work."
-    )
 
 
 def as_run(method: str, recipe: Recipe) -> Recipe:
@@ -171,11 +125,22 @@ def run(
                     f"output_dir: {keep.path} is the checkpoint of such a run; continue it with --resume, or delete it"
                 )
         test = TestSet.of(dataset, game.teacher, device)
+        _check_teacher(teacher, accuracy(test.teacher_logits, test.y), dataset.name)
         history = train(game, test, title=f"{method}, seed {seed}", keep=keep, **options)
     made = results.record(method, recipe, seed, teacher, history, device=device, precision=precision, sha=sha)
     if known:
         made["images"] = known
     return Run(name, made, history, game)
+
+
+def _check_teacher(teacher: Teacher, measured: float, dataset: str) -> None:
+    """A teacher is kept under its data set's name: it may be that of other images, which had that name before."""
+    if teacher.accuracy is not None and abs(measured - teacher.accuracy) > _ROUNDING:
+        raise UserError(
+            f"teacher: {teacher.name} gets {measured:.2f} % of {dataset}'s test images right, by its record "
+            f"{teacher.accuracy:.2f} %: it was trained on other images of that name; give this data another name, or "
+            f"train the teacher again with: {teachers.command(dataset, teacher.name)}"
+        )
 
 
 def _parser() -> Parser:
@@ -193,8 +158,13 @@ def _parser() -> Parser:
     )
     parser.add_argument("--recipe", default="auto", help=f"whose schedule: auto (the method's), {', '.join(PAPERS)}")
     parser.add_argument("--pair", default="auto", help=f"TEACHER-STUDENT, of {networks}; auto: the recipe's")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--budget", default="auto", help="auto, full, short, or a number of stages")
+    parser.add_argument("--seed", type=int, default=0, help="of first weights, noise and order; default: 0")
+    parser.add_argument(
+        "--budget",
+        default="auto",
+        help="full: the recipe's schedule; short: 20 steps; a number of stages; auto: "
+        "full on a GPU and for embedded data, else short",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--precision", default="auto", help="of the generator: auto, bfloat16 or float32")
     parser.add_argument(

@@ -1,5 +1,6 @@
 """`python -m dfkd_lib.run`: what it writes, and that whatever is wrong is told in one line before any work."""
 
+import dataclasses
 import io
 import json
 import re
@@ -125,6 +126,13 @@ def test_a_recipe_for_something_else_is_refused(digits, teacher, change, words):
         run.run("mad", SMALL.replace(**change), digits, teacher)
     assert len(str(caught.value).splitlines()) == 1
     assert [word for word in words if word not in str(caught.value)] == []
+
+
+def test_a_teacher_of_other_images_of_the_same_name_is_refused(digits, teacher):
+    """Its record, which the cache keeps by name, tells another accuracy than these test images do."""
+    other = dataclasses.replace(teacher, accuracy=teacher.accuracy - 2)
+    with pytest.raises(UserError, match=f"by its record {other.accuracy:.2f} %: it was trained on other images"):
+        run.run("mad", SMALL, digits, other)
 
 
 def test_the_recorded_commit_is_that_of_the_start(digits, teacher, monkeypatch):
@@ -272,56 +280,7 @@ def test_as_a_command(tmp_path):
     assert done.stderr == f"error: method: 'madd' is not known (did you mean 'mad'?); allowed: {allowed}\n"
 
 
-# --- budgets, settings, precision ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("budget", "device"), [("auto", "cpu"), ("auto", "cuda"), ("full", "cpu"), (160, "cpu")])
-def test_the_full_schedule(budget, device):
-    """Digits are small enough for a processor."""
-    assert run.apply_budget(budget, Recipe(), device) == (Recipe(), "the full schedule: 160 stages, 800 student steps")
-
-
-def test_a_number_is_so_many_stages():
-    recipe, sentence = run.apply_budget(8, Recipe(), "cpu")
-    assert recipe == Recipe(stages=8)
-    assert "NOT THE FULL SCHEDULE: 40 student steps on batches of 128, of 800 on 128" in sentence
-    assert "20 times the work" in sentence
-
-
-@pytest.mark.parametrize("budget", ["auto", "short"])
-def test_a_papers_schedule_is_cut_short_on_a_processor_which_says_so(budget):
-    paper = recipe_for("cifar100")
-    short, sentence = run.apply_budget(budget, paper, "cpu")
-    assert short.stages * short.student_steps <= 20 and short.student_batch <= 64
-    assert (
-        short.replace(
-            **{
-                name: getattr(paper, name)
-                for name in (
-                    *("stages", "stages_per_epoch", "student_steps", "generator_steps", "inversion_steps"),
-                    *("batch", "student_batch"),
-                )
-            }
-        )
-        == paper
-    )
-    assert "NOT THE FULL SCHEDULE: 20 student steps on batches of 64, of 900,000 on 256" in sentence
-    assert "180,000 times the work" in sentence
-
-
-def test_a_papers_schedule_runs_whole_on_a_gpu():
-    assert run.apply_budget("auto", recipe_for("cifar100"), "cuda")[0] == recipe_for("cifar100")
-
-
-def test_more_than_the_full_schedule_is_not_called_less():
-    assert "NOT THE FULL SCHEDULE" not in run.apply_budget(200, Recipe(), "cpu")[1]
-
-
-def test_precision():
-    assert run.resolve_precision("float32", "cpu") == "float32"
-    assert run.resolve_precision("bfloat16", "cpu") == "bfloat16"
-    fast = torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    assert run.resolve_precision("auto", "cpu") == ("bfloat16" if fast else "float32")
+# --- settings --------------------------------------------------------------------------------------------------------
 
 
 def test_as_run_keeps_what_is_read_and_is_the_recipe_of_the_name():
