@@ -3,8 +3,11 @@
 Chapter 2 counts them, and weighs them with `theory.gap_of_bends`.
 """
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from numpy import ndarray
+from scipy.ndimage import distance_transform_edt
 from torch import Tensor, nn
 
 from .errors import UserError
@@ -92,3 +95,32 @@ def _refined(s: Tensor, h: Tensor, new: Tensor) -> tuple[Tensor, Tensor]:
     right = torch.searchsorted(s, merged).clamp(1, len(s) - 1)
     share = ((merged - s[right - 1]) / (s[right] - s[right - 1])).reshape(-1, *[1] * (h.ndim - 1))
     return merged, h[right - 1].lerp(h[right], share)
+
+
+def distance_to_zeros(
+    functions: Float[ndarray, "functions side side"], points: Float[ndarray, "points 2"], radius: float
+) -> Float[ndarray, " points"]:
+    """How far points of the square (−radius, radius)² are from where any of some functions changes its sign.
+
+    The functions are given on the midpoints of side × side equal cells, rows from below (`models.grid`); distances are
+    those of the points' cells, so right to about a cell's side, 2·radius/side.
+    """
+    signs = functions > 0
+    crossed = np.zeros(functions.shape[1:], dtype=bool)
+    crossed[:, 1:] |= (signs[:, :, 1:] != signs[:, :, :-1]).any(0)
+    crossed[1:, :] |= (signs[:, 1:, :] != signs[:, :-1, :]).any(0)
+    side = len(crossed)
+    away = distance_transform_edt(~crossed) * 2 * radius / side
+    column, row = ((points + radius) / (2 * radius) * side).astype(int).clip(0, side - 1).T
+    return away[row, column]
+
+
+@torch.no_grad()
+def hidden_units(network: Classifier, x: Float[Tensor, "points channels 1 1"]) -> Float[Tensor, "points units"]:
+    """What all ReLUs of a network of points read: a unit switches where its value changes the sign."""
+    values, h = [], x
+    for layer in network.features:
+        if isinstance(layer, nn.ReLU):
+            values.append(h.flatten(1))
+        h = layer(h)
+    return torch.cat(values, 1)
