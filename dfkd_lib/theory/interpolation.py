@@ -50,7 +50,7 @@ def mean_square_weight(a: float) -> float:
 # --- A student against the teacher's chords (AR+VI Eq. 8 and 9), for T(x) = x² ----------------------------------------
 
 
-def mixture_density(m: Float[ndarray, "*shape"]) -> Float[ndarray, "*shape"]:
+def mixture_density(m: Float[ndarray, " points"]) -> Float[ndarray, " points"]:
     """Density of m = λx + (1 − λ)z on (−1, 1), for x, z ~ U(−1, 1) and λ ~ U(0, 1), independent.
 
     It is the entropy, in nats, of a coin with probability p = (1 + m)/2.
@@ -59,7 +59,7 @@ def mixture_density(m: Float[ndarray, "*shape"]) -> Float[ndarray, "*shape"]:
     return -p * np.log(p) - q * np.log(q)
 
 
-def square_bias(m: Float[ndarray, "*shape"]) -> Float[ndarray, "*shape"]:
+def square_bias(m: Float[ndarray, " points"]) -> Float[ndarray, " points"]:
     """E[λx² + (1 − λ)z² | m] − m² on (−1, 1), in that set-up: what fitting the chords of T(x) = x² by MSE adds to T.
 
     (4/3)(pq + p³ ln p + q³ ln q) / h(p), with p = (1 + m)/2, q = 1 − p and h the `mixture_density`. Highest at m = 0:
