@@ -23,9 +23,7 @@
 
 # %% tags=["parameters"]
 dataset: str = "digits"  # or mnist, cifar10, ...: see `run list`
-teacher: str = (
-    "auto"  # resnet34_8x, FILE:NETWORK, ...; auto: the recipe's
-)
+teacher: str = "auto"  # resnet34_8x, FILE:NETWORK; auto: the recipe's
 student: str = "auto"  # resnet18_8x, ...; auto: the recipe's
 seed: int = 0  # the first seed that runs live
 seeds: int = 1  # seeds that run live
@@ -165,10 +163,13 @@ plt.show()
 # \min_S\ \E_{x, z, \lambda}\ L\big(S(m),\ \lambda T(x) + (1-\lambda) T(z)\big) .
 # $$ (eq-arvi-vi)
 #
-# The paper never writes the sum. Ours: the generator minimises, and the student minimises,
+# The paper never writes the sum. Ours: generator and student minimise
 #
 # $$
-# -\E\, d(x) + \lambda_l R_l + \lambda_m R_m \qquad\text{and}\qquad \E\, d(x) + \lambda_{vi}\, \E\, L\big(S(m), \lambda T(x) + (1-\lambda)T(z)\big) .
+# \begin{aligned}
+# G:&\quad -\E\, d(x) + \lambda_l R_l + \lambda_m R_m , \\
+# S:&\quad \E\, d(x) + \lambda_{vi}\, \E\, L\big(S(m),\ \lambda T(x) + (1-\lambda)T(z)\big) .
+# \end{aligned}
 # $$ (eq-arvi-sum)
 
 # %%
@@ -326,10 +327,13 @@ assert gaps["its best affine fit"] < 1e-12 < gaps["the teacher"]
 # 2. If $f$ has a Hessian $H$ at $m$, and the Hessian is Lipschitz on the chord with constant $M$, then per output
 #
 # $$
-# \Gamma_f = \tfrac12\,\lambda(1-\lambda)\,(x-z)^\top H\,(x-z) + \text{a rest of at most } \tfrac{M}{6}\lambda(1-\lambda)\|x-z\|^3 ;
+# \begin{aligned}
+# \Gamma_f &= \tfrac12\,\lambda(1-\lambda)\,(x-z)^\top H\,(x-z) + r, \\
+# |r| &\le \tfrac{M}{6}\lambda(1-\lambda)\|x-z\|^3 ;
+# \end{aligned}
 # $$ (eq-arvi-curvature)
 #
-# for quadratic $f$ the rest is zero.
+# for quadratic $f$ the rest $r$ is zero.
 #
 # 3. If $g$ is continuous and piecewise affine, with slope changes $\Delta_j$ at $t_j \in (0, 1)$, then
 #
@@ -359,7 +363,10 @@ figures.source(losses.linearity_gap, losses.interpolation)
 # *How $\lambda$ is drawn sets the scale.* For quadratics the mean gap is proportional to $\E[\lambda(1-\lambda)]$, the mean square to $\E[\lambda^2(1-\lambda)^2]$. For $\lambda \sim \mathrm{Beta}(a, a)$,
 #
 # $$
-# \E[\lambda(1-\lambda)] = \frac{a}{2(2a+1)}, \qquad \E[\lambda^2(1-\lambda)^2] = \frac{a(a+1)}{4(2a+1)(2a+3)} ,
+# \begin{aligned}
+# \E[\lambda(1-\lambda)] &= \frac{a}{2(2a+1)} , \\
+# \E[\lambda^2(1-\lambda)^2] &= \frac{a(a+1)}{4(2a+1)(2a+3)} ,
+# \end{aligned}
 # $$ (eq-arvi-moments)
 #
 # $1/6$ and $1/30$ for the uniform distribution ($a = 1$). Comparing distributions of $\lambda$ at one weight $\lambda_{vi}$ also compares weights.
@@ -409,13 +416,14 @@ for size in (0.1, 0.05, 0.025):  # chords around one centre m
 # Half the chord, an eighth of the rest: third order. And the moments, against the mean of a million draws:
 
 # %%
+print("           E[λ(1−λ)] drawn   E[λ²(1−λ)²] drawn")
 for a in (0.5, 1.0, 4.0):
     lam = rng.beta(a, a, size=1_000_000)
     w = lam * (1 - lam)
     first, second = theory.mean_weight(a), theory.mean_square_weight(a)
     print(
-        f"Beta({a}, {a}): E[λ(1−λ)] = {first:.4f} ({w.mean():.4f} "
-        f"drawn), E[λ²(1−λ)²] = {second:.4f} ({(w**2).mean():.4f})"
+        f"a = {a:3.1f}    {first:.4f}    {w.mean():.4f}  {second:.4f}"
+        f"      {(w**2).mean():.4f}"
     )
     assert abs(w.mean() - first) < 1e-3
     assert abs((w**2).mean() - second) < 1e-3
@@ -467,12 +475,13 @@ cases = {  # name: network, both ends, and layers to leave out
 }
 for name, (network, x, z, layers) in cases.items():
     found = chords.bends(network, x, z)
-    print(", ".join(f"{layer}: {len(t)}" for layer, t in found.items()))
+    counts = "; ".join(f"{k}: {len(t)}" for k, t in found.items())
+    print(f"{name}: bends\n   {counts}")
     direct, summed = sum_of_bends(network, x, z, list(found.values()))
     wrong = np.abs(summed - direct).max()
     print(
-        f"{name}: largest gap {np.abs(direct).max():.3f} logits, "
-        f"sum of all bends wrong by {wrong:.0e}"
+        f"   largest gap {np.abs(direct).max():.3f} logits; "
+        f"the sum of all bends is wrong by {wrong:.0e}"
     )
     assert wrong < 1e-11
     for layer in layers:
@@ -496,7 +505,10 @@ for name, (network, x, z, layers) in cases.items():
 # Let $(x, z, \lambda)$ be random and $T(x)$, $T(z)$ square-integrable. Under the squared error, the minimiser of {eq}`eq-arvi-vi` over all functions $S$ is
 #
 # $$
-# S^*(m) = \E\big[\lambda T(x) + (1-\lambda) T(z)\,\big|\, m\big] = T(m) + \underbrace{\E\big[\Gamma_T \,\big|\, m\big]}_{b(m)} ,
+# \begin{aligned}
+# S^*(m) &= \E\big[\lambda T(x) + (1-\lambda) T(z)\,\big|\, m\big] \\
+# &= T(m) + b(m), \qquad b(m) = \E\big[\Gamma_T \,\big|\, m\big] ,
+# \end{aligned}
 # $$ (eq-arvi-bias)
 #
 # and the least loss is $\E\|\Gamma_T - b(m)\|^2$. It is zero only if all chords through $m$ agree, for almost every $m$. Under the absolute error, $S^*(m)$ is a conditional median, and the bias one of $\Gamma_T$.
@@ -513,11 +525,13 @@ for name, (network, x, z, layers) in cases.items():
 # and $A$ is the same with $\lambda$ and $1-\lambda$ exchanged. The gap is $\lambda(1-\lambda)v^2$. So
 #
 # $$
-# b(m) = \frac{\int_0^1 \lambda(1-\lambda)\,\tfrac13 (A^3 + B^3)\, d\lambda}{\int_0^1 (A + B)\, d\lambda}
-# = \frac43 \cdot \frac{pq + p^3\ln p + q^3 \ln q}{-p\ln p - q\ln q} , \qquad p = \tfrac{1+m}2,\ q = 1 - p .
+# \begin{aligned}
+# b(m) &= \frac{\int_0^1 \lambda(1-\lambda)\,\tfrac13 (A^3 + B^3)\, d\lambda}{\int_0^1 (A + B)\, d\lambda} \\
+# &= \frac43 \cdot \frac{pq + p^3\ln p + q^3 \ln q}{-p\ln p - q\ln q} , \qquad p = \tfrac{1+m}2,\ q = 1 - p .
+# \end{aligned}
 # $$ (eq-arvi-square)
 #
-# The denominator is half the left side's, and it is the density of $m$: the entropy of a coin. At $m = 0$ the bias is $(1 - \ln 2)/(3 \ln 2) = 0.148$. Against quadrature and against a fit:
+# The integral of $B$ is twice the last denominator, and so is that of $A$. That denominator, the entropy of a coin, is the density of $m$. At $m = 0$ the bias is $(1 - \ln 2)/(3 \ln 2) = 0.148$. Against quadrature and against a fit:
 
 # %%
 m = np.linspace(-0.995, 0.995, 200)
@@ -579,10 +593,10 @@ plt.show()
 # Write what Eq. 9 shrinks as a sum:
 #
 # $$
-# S(m) - \big(\lambda T(x) + (1-\lambda)T(z)\big) = \underbrace{\big[S(m) - T(m)\big]}_{\text{student against teacher}} + \underbrace{\big[T(m) - \text{chord}_T\big]}_{-\Gamma_T,\ \text{not the student's}} .
+# S(m) - \text{chord}_T = \underbrace{\big[S(m) - T(m)\big]}_{\text{student against teacher}} + \underbrace{\big[T(m) - \text{chord}_T\big]}_{-\Gamma_T,\ \text{not the student's}} ,
 # $$ (eq-arvi-decomposition)
 #
-# The first bracket is what distillation is about. The second the student cannot change. So there is a **control** that costs one pass of the teacher: label mixtures with $T(m)$ (`mixup_labels=teacher`). Same samples, no bias. If virtual interpolation helps by its *samples*, the control helps as much;
+# with $\text{chord}_T = \lambda T(x) + (1-\lambda)T(z)$. The first bracket is what distillation is about. The second the student cannot change. So there is a **control** that costs one pass of the teacher: label mixtures with $T(m)$ (`mixup_labels=teacher`). Same samples, no bias. If virtual interpolation helps by its *samples*, the control helps as much;
 # if it helps by its *straight labels*, the control does not. The records of both stand in [](sec-arvi-parts).
 #
 # In the method, the student also sees the images themselves, with the teacher's labels. Where images have density $p_G$ and mixtures density $p_m$, the minimiser of the sum {eq}`eq-arvi-sum` under squared errors keeps a share of the bias:
@@ -909,8 +923,8 @@ figures.table(
         "‖∇R_l‖",
         "‖Φ_T‖₁",
         "units on (%)",
-        "label bias (logits)",
-        "S − T on mixtures",
+        "label error abs(Γ)",
+        "abs(S − T) on mixtures",
     ],
     rows,
 )
@@ -921,8 +935,8 @@ for label, (sure, unsure) in pushes.items():
     print(f"{label}: mean ‖∇R_l‖ {a:.4f} where sure, {b:.3f} elsewhere")
 
 # %% [markdown]
-# Three things to see. $R_l$'s gradient is indeed gone where the teacher is sure. The two generators look alike in every column: at the weights that the search found best, the regularisers change little. And the label bias of a mixture is *larger* than what the student still has to learn there.
-# From chords this student cannot learn its teacher any more closely.
+# (The last two columns are logits, means over mixtures and classes.) Three things to see. $R_l$'s gradient is gone where the teacher is sure. The two generators look alike in every column: at these weights the regularisers change little. And a mixture's label is *further* from the teacher's own answer than the student is:
+# what the labels pull the student away by is more than what it has left to learn there.
 
 # %% [markdown]
 # (sec-arvi-moons)=
