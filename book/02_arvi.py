@@ -30,7 +30,7 @@ seeds: int = 1  # seeds that run live
 budget: str = "auto"  # auto, full, short (4 stages) or that many stages
 device: str = "auto"  # cpu or cuda; auto: a GPU if there is one
 precision: str = "auto"  # of the generator: float32, bfloat16 or auto
-overrides: str = ""  # of the recipe, as in "lambda_vi=1 lambda_l=0"
+overrides: str = ""  # of the recipe, as with --set of `dfkd_lib.run`
 output_dir: str = "output"  # a folder, from the checkout's
 
 # %%
@@ -851,15 +851,16 @@ halves = torch.full((64,), 0.5, device=z.device)
 x = pictures["AR+VI"]
 mixed = losses.mixup(x, x.roll(1, 0), halves)
 shown = data.normalise(data.x_test[:12])
-figures.images(
-    {
-        "test images\n(never used)": torch.from_numpy(shown),
-        "DFAD": pictures["DFAD"].cpu(),
-        "AR+VI": x.cpu(),
-        "its mixtures\n(λ = ½)": mixed.cpu(),
-    }
-)
-plt.show()
+if data.name != "moons":  # its points are no pictures
+    figures.images(
+        {
+            "test images\n(never used)": torch.from_numpy(shown),
+            "DFAD": pictures["DFAD"].cpu(),
+            "AR+VI": x.cpu(),
+            "its mixtures\n(λ = ½)": mixed.cpu(),
+        }
+    )
+    plt.show()
 
 # %% [markdown]
 # The generators draw textures, with the regularisers as without. A mixture of two textures is a texture.
