@@ -46,6 +46,7 @@ ARVI_PARTS = (
     "lambda_l=0 lambda_m=0 mixup=beta",
     "lambda_l=0 lambda_m=0 mixup=fixed",
     "lambda_l=0 lambda_m=0 mixup_labels=teacher",
+    f"{NOTHING} student_lr=0.039",  # the step that VI's weight of 0.3 adds, without its mixtures
 )
 # All methods of the papers at one short schedule, but DeepInversion: LeNet-5 has no BatchNorm for it.
 COMPARED = (
@@ -55,7 +56,7 @@ COMPARED = (
 
 # experiment: (method, data set, settings, seeds); the recipe is ours for the data set. `paper`: the papers' own.
 EXPERIMENTS = {
-    "main": [(m, "digits", "", SEEDS) for m in ("dfad", "abm", "mad")],
+    "main": [(m, "digits", "", SEEDS) for m in ("dfad", "arvi", "abm", "mad")],
     "paper": [("dfad", "mnist", "", [0])],
     "mnist": [(m, "mnist", "", FEWER) for m in COMPARED],
     "arvi": [("arvi", "digits", settings, range(2)) for settings in ARVI_SEARCH],
@@ -76,6 +77,11 @@ EXPERIMENTS = {
     "moons": [(m, "moons", "", SEEDS) for m in ("dfad", "arvi", "abm", "mad", "random")],
     # Chapter 2: what each part of AR+VI adds, which mixtures and which labels; and data-driven methods on few images.
     "parts": [("arvi", "digits_half", settings, range(6)) for settings in ARVI_PARTS],
+    # The same on points of the plane, tested often: how many samples until the student agrees.
+    "moons_parts": [
+        ("arvi", "moons", f"stages_per_epoch=5 {settings}", MORE)
+        for settings in (NOTHING, "lambda_vi=0", "lambda_l=0 lambda_m=0", "")
+    ],
     "few_images": [
         (m, "digits_half", f"data_share={share}", FEWER)
         for share in (0.02, 0.05, 0.2, 1.0)

@@ -17,6 +17,7 @@ from .averages import (
     wasserstein1,
     white_ratio,
 )
+<<<<<<< HEAD
 from .evaluation import (
     accuracy_error,
     best_of,
@@ -29,6 +30,17 @@ from .evaluation import (
     normal_coverage,
     power,
     seeds_needed,
+=======
+from .interpolation import (
+    gap_of_bends,
+    mean_square_weight,
+    mean_weight,
+    mixture_density,
+    one_hot_gradient,
+    slope_changes,
+    square_bias,
+    tent,
+>>>>>>> ch2
 )
 from .seeds import mean_interval
 
@@ -46,17 +58,28 @@ __all__ = [
     "ema_weights",
     "entropy",
     "filtered_ratio",
+    "gap_of_bends",
     "half_life",
     "images_needed",
     "kd_gradient",
     "mean_age",
     "mean_interval",
+    "mean_square_weight",
+    "mean_weight",
+    "mixture_density",
     "most_disjoint_balls",
+<<<<<<< HEAD
     "normal_coverage",
     "power",
+=======
+    "one_hot_gradient",
+>>>>>>> ch2
     "power_spectrum",
     "seeds_needed",
     "simplex_scale",
+    "slope_changes",
+    "square_bias",
+    "tent",
     "volume_scale",
     "wasserstein1",
     "white_ratio",
