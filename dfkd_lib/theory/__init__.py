@@ -17,7 +17,6 @@ from .averages import (
     wasserstein1,
     white_ratio,
 )
-<<<<<<< HEAD
 from .evaluation import (
     accuracy_error,
     best_of,
@@ -30,7 +29,7 @@ from .evaluation import (
     normal_coverage,
     power,
     seeds_needed,
-=======
+)
 from .interpolation import (
     gap_of_bends,
     mean_square_weight,
@@ -40,9 +39,10 @@ from .interpolation import (
     slope_changes,
     square_bias,
     tent,
->>>>>>> ch2
 )
-from .seeds import mean_interval
+from .seeds import (
+    mean_interval,
+)
 
 __all__ = [
     "accuracy_error",
@@ -68,12 +68,9 @@ __all__ = [
     "mean_weight",
     "mixture_density",
     "most_disjoint_balls",
-<<<<<<< HEAD
     "normal_coverage",
-    "power",
-=======
     "one_hot_gradient",
->>>>>>> ch2
+    "power",
     "power_spectrum",
     "seeds_needed",
     "simplex_scale",
