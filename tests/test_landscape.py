@@ -1,5 +1,7 @@
 """Chapter 1's instruments on a game in the plane."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -48,7 +50,7 @@ def test_both_sides_agree_with_each_other_and_with_a_grid(moons):
 
 def test_gradient_norms_by_finite_differences(moons):
     _, teacher = moons
-    teacher = teacher.double()
+    teacher = copy.deepcopy(teacher).double()
     direction = torch.tensor([[0.3, -0.2], [0.1, 0.4]], dtype=torch.float64)
 
     def student(x):
