@@ -31,7 +31,7 @@ budget: str = "auto"  # auto, full, short (4 stages) or that many stages
 device: str = "auto"  # cpu or cuda; auto: a GPU if there is one
 precision: str = "auto"  # of the generator: float32, bfloat16 or auto
 momentum: float = 0.95  # of EMA(G): 0 is a copy, 1 never moves
-overrides: str = ""  # of the recipe, as in "student_lr=0.01 batch=64"
+overrides: str = ""  # of the recipe: its settings, see `run list`
 output_dir: str = "output"  # a folder, from the checkout's
 
 # %%
@@ -206,7 +206,7 @@ weights = theory.ema_weights(200, alpha)
 gap = np.abs(theory.ema(theta, alpha)[-1] - weights @ theta).max()
 print(f"recursion against the sum: {gap:.0e}")
 print(
-    f"mean age {theory.mean_age(alpha):.1f} stages, "
+    f"at α = {alpha}: mean age {theory.mean_age(alpha):.1f} stages, "
     f"half-life {theory.half_life(alpha):.1f} stages"
 )
 assert gap < 1e-12 and abs(weights.sum() - 1) < 1e-12

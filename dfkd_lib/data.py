@@ -170,7 +170,7 @@ def _checked(name: str, place: Place, part: str) -> Split:
     if x.dtype != np.uint8 or x.ndim != 4 or x.shape[3] not in (1, 3) or not len(x):
         raise UserError(
             f"{where}: x_{part} is {x.dtype} of shape {x.shape}; it must be uint8, "
-            "(images, height, width, 1 or 3 channels), with at least one image"
+            "(images, height, width, 1 or 3 channels), with at least one image; of grey ones, save x[..., None]"
         )
     if y.shape != (len(x),) or not np.issubdtype(y.dtype, np.integer):
         raise UserError(f"{where}: y_{part} is {y.dtype} of shape {y.shape}; it must hold {len(x)} whole numbers")
@@ -180,4 +180,6 @@ def _checked(name: str, place: Place, part: str) -> Split:
         raise UserError(f"{where} has images of {x.shape[3]} channels; {name} has {facts.channels}")
     if facts and part == "train" and y.max() >= facts.classes:
         raise UserError(f"{where} has labels up to {y.max()}; {name} has {facts.classes} classes")
+    if part == "train" and y.min() > 0:
+        raise UserError(f"{where}: y_{part} has labels from {y.min()} on; count the classes from 0, here and in y_test")
     return Split(x, y.astype(np.int64), classes)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from . import parameters
 from .data import Dataset, check_fits
 from .errors import UserError, shown, text, whole
-from .models import build
+from .models import build, torchvision_names
 from .teacher_names import parse_teacher
 from .trained import Teacher, accuracy_on, digest, least_accuracy, weights
 
@@ -127,7 +127,7 @@ def _from_file(path: Path, architecture: str, num_classes: int) -> tuple[nn.Modu
     with torch.random.fork_rng(devices=[]):
         network = build(architecture, num_classes)
     try:
-        network.load_state_dict(_unwrapped(state))
+        network.load_state_dict(_as_here(_unwrapped(state), architecture, network))
     except (RuntimeError, TypeError, AttributeError) as error:
         raise UserError(
             f"teacher: {path} does not hold the weights of {architecture} with {num_classes} classes "
@@ -144,6 +144,14 @@ def _unwrapped(state: Any) -> Any:
     if isinstance(state, dict) and state and all(str(key).startswith("module.") for key in state):
         return {key.removeprefix("module."): value for key, value in state.items()}
     return state
+
+
+def _as_here(state: Any, architecture: str, network: nn.Module) -> Any:
+    """A state under torchvision's own names of the layers, under this library's."""
+    theirs = torchvision_names(architecture)
+    if not isinstance(state, dict) or not theirs or set(state) != set(theirs):
+        return state
+    return {ours: state[name] for ours, name in zip(network.state_dict(), theirs, strict=True)}
 
 
 def _from_torchvision(name: str, dataset: Dataset | None) -> nn.Module:

@@ -157,7 +157,12 @@ def _parser() -> Parser:
         "--dataset", default="digits", help=f"one of {', '.join(catalogue.DATASETS)}, or one of your own"
     )
     parser.add_argument("--recipe", default="auto", help=f"whose schedule: auto (the method's), {', '.join(PAPERS)}")
-    parser.add_argument("--pair", default="auto", help=f"TEACHER-STUDENT, of {networks}; auto: the recipe's")
+    parser.add_argument(
+        "--pair",
+        default="auto",
+        help=f"TEACHER-STUDENT, of {networks}; the teacher may also be "
+        "FILE:NETWORK (your weights), torchvision:NAME or timm:NAME; auto: the recipe's",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of first weights, noise and order; default: 0")
     parser.add_argument(
         "--budget",
@@ -238,6 +243,8 @@ def _run(args: Any) -> int:
         print(f"{args.method}, seed {args.seed}: this run is finished; record: {record}")
         return 0
     print(f"{args.method} on {args.dataset}: {sentence}", flush=True)
+    if args.resume and not checkpoint.exists(results.checkpoint_path(folder, _name(args, recipe))):
+        print(f"there is no checkpoint of this run in {folder}: it begins anew", flush=True)
     probe = Probe() if args.probe else None
     done = run(
         args.method,
@@ -263,10 +270,13 @@ def _run(args: Any) -> int:
     return 0
 
 
+def _name(args: Any, recipe: Recipe) -> str:
+    return results.run_name(args.method, as_run(args.method, recipe), args.seed)
+
+
 def _finished(args: Any, recipe: Recipe, folder: Path, device: str, precision: str, teacher: Teacher) -> Path | None:
     """The record of the run that is asked for, if it is there, with its student, and no checkpoint is."""
-    recipe = as_run(args.method, recipe)
-    name = results.run_name(args.method, recipe, args.seed)
+    recipe, name = as_run(args.method, recipe), _name(args, recipe)
     student = folder / f"{name}.safetensors"
     if checkpoint.exists(results.checkpoint_path(folder, name)) or not (args.record_only or student.exists()):
         return None

@@ -253,6 +253,22 @@ def test_a_text_under_the_name_of_an_archive(file):
         load_dataset("cifar100")
 
 
+def test_labels_that_count_from_one_are_refused(tmp_path, monkeypatch):
+    arrays = {"x_train": np.zeros((4, 8, 8, 3), np.uint8), "y_train": np.array([1, 2, 1, 2])}
+    arrays["x_train"][::2] = 9
+    np.savez(tmp_path / "mine.npz", **arrays, x_test=arrays["x_train"], y_test=arrays["y_train"])
+    monkeypatch.setenv("DFKD_DATA", str(tmp_path))
+    with pytest.raises(UserError, match="labels from 1 on; count the classes from 0"):
+        load_dataset("mine")
+
+
+def test_an_array_that_is_missing_is_named(tmp_path, monkeypatch):
+    np.savez(tmp_path / "mine.npz", x_test=np.zeros((4, 8, 8, 3), np.uint8), y_test=np.arange(4))
+    monkeypatch.setenv("DFKD_DATA", str(tmp_path))
+    with pytest.raises(UserError, match=r"lacks x_train, y_train; .* give the test part in its place"):
+        load_dataset("mine")
+
+
 def test_more_classes_than_the_data_set_has(file):
     made = arrays()
     made["y_train"] = made["y_train"] + 100

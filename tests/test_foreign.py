@@ -55,6 +55,22 @@ def save(kind: str, path, network: nn.Module):
         torch.save({"model": state} if kind == "checkpoint" else state, path)
 
 
+@pytest.mark.parametrize("name", ["resnet18", "alexnet"])
+@pytest.mark.parametrize("ending", ["safetensors", "pth"])
+def test_torchvisions_own_names_of_the_layers_are_understood(tmp_path, name, ending):
+    """safetensors sorts what it keeps: names count, not the order."""
+    from torchvision import models
+
+    torch.manual_seed(0)
+    theirs = models.get_model(name, weights=None, num_classes=4).eval()
+    path = tmp_path / f"mine.{ending}"
+    (save_file if ending == "safetensors" else torch.save)(theirs.state_dict(), path)
+    teacher = load_foreign(f"{path}:{name}", num_classes=4, input_shape=(3, 64, 64))
+    x = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.allclose(teacher.network(x), theirs(x), atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("kind", "ending"),
     [("safetensors", "safetensors"), ("plain", "pt"), ("plain", "pth"), ("checkpoint", "pt"), ("DataParallel", "pt")],

@@ -152,7 +152,10 @@ def test_stored_notebook(chapter, check):
 
 def test_papermill_explains_every_parameter(chapter):
     parameters = papermill.inspect_notebook(str(chapter.with_suffix(".ipynb")))
-    assert parameters
+    [cell] = [
+        c for c in nbformat.read(chapter.with_suffix(".ipynb"), 4).cells if "parameters" in c.metadata.get("tags", [])
+    ]
+    assert set(parameters) == {statement.target.id for statement in ast.parse(cell.source).body} != set()
     for parameter in parameters.values():
         assert parameter["inferred_type_name"] and parameter["help"], parameter
 

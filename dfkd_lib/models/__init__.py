@@ -7,7 +7,7 @@ from .lenet import LeNet5
 from .mad_generators import ConditionalGenerator, MADGenerator, MADResNetGenerator, conditioned
 from .plane import MLP, Flow, flow_for, grid
 from .resnet import ResNet
-from .torchvision_networks import alexnet, resnet18, resnet34, shufflenet_v2, split
+from .torchvision_networks import alexnet, resnet18, resnet34, shufflenet_v2, split, torchvision_names
 from .vgg import VGG
 from .wide_resnet import WideResNet
 
@@ -33,6 +33,7 @@ __all__ = [
     "flow_for",
     "grid",
     "split",
+    "torchvision_names",
 ]
 
 CLASSIFIERS = {

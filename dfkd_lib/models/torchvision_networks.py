@@ -4,6 +4,7 @@ So a trained one can be taken apart too: ``split(torchvision.models.alexnet(weig
 torchvision is imported where it is used: that takes longer than torch itself, and few runs need it.
 """
 
+import torch
 from torch import nn
 
 from ..errors import UserError
@@ -40,6 +41,27 @@ def split(network: nn.Module) -> Classifier:
         f"network: a {type(network).__name__} is not allowed; give torchvision's ResNet, AlexNet or ShuffleNetV2, or "
         "use embedding_and_logits, which takes any network"
     )
+
+
+# The networks below, as torchvision calls them.
+_THEIRS = {
+    "resnet18": "resnet18",
+    "resnet34": "resnet34",
+    "alexnet": "alexnet",
+    "shufflenet_v2": "shufflenet_v2_x1_0",
+}
+
+
+def torchvision_names(name: str) -> list[str]:
+    """torchvision's names of what the network called `name` here holds, in the order of its `state_dict`; [] if it is
+    not torchvision's.
+    """
+    if name not in _THEIRS:
+        return []
+    from torchvision import models
+
+    with torch.device("meta"):
+        return list(models.get_model(_THEIRS[name], weights=None).state_dict())
 
 
 def resnet18(num_classes: int) -> Classifier:
