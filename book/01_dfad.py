@@ -194,6 +194,27 @@ print(
 figures.source(losses.mae, methods.DFAD)
 
 # %% [markdown]
+# Where each equation of the paper is found:
+
+# %% tags=["hide-input"]
+figures.table(
+    ["DFAD's equation", "here", "function"],
+    [
+        ["1", "the student sought", "`training.train`"],
+        [
+            "2",
+            "discrepancy d(x)",
+            "`theory.discrepancy`, `losses.dfad.mae`",
+        ],
+        ["3", "on a generator", "`methods.DFAD.discrepancy`"],
+        ["4", "the bound", "`theory.gap`, `theory.covariance`"],
+        ["5", "imitation", "`methods.DFAD.student_loss`"],
+        ["6", "the sign", "`theory.logit_gradients`"],
+        ["7", "generation", "`methods.DFAD.generator_loss`"],
+    ],
+)
+
+# %% [markdown]
 # Is the code the equation? Recompute it from its definition, in NumPy and float64.
 
 # %%
@@ -267,7 +288,7 @@ for t in (1, 40, 200):
         f"covariance {right:+.3f} ± {e_r:.3f}"
     )
     assert abs(left - right) < 5 * np.hypot(e_l, e_r)
-    assert left < 0 or t > 1  # before training: see the text
+    assert left < 0 or t > 1  # untrained, it is in the middle
 
 # %% [markdown]
 # The two sides agree, as they must. And the sign is not the paper's: where $D^h$ should be the larger one, it is the smaller. At the first stage that is no wonder. The untrained generator sits in the middle of the
@@ -299,7 +320,7 @@ for name, w in (("rising", rising), ("falling", falling)):
 #
 # ```{prf:theorem} A blurred generator
 # :label: thm-dfad-smooth
-# Let $d$ be $L$-Lipschitz on the box $[-R, R]^n$. Let $G_\sigma(z) = F(G(z) + \sigma\varepsilon)$ with $\varepsilon \sim \mathcal N(0, I_n)$ and $F$ the reflection at the walls. Then $G_\sigma$ has a density ratio $w_\sigma$, and
+# Let $d$ be $L$-Lipschitz on the box $[-R, R]^n$. Let $G_\sigma(z) = \phi(G(z) + \sigma\varepsilon)$ with $\varepsilon \sim \mathcal N(0, I_n)$ and $\phi$ the reflection at the walls. Then $G_\sigma$ has a density ratio $w_\sigma$, and
 #
 # $$
 # \big| \,\E_G\, d - \E_u\, d - \Cov_u(w_\sigma, d)\, \big| \ \le\ L\,\sigma\,\E\|\varepsilon\| \ \le\ L\,\sigma\sqrt n .
@@ -307,7 +328,7 @@ for name, w in (("rising", rising), ("falling", falling)):
 # ```
 #
 # ```{prf:proof}
-# $G(z) + \sigma\varepsilon$ has a density, whatever $G$ is. $F$ is an isometry on each of countably many boxes that tile the space, so densities stay densities. It is 1-Lipschitz and leaves points of the box alone, so
+# $G(z) + \sigma\varepsilon$ has a density, whatever $G$ is. $\phi$ is an isometry on each of countably many boxes that tile the space, so densities stay densities. It is 1-Lipschitz and leaves points of the box alone, so
 # $\|G_\sigma(z) - G(z)\| \le \sigma\|\varepsilon\|$, and $|\E_{G_\sigma} d - \E_G\, d| \le L\sigma\,\E\|\varepsilon\|$. Apply {prf:ref}`thm-dfad-gap` to $G_\sigma$. Last, $\E\|\varepsilon\| \le \sqrt{\E\|\varepsilon\|^2} = \sqrt n$.
 # ```
 #
@@ -318,7 +339,7 @@ for name, w in (("rising", rising), ("falling", falling)):
 
 # %%
 angle = 2 * np.pi * np.arange(48) / 48
-on_circle = 1.5 * np.stack([np.cos(angle), np.sin(angle)], 1)
+on_circle = np.stack([np.cos(angle), np.sin(angle)], 1) + [0.8, 1.2]
 box = grid(151).flatten(1).double().numpy()
 
 
@@ -348,19 +369,19 @@ for sigma in (1.0, 0.3, 0.1):
 # Fix $p_G$. Over all students whose discrepancy stays within $0 \le d \le c$,
 #
 # $$
-# \sup_S\ \big( \E_u\, d - \E_G\, d \big) = c \cdot \mathrm{TVD}(p_G, p_u) ,
+# \sup_S\ \big( \E_u\, d - \E_G\, d \big) = c \cdot \tvd(p_G, p_u) ,
 # $$ (eq-dfad-tvd)
 #
-# with $\mathrm{TVD}(p_G, p_u) = \sup_A \big(p_u(A) - p_G(A)\big)$. So $\E_G\, d \ge \E_u\, d$ holds for **every** student if and only if $p_G = p_u$, and then it is an equality. This stays true if only continuous students are allowed.
+# with $\tvd(p_G, p_u) = \sup_A \big(p_u(A) - p_G(A)\big)$. So $\E_G\, d \ge \E_u\, d$ holds for **every** student if and only if $p_G = p_u$, and then it is an equality. This stays true if only continuous students are allowed.
 # ```
 #
 # ```{prf:proof}
-# For $0 \le d \le c$ write $d = \int_0^c \mathbb 1[d > s]\, ds$. Then $\E_u d - \E_G d = \int_0^c \big(p_u(d > s) - p_G(d > s)\big)\, ds \le c \cdot \mathrm{TVD}$. For any set $A$ the student that answers $S(x) = T(x)$ outside $A$, and
-# adds $c$ to every logit in $A$, has $d = c\,\mathbb 1_A$ and $\E_u d - \E_G d = c\,(p_u(A) - p_G(A))$, which comes as near to $c\cdot\mathrm{TVD}$ as you like. By Lusin's theorem a continuous $f$ with values in $[0, c]$ differs from
+# For $0 \le d \le c$ write $d = \int_0^c \mathbb 1[d > s]\, ds$. Then $\E_u d - \E_G d = \int_0^c \big(p_u(d > s) - p_G(d > s)\big)\, ds \le c \cdot \tvd$. For any set $A$ the student that answers $S(x) = T(x)$ outside $A$, and
+# adds $c$ to every logit in $A$, has $d = c\,\mathbb 1_A$ and $\E_u d - \E_G d = c\,(p_u(A) - p_G(A))$, which comes as near to $c\cdot\tvd$ as you like. By Lusin's theorem a continuous $f$ with values in $[0, c]$ differs from
 # $c\,\mathbb 1_A$ only on a set that is as small as you like under $p_u + p_G$, and $S = T + f\cdot(1, \dots, 1)$ is continuous if $T$ is.
 # ```
 #
-# An image generator has $\mathrm{TVD}(p_G, p_u) = 1$: all its images together have volume zero. So the inequality can fail by as much as there is room for. Here is that worst student, for the generator in the plane at stage 40: right where the generator
+# An image generator has $\tvd(p_G, p_u) = 1$: all its images together have volume zero. So the inequality can fail by as much as there is room for. Here is that worst student, for the generator in the plane at stage 40: right where the generator
 # goes more than chance would, and wrong by one logit elsewhere.
 
 # %% tags=["nbval-ignore-output"]
@@ -421,58 +442,61 @@ for name, points in gaps.items():
     for (left, e_l), (right, e_r) in points.values():
         assert abs(left - right) < 5 * np.hypot(e_l, e_r)
     assert first > 1
-assert max(e[0][0] for t, e in gaps["G stands still"].items()
-           if t >= 40) < 0  # fmt: skip
+    assert last < 0 or settings.seed != 0
 
 # %% [markdown]
-# Blue does what {prf:ref}`thm-dfad-fixed` allows: after the head start $D^h$ is far above $D^*$; some stages of imitation later it is below, and stays there. Points are the direct estimate with two standard errors, lines the covariance.
+# Blue does what {prf:ref}`thm-dfad-fixed` allows: after the head start $D^h$ is far above $D^*$; some stages of imitation later it is below. Points are the direct estimate with two standard errors, lines the covariance.
 #
-# But look at orange: with the generator moving the bound breaks as well. Is that an accident of a seed, or of the head start? Over seeds, and with a generator that has ten steps for each of the student's:
+# But look at orange: with the generator moving the bound breaks as well. Is that an accident of a seed, or of the head start? Here are games without one, over seeds, and generators of three strengths: never trained, the recipe's one step, and ten steps a stage. The student makes the same
+# number of steps in all of them. TVD, to the uniform distribution, says how much of the square the generator leaves out.
 
 # %% tags=["nbval-ignore-output"]
-ratios = {
+strengths = {
+    "0 : 5, untrained": (range(3), {"frozen": True}),
     "1 : 5, the recipe's": (range(5), {}),
-    "10 : 1": (
-        range(3),
-        {"generator_steps": 10, "student_steps": 1},
-    ),
+    "10 : 5": (range(3), {"generator_steps": 10}),
 }
-x_grid = grid(101).double()
-rows, kept = [], {}
-for name, (of_seeds, change) in ratios.items():
-    ended, kept[name] = [], []
+x_grid = grid(61).double()
+rows = []
+
+
+def span(values, digits=0):
+    """The range over seeds."""
+    return f"{min(values):.{digits}f} to {max(values):.{digits}f}"
+
+
+for name, (of_seeds, change) in strengths.items():
+    ended = []
     for s in of_seeds:
         h, watched = play(s, stages=100, every=5, **change)
-        signs = [
-            v.d(v.generated(4000, seed=t)).mean() > v.d(x_grid).mean()
+        above = [
+            v.d(v.generated(2000, seed=t)).mean() > v.d(x_grid).mean()
             for t, v in watched.items()
         ]
-        kept[name].append(100 * np.mean(signs))
         end = watched[100]
         ended.append(
             (
+                100 * np.mean(above),
+                np.abs(end.ratio(x_grid) - 1).mean() / 2,
                 end.d(end.generated(4000, seed=1)).mean(),
                 end.d(x_grid).mean(),
                 end.d(x_grid).max(),
                 h.agreement[-1],
             )
         )
-    at_end = np.mean(ended, axis=0)
+    columns = list(zip(*ended, strict=True))
     rows.append(
-        [
-            name,
-            len(of_seeds),
-            f"{min(kept[name]):.0f} to {max(kept[name]):.0f}",
-            *(f"{v:.2f}" for v in at_end[:3]),
-            f"{at_end[3]:.1f}",
-        ]
+        [name, len(of_seeds), span(columns[0])]
+        + [span(v, 2) for v in columns[1:5]]
+        + [span(columns[5], 1)]
     )
 figures.table(
     [
         "n_G : n_S",
         "seeds",
         "stages with E_G d > E_u d (%)",
-        "E_G d at the end",
+        "TVD, at the end",
+        "E_G d",
         "E_u d",
         "max d",
         "agreement (%)",
@@ -481,14 +505,15 @@ figures.table(
 )
 
 # %% [markdown]
-# With the paper's one step to five, the inequality {eq}`eq-dfad-bound` holds in a few stages out of a hundred, if at all; the rest of the time the generated points are *easier* than random ones. A student that takes five steps wherever the generator goes is faster than the generator.
-# A much stronger generator keeps the bound for longer, and its student ends **worse**: the generator runs to one corner of the square, where $d$ is largest, and stays near it. It makes $D^h$ large by leaving most of the square out.
+# With the paper's one step to five, {eq}`eq-dfad-bound` holds in a few stages out of a hundred; the rest of the time the generated points are *easier* than random ones. A student that takes five steps wherever the generator goes is faster than the generator.
+# A ten times stronger generator does not mend it. It runs to the corner where $d$ is largest, which raises $D^h$ for a moment and leaves most of the square out (TVD); its students end **worst**. And the generator that was never trained keeps near equality, since it is nearest to uniform, and its students are no worse than the game's.
+# What goes with a good student in this table is how much of the square the generator *covers*, not whether $D^h$ is above $D^*$.
 #
 # ```{admonition} What the game guarantees
 # :class: tip
-# - A small enough gradient step of the *generator* raises $\E_G\, d$ and cannot touch $\E_u\, d$, so it closes the gap or widens it in the bound's favour. A step of the *student* can do anything to it.
-# - At the end of a game that both players play perfectly, $\max d$ is as small as the student's size allows, and $D^*$ is below it.
-# - At any moment of a real run, with one step of Adam on a few images: **nothing**. $D^h \ge D^*$ is neither kept, nor needed. All three of $D^h$, $D^*$ and $\max d$ fell in these runs, because the generator went on to other places, not because it was above.
+# - A small enough gradient step of the *generator*, on all its noise, does not lower $\E_G\, d$ and cannot touch $\E_u\, d$: it works for the bound. A step of the *student* can do anything to it.
+# - In a game that both play perfectly, with generators that can reach everything, $\max d$ ends as small as the student's size allows, and $D^*$ is below it.
+# - At any moment of a real run, with one step of Adam on a few images: **nothing**. $D^h \ge D^*$ was not kept in these runs, and the student did not need it.
 # ```
 #
 # The paper has the same experience at scale. In its segmentation experiment a student that is trained from the *final, fixed* generator reaches 0.460 mIoU on CamVid; the one that played against the moving generator, 0.535 (its Section 4.3 and Table 3).
@@ -908,45 +933,68 @@ figures.table(
 )
 
 # %% [markdown]
+# "Images that speak" is $(\sum g)^2 / (n \sum g^2)$ for the norms $g$ of a batch's $n$ gradients: 100 % if all images pull alike, $1/n$ if one pulls alone. The residual falls by little more than half over the last three quarters of this run, and no gradient falls by an order of magnitude: nothing starves, and Adam would not have minded.
+# The losses differ in *whom* they listen to. MAE hears nearly every image, KL the few whose label is open. (This is a run with MAE; under another loss the student would be another.)
+
+# %% [markdown]
 # (sec-dfad-losses)=
 # ## Four losses
 #
-# The paper's Figure 4: the same game on CIFAR-10 with MAE, MSE, KL and MSE + MAE, for both players. MAE is best there. On digits, everything else equal (records of `python tools/nightly.py losses`; means over seeds, bands their range):
+# The paper's Figure 4: the same game on CIFAR-10 with MAE, MSE, KL and MSE + MAE, for both players. MAE is best there. On digits, everything else equal (records of `python tools/nightly.py losses`; lines are means over seeds, bands their range):
 
 # %% tags=["hide-input"]
-LOSSES = {"MAE": results.arm("main", "dfad", "digits")}
-for key in ("mse", "kl", "mse_mae"):
-    LOSSES[NAMES[key]] = results.arm(
-        "losses", "dfad", "digits", discrepancy=key
-    )
+RATES = (0.003, 0.01, 0.03)
+by_rate = {}
+for key, name in NAMES.items():
+    for rate in RATES:
+        changes = {} if rate == 0.03 else {"student_lr": rate}
+        if key != "mae" or rate != 0.03:
+            changes["discrepancy"] = key
+        by_rate[name, rate] = results.load_records(
+            results.records_folder() / ("losses" if changes else "main"),
+            method="dfad", dataset="digits", changes=changes,
+        )  # fmt: skip
+usual = {
+    n: by_rate[n, 0.03] for n in NAMES.values() if by_rate[n, 0.03]
+}
 figures.curves(
     {
         n: [r["history"] for r in records]
-        for n, records in LOSSES.items()
+        for n, records in usual.items()
     },
     "accuracy",
     y_label="test accuracy (%)",
 )
 plt.show()
+
+
+def against_mae(name, rate):
+    """MAE less it, at the same rate, over the seeds of both."""
+    both = by_rate["MAE", rate], by_rate[name, rate]
+    return gain(*both) if name != "MAE" and all(both) else "–"
+
+
 figures.table(
-    ["loss", "seeds", "last (%)", "best (%)", "KL (nats)", "MAE − it"],
+    ["loss", "student's rate", "seeds", "last (%)", "worst seed"]
+    + ["KL (nats)", "MAE less it"],
     [
         [
             name,
+            rate,
             len(r),
-            mean(r, "accuracy_last"),
-            mean(r, "accuracy_best"),
-            mean(r, "kl_last", 3),
-            "–" if name == "MAE" else gain(LOSSES["MAE"], r),
+            mean(r, "accuracy_last") if r else "no record",
+            f"{min(m['accuracy_last'] for m in r):.1f}" if r else "–",
+            mean(r, "kl_last", 3) if r else "–",
+            against_mae(name, rate),
         ]
-        for name, r in LOSSES.items()
+        for (name, rate), r in by_rate.items()
     ],
 )
 
 # %% [markdown]
-# Between MAE and KL these seeds see no difference: the interval of the last column contains zero. MSE has not learned at all, nor has MSE + MAE, which for small residuals is MAE. Both answer one class to everything.
+# Read the usual rate, 0.03, first. Between MAE and KL these seeds see no difference: the interval of the last column contains zero. MSE + MAE, which for small residuals *is* MAE, hardly learns at all. Of MSE alone there is no record at this rate. Why not?
 #
-# The paper's reason would be gradients that are too small. Look at what happens in the first stages, and at how far the student's answers differ over a batch:
+# The paper's reason would be gradients that are too small. So look at the first stages of MSE at this rate, live, and at how far the student's answers differ over a batch:
 
 # %% tags=["nbval-ignore-output"]
 spreads = {}
@@ -959,39 +1007,41 @@ def spread(stage, game):
         spreads[stage] = game.student(x).std(0).mean().item()
 
 
-if recorded:
-    run.run(
-        "dfad", recipe.replace(discrepancy="mse", stages=10), data,
-        trained, seed=settings.seed, device=settings.device,
+def with_mse(stages, **change):
+    """A live run with MSE for both players."""
+    return run.run(
+        "dfad",
+        recipe.replace(discrepancy="mse", stages=stages, **change),
+        data, trained, seed=settings.seed, device=settings.device,
         precision=precision, observe=spread,
     )  # fmt: skip
-    print({t: round(v, 3) for t, v in spreads.items() if t != 9})
+
+
+if recorded:
+    with_mse(10)
+    for t, value in spreads.items():
+        print(f"stage {t:2d}: spread of the logits {value:.3f}")
 
 # %% [markdown]
-# The student moves, jumps, and then says the same to every image: its ReLUs are dead. This is the *other* end of {prf:ref}`thm-dfad-logits`. The generator makes residuals large. MSE's gradient grows with them, without bound, at a learning rate that was chosen for MAE; MAE's stays at
-# $1/\sqrt C$ or less. So give MSE a tenth of the learning rate, all else equal (one seed, live):
+# The student moves, jumps, and then says the same to every image: no unit that depends on the image is alive. This is the *other* end of {prf:ref}`thm-dfad-logits`. The generator makes residuals large. MSE's gradient grows with them, without bound, at a rate that was chosen for MAE; MAE's never exceeds
+# $1/\sqrt C$. So give MSE a tenth of the rate, all else equal:
 
 # %% tags=["nbval-ignore-output"]
 if recorded:
-    calm = run.run(
-        "dfad",
-        recipe.replace(discrepancy="mse", student_lr=0.003),
-        data, trained, seed=settings.seed, device=settings.device,
-        precision=precision,
-    ).record  # fmt: skip
+    calm = with_mse(recipe.stages, student_lr=0.003).record
     print(
-        f"MSE at a tenth of the rate: last {calm['accuracy_last']:.2f} %, "
-        f"MAE above: {runs[settings.seed].record['accuracy_last']:.2f} %"
+        f"MSE at a tenth of the rate: last {calm['accuracy_last']:.2f} %"
     )
-    assert calm["accuracy_last"] > 90
+    assert calm["accuracy_last"] > 60
 
 # %% [markdown]
-# It learns as well as MAE. (One seed each: no order between the two follows.) So here the four losses do not differ by a generator that starves. They differ by the learning rates that they stand.
+# It learns. (One seed; at this rate seeds differ by many points, see the table, so it does not rank the losses.) MSE + MAE learns at 0.003, too, and there no interval of the last column that we have excludes zero. So on digits the losses differ by the learning rates that they stand,
+# and not by a generator that starves.
 #
 # ```{admonition} Why MAE, then?
 # :class: tip
-# Because its gradient in logits does not depend on the size of the residual, one learning rate does for the whole game, in which residuals range over orders of magnitude. That is a good reason. It is half of the paper's (small residuals) and half of what the
-# paper does not mention (large ones), and on digits only the second half can be seen. It has a price, [](sec-dfad-rest).
+# Because its gradient in logits does not depend on the size of the residual, it stands a learning rate at which losses with MSE in them break down, while residuals go from large to small. That is a good reason. It is half of what the paper says (small residuals) and half of what it
+# does not (large ones), and on digits only the second half can be seen. KL is bounded for large residuals, too, and here it does as well. The price of MAE is told in [](sec-dfad-rest).
 # ```
 
 # %% [markdown]
@@ -1008,7 +1058,7 @@ batches = {
     n: results.arm("batch", "dfad", "digits", batch=n, student_batch=n)
     for n in (16, 32, 64)
 }
-batches[128] = LOSSES["MAE"]
+batches[128] = by_rate["MAE", 0.03]
 batches[256] = results.arm(
     "batch", "dfad", "digits", batch=256, student_batch=256
 )
@@ -1069,8 +1119,10 @@ figures.table(
 )
 
 # %% [markdown]
-# For the same number of images the small batch is **ahead**, and far. That reading is unfair the other way: the small batch has then ended its schedule and made several times the steps, the large one is in the middle of it at a high learning rate. So both tables hold together: per *step* a
-# large batch teaches more, per *image* a small one. What the records cannot say is whether a small batch with a full schedule on as many images would do as well. Nor can they say whether it is the generator's or the student's batch that matters; the paper's claim is about the generator's.
+# For the same number of images, 16 and 32 are now far **ahead** of 128; for 64 the interval contains zero. That reading is unfair the other way: the small batch has ended its schedule by then and made several times the steps, and the large one is in the middle of it, at a high learning rate. Both tables hold
+# together: per *step* a large batch teaches more, per *image* a small one. So the damage that a small batch does here goes, at least in large part, through the images it does not show.
+#
+# What these records cannot say: whether a small batch with a full schedule on as many images would do as well, and whether the generator's or the student's batch matters. The paper's claim is about the generator's.
 
 # %% [markdown]
 # (sec-dfad-paper)=
@@ -1098,7 +1150,7 @@ def printed(name):
 
 rows = []
 for name, schedule, r in (
-    ("digits", "this book's", LOSSES["MAE"]),
+    ("digits", "this book's", by_rate["MAE", 0.03]),
     ("MNIST", "short", short),
     ("MNIST", "DFAD's", [own]),
 ):
@@ -1135,12 +1187,12 @@ figures.table(
 )
 
 # %% [markdown]
-# On MNIST the best test of the run reaches the paper's figure. The last one misses it. (A seed more or less: this is one run.) The rows of the other data sets wait for a GPU: `-p dataset cifar10` finds or downloads the data, trains the teacher if there is none, and runs the paper's schedule.
+# On MNIST the best test of the run reaches the paper's figure, and the last one misses it by far. (This is one run.) The rows of the other data sets wait for a GPU: `-p dataset cifar10` finds or downloads the data, trains the teacher if there is none, and runs the paper's schedule.
 #
 # (sec-dfad-rest)=
 # ### A student that never rests
 #
-# Why is the last so far below the best? Here is that run:
+# Why is the last so far below the best? Here is that run (its first tests lie below the picture):
 
 # %% tags=["hide-input"]
 h = own["history"]
@@ -1248,22 +1300,22 @@ for size in (1.49, 1.51):
 # %% [markdown]
 # ```{exercise}
 # :label: ex-dfad-half
-# A generator is uniform on a part of the box with volume share $v$, and makes nothing elsewhere. What is $\mathrm{TVD}(p_G, p_u)$? By how much can $D^*$ exceed $D^h$ if no discrepancy exceeds $c$? What is $w$, and what does {eq}`eq-dfad-gap` say about the student that is right on the part and off by $c$ elsewhere?
+# A generator is uniform on a part of the box with volume share $a$, and makes nothing elsewhere. What is $\tvd(p_G, p_u)$? By how much can $D^*$ exceed $D^h$ if no discrepancy exceeds $c$? What is $w$, and what does {eq}`eq-dfad-gap` say about the student that is right on the part and off by $c$ elsewhere?
 # ```
 #
 # ```{solution} ex-dfad-half
 # :class: dropdown
-# $\mathrm{TVD} = 1 - v$: take $A$ outside the part. So by up to $c(1 - v)$. $w = 1/v$ on the part and 0 elsewhere, and with $d = c$ elsewhere $\Cov_u(w, d) = 0 - 1 \cdot c(1 - v)$: the same. Next cell.
+# $\tvd = 1 - a$: take $A$ outside the part. So by up to $c(1 - a)$. $w = 1/a$ on the part and 0 elsewhere, and with $d = c$ elsewhere $\Cov_u(w, d) = 0 - 1 \cdot c(1 - a)$: the same. Next cell.
 # ```
 
 # %% tags=["hide-input"]
 # Exercise: a generator on a part of the box.
-v, c = 0.2, 3.0
-part = np.arange(1000) < 1000 * v
-w, d = part / v, c * ~part
+a, c = 0.2, 3.0
+part = np.arange(1000) < 1000 * a
+w, d = part / a, c * ~part
 cov = (w * d).mean() - w.mean() * d.mean()
-print(f"covariance {cov:.3f}, −c (1 − v) = {-c * (1 - v):.3f}")
-assert abs(cov + c * (1 - v)) < 1e-12
+print(f"covariance {cov:.3f}, −c (1 − a) = {-c * (1 - a):.3f}")
+assert abs(cov + c * (1 - a)) < 1e-12
 
 # %% [markdown]
 # ```{exercise}
