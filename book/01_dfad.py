@@ -993,7 +993,7 @@ figures.table(
 )
 
 # %% [markdown]
-# Read the usual rate, 0.03, first. Between MAE and KL these seeds see no difference: the interval of the last column contains zero. MSE + MAE, which for small residuals *is* MAE, hardly learns at all. Of MSE alone no record is kept at this rate.
+# Read the usual rate, 0.03, first. Between MAE and KL these seeds see no difference: the interval of the last column contains zero. MSE + MAE, which for small residuals *is* MAE, hardly learns at all. Of MSE alone no record is kept at this rate. (A row with fewer than five seeds is a mean over the runs that are on record; runs that broke down leave none, so it may flatter.)
 #
 # The paper's reason would be gradients that are too small. So look at the first stages of MSE at this rate, live, and at how far the student's answers differ over a batch:
 
