@@ -17,6 +17,17 @@ from .averages import (
     wasserstein1,
     white_ratio,
 )
+from .discrepancy import (
+    covariance,
+    discrepancy,
+    fold,
+    folded_ratio,
+    gap,
+    kl_curvature,
+    logit_gradients,
+    slope,
+    softmax,
+)
 from .evaluation import (
     accuracy_error,
     best_of,
@@ -40,9 +51,7 @@ from .interpolation import (
     square_bias,
     tent,
 )
-from .seeds import (
-    mean_interval,
-)
+from .seeds import mean_interval
 
 __all__ = [
     "accuracy_error",
@@ -52,16 +61,23 @@ __all__ = [
     "centred_gap",
     "centred_gap_error",
     "coloured_ratio",
+    "covariance",
     "difference_error",
+    "discrepancy",
     "ema",
     "ema_gain",
     "ema_weights",
     "entropy",
     "filtered_ratio",
+    "fold",
+    "folded_ratio",
+    "gap",
     "gap_of_bends",
     "half_life",
     "images_needed",
     "kd_gradient",
+    "kl_curvature",
+    "logit_gradients",
     "mean_age",
     "mean_interval",
     "mean_square_weight",
@@ -74,7 +90,9 @@ __all__ = [
     "power_spectrum",
     "seeds_needed",
     "simplex_scale",
+    "slope",
     "slope_changes",
+    "softmax",
     "square_bias",
     "tent",
     "volume_scale",
