@@ -54,6 +54,14 @@ COMPARED = (
     *("kd_ori", "kd_rel", "kd_unr", "fitnet", "at", "ft"),
 )
 
+# MSE's gradient grows with the residual. These runs ended with numbers that are not finite, and so without a record.
+NOT_FINITE = {("mse", 0.03): (1, 2), ("mse_mae", 0.01): (0,)}
+
+
+def seeds_of(discrepancy: str, rate: float) -> list[int]:
+    return [seed for seed in SEEDS if seed not in NOT_FINITE.get((discrepancy, rate), ())]
+
+
 # experiment: (method, data set, settings, seeds); the recipe is ours for the data set. `paper`: the papers' own.
 EXPERIMENTS = {
     "main": [(m, "digits", "", SEEDS) for m in ("dfad", "arvi", "abm", "mad")],
@@ -66,13 +74,11 @@ EXPERIMENTS = {
     # On MNIST, as many photographs, and as many original images, as USPS has.
     + [("kd_unr", "mnist", "data_share=0.0729", FEWER), ("kd_ori", "mnist", "data_share=0.1215", FEWER)],
     # Chapter 1: DFAD's Fig. 4 (MAE stands in main) and Fig. 7 (128 stands there, too); points of the plane.
-    # MSE's gradient grows with the residual: with MSE alone, at the usual rate of 0.03, losses cease to be finite.
-    "losses": [("dfad", "digits", f"discrepancy={d}", SEEDS) for d in ("kl", "mse_mae")]
-    + [
-        # One run ends with numbers that are not finite, and so without a record.
-        ("dfad", "digits", f"discrepancy={d} student_lr={lr}", range(1, 5) if (d, lr) == ("mse_mae", 0.01) else SEEDS)
-        for lr in (0.003, 0.01)
+    "losses": [
+        ("dfad", "digits", f"discrepancy={d} {f'student_lr={lr}' if lr != 0.03 else ''}", seeds_of(d, lr))
+        for lr in (0.003, 0.01, 0.03)
         for d in ("mae", "mse", "kl", "mse_mae")
+        if (d, lr) != ("mae", 0.03)
     ],
     "batch": [("dfad", "digits", f"batch={n} student_batch={n}", SEEDS) for n in (16, 32, 64, 256)],
     "moons": [(m, "moons", "", SEEDS) for m in ("dfad", "arvi", "abm", "mad", "random")],
