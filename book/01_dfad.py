@@ -993,7 +993,7 @@ figures.table(
 )
 
 # %% [markdown]
-# Read the usual rate, 0.03, first. Between MAE and KL these seeds see no difference: the interval of the last column contains zero. MSE + MAE, which for small residuals *is* MAE, hardly learns at all. Of MSE alone no record is kept at this rate. (A row with fewer than five seeds is a mean over the runs that are on record; runs that broke down leave none, so it may flatter.)
+# Read the usual rate, 0.03, first. Between MAE and KL these seeds see no difference: the interval of the last column contains zero. MSE + MAE, which for small residuals *is* MAE, hardly learns at all. MSE alone never leaves chance. (A row with fewer than five seeds is a mean over the runs that have a record. A run whose loss ceases to be finite leaves none, so the row flatters; which seeds these are stands in `tools/nightly.py`.)
 #
 # The paper's reason would be gradients that are too small. So look at the first stages of MSE at this rate, live, and at how far the student's answers differ over a batch:
 
@@ -1021,7 +1021,7 @@ if recorded:
 # The student moves, jumps, and then says the same to every image: no unit that depends on the image is alive. This is the *other* end of {prf:ref}`thm-dfad-logits`. The generator makes residuals large. MSE's gradient grows with them, without bound, at a rate that was chosen for MAE; MAE's never exceeds
 # $1/\sqrt C$.
 #
-# If that is the reason, a lower rate must cure it, and the table says that it does: at 0.003 both losses with MSE in them learn. There it is MAE that is slow, and MSE is ahead of it. (One interval that just excludes zero, among the eight of the table: not much to lean on.) Each loss at the rate that suits it best, of these three, and MAE less it:
+# If that is the reason, a lower rate must cure it, and the table says that it does: at 0.003 both losses with MSE in them learn. There it is MAE that is slow, and MSE is ahead of it. (That interval only just excludes zero, and it is one of nine in the table: not much to lean on.) Each loss at the rate that suits it best, of these three, and MAE less it:
 
 # %% tags=["hide-input"]
 best = {}
