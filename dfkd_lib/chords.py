@@ -23,13 +23,16 @@ def bends(
 
     The keys are the layers' positions and kinds, as in "1 ReLU". A ReLU switches where its input changes sign, a
     max-pool where another input becomes the largest. Layer by layer: between known positions the inputs are affine, so
-    a change of sign is found by a rule of three. For float64 and evaluation mode; exact up to rounding.
+    a change of sign is found by a rule of three. Exact up to rounding; for a network in evaluation mode.
 
     Raises
     ------
     UserError
-        if the network's features are not a plain sequence of affine layers, ReLUs and max-pools.
+        if the network's features are not a plain sequence of affine layers, ReLUs and max-pools; or for points that are
+        not float64, whose rounding hides bends.
     """
+    if x.dtype != torch.float64:
+        raise UserError(f"points: {x.dtype} is not exact enough to find bends; give float64, and network.double()")
     s = torch.tensor([0.0, 1.0], dtype=x.dtype)
     h = torch.stack([z, x])  # the layer's input at the positions s
     found = {}
@@ -103,12 +106,14 @@ def distance_to_zeros(
     """How far points of the square (−radius, radius)² are from where any of some functions changes its sign.
 
     The functions are given on the midpoints of side × side equal cells, rows from below (`models.grid`); distances are
-    those of the points' cells, so right to about a cell's side, 2·radius/side.
+    those of the points' cells, so right to about a cell's side, 2·radius/side; infinite where none changes its sign.
     """
     signs = functions > 0
     crossed = np.zeros(functions.shape[1:], dtype=bool)
     crossed[:, 1:] |= (signs[:, :, 1:] != signs[:, :, :-1]).any(0)
     crossed[1:, :] |= (signs[:, 1:, :] != signs[:, :-1, :]).any(0)
+    if not crossed.any():
+        return np.full(len(points), np.inf)
     side = len(crossed)
     away = distance_transform_edt(~crossed) * 2 * radius / side
     column, row = ((points + radius) / (2 * radius) * side).astype(int).clip(0, side - 1).T

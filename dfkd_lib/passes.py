@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from .errors import UserError
 from .methods.method import Method
 
 
@@ -57,8 +58,15 @@ def per_update(method: Method, counted: dict[str, dict[str, Passes]]) -> dict[st
 
     `counted` is `count`'s; a generator step has `recipe.batch` images, a student step `recipe.student_batch` from each
     source, and batches are taken to be equal.
+
+    Raises
+    ------
+    UserError
+        where a stage's images are used more than once: its student steps then differ.
     """
     r = method.recipe
+    if r.reuse > 1:
+        raise UserError(f"reuse: the passes of a stage are not counted where it is {r.reuse}; give 1")
     steps = {"generator step": r.generator_steps / r.student_steps, "end of stage": 1 / r.student_steps}
     return {
         name: sum(steps.get(phase, 1) * passes[name].units for phase, passes in counted.items())

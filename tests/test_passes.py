@@ -8,6 +8,7 @@ from method_checks import GAMES, play
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from dfkd_lib.errors import UserError
 from dfkd_lib.flops import cost
 from dfkd_lib.methods import METHODS
 from dfkd_lib.passes import Passes, count, networks, per_update
@@ -108,3 +109,9 @@ def test_nothing_stays_behind():
     assert not any(m._forward_hooks for network in networks(method).values() for m in network.modules())
     with torch.no_grad():
         method.teacher(torch.zeros(1, *method.shape))
+
+
+def test_reused_images_are_not_counted():
+    method = play("mad", student_steps=4, reuse=2)
+    with pytest.raises(UserError, match="give 1"):
+        per_update(method, {})

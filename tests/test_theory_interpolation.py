@@ -244,7 +244,7 @@ def test_no_layer_of_lenet_may_be_left_out(digits, teacher):
 def test_what_cannot_be_followed_is_refused(layer, says):
     network = Classifier(nn.Sequential(nn.Conv2d(1, 2, 1), layer, nn.Flatten()), nn.Linear(2, 2), cuts=())
     with pytest.raises(UserError, match=says):
-        chords.bends(network, *torch.randn(2, 1, 4, 4))
+        chords.bends(network.double(), *torch.randn(2, 1, 4, 4, dtype=torch.float64))
 
 
 @given(interior, interior, st.floats(0, 3.1))
@@ -272,3 +272,12 @@ def test_hidden_units_are_what_the_relus_read():
         second = network.features[2](first.relu())
         expected = torch.cat([first, second], 1).flatten(1)
     assert torch.equal(chords.hidden_units(network, x), expected)
+
+
+def test_a_function_without_zeros_is_infinitely_far_from_them():
+    assert chords.distance_to_zeros(np.ones((1, 5, 5)), np.zeros((2, 2)), 3.0).tolist() == [np.inf, np.inf]
+
+
+def test_bends_of_rounded_points_are_refused():
+    with pytest.raises(UserError, match="float32 is not exact enough"):
+        chords.bends(MLP(), *torch.zeros(2, 2, 1, 1))

@@ -1,4 +1,4 @@
-"""The closed forms that the book's derivations end in, and the estimators its checks use. NumPy only, float64."""
+"""The closed forms that the book's derivations end in, and the estimators its checks use. NumPy and SciPy, float64."""
 
 from .averages import (
     adam_on_noise,
