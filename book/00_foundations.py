@@ -285,7 +285,7 @@ for ax in (left, right):
 plt.show()
 
 # %% [markdown]
-# Left: without $\tau^2$ nothing is left of the gradient. With it the gradient grows, up to its limit. Right: the distance to the limit falls as $1/\tau$, below the bound. (Largest component over all test images; the
+# Left: without $\tau^2$ nothing is left of the gradient. With it the gradient grows at first, a little beyond its limit, and then stays. Right: the distance to the limit falls as $1/\tau$, below the bound. (Largest component over all test images; the
 # bound is generous, because it only knows the largest logit.) A confident teacher has large logits, and "high" means high against *them*: here the largest centred logit is
 
 # %%
