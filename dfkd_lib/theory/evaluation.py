@@ -97,9 +97,9 @@ def difference_error(discordant: float, difference: float, images: int) -> float
     return 100 * math.sqrt((discordant / 100 - (difference / 100) ** 2) / images)
 
 
-def images_needed(difference: float, discordant: float, level: float = 0.95) -> int:
-    """The least number of test images at which an interval of `difference_error` is no wider to a side than the
-    difference.
+def images_needed(difference: float, discordant: float, chance: float = 0.8, level: float = 0.95) -> int:
+    """The least number of test images at which an interval of `difference_error` lies wholly on the right side of zero
+    with that chance, by the normal approximation; as `seeds_needed`. No difference is larger than the discordant share.
     """
-    z = ndtri((1 + level) / 2)
-    return math.ceil((z * difference_error(discordant, difference, 1) / difference) ** 2)
+    errors = ndtri((1 + level) / 2) + ndtri(chance)
+    return math.ceil((errors * difference_error(discordant, difference, 1) / difference) ** 2)
