@@ -1071,7 +1071,7 @@ figures.table(
 )
 
 # %% [markdown]
-# No interval excludes zero. (The rates were chosen on the test accuracy, and three are few: this flatters each loss alike.) MAE and KL also have no seed that falls behind; the other two do. What sets the losses apart in these runs is the learning rates that they stand. A generator that starves was not seen; but residuals as small as the paper's argument needs were not reached either.
+# No interval excludes zero. (The rates were chosen on the test accuracy, and three are few: this flatters each loss alike.) MAE and KL also have no seed that falls behind; the other two do. What sets the losses apart in these runs is the learning rates that they stand. A generator that starves was not seen; but in the run above residuals as small as the paper's argument needs were not reached either.
 #
 # ```{admonition} Why MAE, then?
 # :class: tip
