@@ -30,7 +30,7 @@ seeds: int = 1  # seeds that run live; 5 repeats the records
 budget: str = "auto"  # auto, full, short (4 stages) or that many stages
 device: str = "auto"  # cpu or cuda; auto: a GPU if there is one
 precision: str = "auto"  # of the generator: float32, bfloat16 or auto
-overrides: str = ""  # of the recipe, as in "student_lr=0.01 batch=64"
+overrides: str = ""  # of the recipe, as with --set of `dfkd_lib.run`
 output_dir: str = "output"  # a folder, from the checkout's
 
 # %%
@@ -39,6 +39,7 @@ from dfkd_lib import check_parameters
 settings = check_parameters(globals())
 
 # %%
+import contextlib
 import copy
 import os
 
@@ -145,7 +146,7 @@ print(
 )
 
 # %% [markdown]
-# The student learned a boundary from points that nobody collected. The generator spreads to where it is bright, and what it visits turns dark. Some corners stay brighter: nobody asked there for long.
+# The student learned a boundary from points that nobody collected. The generator chases the bright places, and what it visits turns dark: so in a still picture the points need not lie where it is bright now. Some corners stay brighter: nobody asked there for long.
 #
 # The paper says what is being made small here. It is an *upper bound* of the true disagreement, it claims, as long as the generated points are hard. That claim is the subject of this chapter: when does it hold, who
 # keeps it, and does the student need it?
@@ -274,7 +275,7 @@ assert abs(theory.discrepancy(a, b).mean() - by_library) < 1e-12
 # $2\Cov_u(g(d), d) = \E\big[(g(d) - g(d'))(d - d')\big]$, and the two factors never have opposite signs.
 # ```
 #
-# The paper's generator that "always" makes hard samples, those above some threshold, is the case $w \propto \mathbb 1[d > \text{threshold}]$. A real generator makes no such promise.
+# The paper's generator that "always" makes hard samples, spread uniformly over those above some threshold, is the case $w \propto \mathbb 1[d > \text{threshold}]$. A real generator makes no such promise.
 # So measure it. The generator of our plane is *invertible*, so its density is known exactly, by change of variables. Both sides of {eq}`eq-dfad-gap`, from **independent** samples, each with its standard error:
 
 # %%
@@ -294,14 +295,14 @@ for t in (1, 40, 200):
 # The two sides agree, as they must. And the sign is not the paper's: where $D^h$ should be the larger one, it is the smaller. At the first stage that is no wonder. The untrained generator sits in the middle of the
 # square, and the two networks differ most in its corners. But it does not turn round later, in the very run whose student learned the boundary. We come back to this in [](sec-dfad-moves).
 #
-# The sufficient condition can be checked on its own: any ratio that rises with $d$ will do, and the same ratio turned round breaks the bound.
+# The sufficient condition can be checked on its own: any ratio that rises with $d$ will do, and the same values handed out in the reverse order break the bound.
 
 # %%
 d = rng.exponential(size=1000)  # discrepancies on 1,000 equal cells
 rising = np.sort(rng.dirichlet(np.ones(1000)) * 1000)[
     d.argsort().argsort()
 ]
-falling = 2 - rising / rising.max()
+falling = np.sort(rising)[::-1][d.argsort().argsort()]
 for name, w in (("rising", rising), ("falling", falling)):
     w = w / w.mean()
     cov = ((w - 1) * (d - d.mean())).mean()
@@ -313,14 +314,15 @@ for name, w in (("rising", rising), ("falling", falling)):
 # (sec-dfad-images)=
 # ## A generator of images has no density
 #
-# What of images? A digit has 1,024 pixels and our noise 100 coordinates. All the images that $G$ can make lie on a set of at most 100 dimensions, which has volume zero. (One layer, BatchNorm, lets images of a batch depend on each other, but adds no volume.)
-# So $w$ **does not exist**, and {eq}`eq-dfad-gap` says nothing about it. The inequality still has a meaning; its condition has lost its terms.
+# What of images? A digit has 1,024 pixels and our noise 100 coordinates. In training mode an image also depends on the rest of its batch, but only through BatchNorm's two statistics per channel; our generator normalises 16 + 16 + 8 + 1 channels.
+# So all the images that $G$ can make lie on a set of at most 100 + 2 · 41 = 182 dimensions, which has volume zero.
+# Hence $w$ **does not exist**, and {eq}`eq-dfad-gap` says nothing about it. The inequality still has a meaning; its condition has lost its terms.
 #
 # The repair is to blur the generator a little. Add noise of size $\sigma$ to each pixel, and reflect what leaves the box back into it. Now there is a density, and the price is small.
 #
 # ```{prf:theorem} A blurred generator
 # :label: thm-dfad-smooth
-# Let $d$ be $L$-Lipschitz on the box $[-R, R]^n$. Let $G_\sigma(z) = \phi(G(z) + \sigma\varepsilon)$ with $\varepsilon \sim \mathcal N(0, I_n)$ and $\phi$ the reflection at the walls. Then $G_\sigma$ has a density ratio $w_\sigma$, and
+# Let $G(z)$ lie in the box $[-R, R]^n$ and $d$ be $L$-Lipschitz on it. Let $G_\sigma(z) = \phi(G(z) + \sigma\varepsilon)$ with $\varepsilon \sim \mathcal N(0, I_n)$ and $\phi$ the reflection at the walls. Then $G_\sigma$ has a density ratio $w_\sigma$, and
 #
 # $$
 # \big| \,\E_G\, d - \E_u\, d - \Cov_u(w_\sigma, d)\, \big| \ \le\ L\,\sigma\,\E\|\varepsilon\| \ \le\ L\,\sigma\sqrt n .
@@ -328,7 +330,7 @@ for name, w in (("rising", rising), ("falling", falling)):
 # ```
 #
 # ```{prf:proof}
-# $G(z) + \sigma\varepsilon$ has a density, whatever $G$ is. $\phi$ is an isometry on each of countably many boxes that tile the space, so densities stay densities. It is 1-Lipschitz and leaves points of the box alone, so
+# $G(z) + \sigma\varepsilon$ has a density, whatever $G$ is. $\phi$ is an isometry on each of countably many boxes that tile the space, so densities stay densities. It is 1-Lipschitz and leaves points of the box alone, $G(z)$ among them, so
 # $\|G_\sigma(z) - G(z)\| \le \sigma\|\varepsilon\|$, and $|\E_{G_\sigma} d - \E_G\, d| \le L\sigma\,\E\|\varepsilon\|$. Apply {prf:ref}`thm-dfad-gap` to $G_\sigma$. Last, $\E\|\varepsilon\| \le \sqrt{\E\|\varepsilon\|^2} = \sqrt n$.
 # ```
 #
@@ -416,7 +418,7 @@ assert abs(difference + tvd) < 0.03
 # $\E_G\, d = \E_u[w\, d] \le \operatorname{ess\,sup} d$, as $w \ge 0$ has mean 1; and $D^*$ is the case $w = 1$. For $m < \operatorname{ess\,sup} d$ the set $\{d > m\}$ has positive volume: the uniform distribution on it has $\E_G\, d \ge m$.
 # ```
 #
-# This is the argument for the game, and it is better than the paper's. The bound that holds for *every* student is $\sup_G \E_G\, d$. A generator that is trained to its end against the present student reaches for it. Stop it, and the bound is gone
+# This is the argument for the game, and it is better than the paper's. The bound that holds for *every* student is $\sup_G \E_G\, d$. A generator that is trained to its end against the present student reaches for it. Stop it, and the bound can be gone
 # with the student's next step. That is why the generator must move. It also says what a perfect game would minimise: the **largest** disagreement anywhere, not the average.
 #
 # Watch a bound break. The generator gets 20 steps of head start while the student waits. Then the student trains, on a generator that stands still (blue) or keeps moving (orange).
@@ -445,10 +447,10 @@ for name, points in gaps.items():
     assert last < 0 or settings.seed != 0
 
 # %% [markdown]
-# Blue does what {prf:ref}`thm-dfad-fixed` allows: after the head start $D^h$ is far above $D^*$; some stages of imitation later it is below. Points are the direct estimate with two standard errors, lines the covariance.
+# Blue does what {prf:ref}`thm-dfad-fixed` allows: after the head start $D^h$ is far above $D^*$; some stages of imitation later it is below. Points are the direct estimate, lines the covariance; bars and bands are two standard errors.
 #
 # But look at orange: with the generator moving the bound breaks as well. Is that an accident of a seed, or of the head start? Here are games without one, over seeds, and generators of three strengths: never trained, the recipe's one step, and ten steps a stage. The student makes the same
-# number of steps in all of them. TVD, to the uniform distribution, says how much of the square the generator leaves out. All but the third column are at the end, and ranges are over seeds.
+# number of steps in all of them: 100 stages, here and in the figure above, where the recipe has 200, so these students are less finished than the first. TVD is the share of the generator's mass that would have to move to make it uniform. The third column is of the 21 stages that were watched; all others are at the end. Ranges are over seeds.
 
 # %% tags=["nbval-ignore-output"]
 strengths = {
@@ -505,19 +507,19 @@ figures.table(
 )
 
 # %% [markdown]
-# With the paper's one step to five, {eq}`eq-dfad-bound` holds in a few stages out of a hundred; the rest of the time the generated points are *easier* than random ones. A student that takes five steps wherever the generator goes is faster than the generator.
-# A ten times stronger generator does not mend it. It gathers where $d$ is large, which raises $D^h$ for a moment, and misses about half of the square (TVD); its students end **worst**, in every seed. And the generator that was never trained stays near equality, since it is nearest to uniform. Its students cannot
+# With the paper's one step to five, {eq}`eq-dfad-bound` holds at one or two of the 21 stages watched; at the others the generated points are *easier* than random ones. A student that takes five steps wherever the generator goes is faster than the generator.
+# A generator with ten steps does not mend it. The bound holds more often, at four to six stages, but half of its mass is displaced (TVD), and its students end **worst**, in every seed. The generator that was never trained stays nearest to equality, and its students cannot
 # be told from the game's in these few seeds.
-# What goes with a good student in this table is how much of the square the generator *covers*, not whether $D^h$ is above $D^*$.
+# So $D^h$ above $D^*$ does not make a good student here. Perhaps being near to uniform does; but these are three arms, and two of them have nearly the same TVD.
 #
 # ```{admonition} What the game guarantees
 # :class: tip
 # - A small enough gradient step of the *generator*, on all its noise, does not lower $\E_G\, d$ and cannot touch $\E_u\, d$: it works for the bound. A step of the *student* can do anything to it.
 # - In a game that both play perfectly, with generators that can reach everything, $\max d$ ends as small as the student's size allows, and $D^*$ is below it.
-# - At any moment of a real run, with one step of Adam on a few images: **nothing**. $D^h \ge D^*$ was not kept in these runs, and the student did not need it.
+# - At any moment of a real run, with one step of Adam on a few images: **nothing**. $D^h \ge D^*$ was not kept in these runs, and the students learned all the same.
 # ```
 #
-# The paper has the same experience at scale. In its segmentation experiment a student that is trained from the *final, fixed* generator reaches 0.460 mIoU on CamVid; the one that played against the moving generator, 0.535 (its Section 4.3 and Table 3; a part of the sentence is lost in the text that we have).
+# That an untrained, fixed generator does as well is a finding about this plane. The paper reports otherwise at scale, where moving helps. In its segmentation experiment a student that is trained from the *final, fixed* generator reaches 0.460 mIoU on CamVid; the one that played against the moving generator, 0.535 (its Section 4.3 and Table 3; a part of the sentence is lost in the text that we have).
 #
 # And does the plane need a generator at all? From records of `python tools/nightly.py moons`, a student trained on plain noise, against DFAD:
 
@@ -549,7 +551,7 @@ print(
 )
 
 # %% [markdown]
-# No difference to be seen, and none was to be expected: 128,000 random points leave no hole in a square. The plane shows the mechanism; whether the mechanism is worth having is a question for images, [](sec-dfad-run).
+# No difference to be seen, and none was to be expected: 128,000 random points leave no hole in a square. The plane shows the mechanism. Whether it is worth having must be asked with images, and this chapter has no such comparison.
 
 # %% [markdown]
 # (sec-dfad-data)=
@@ -650,6 +652,7 @@ ax = figures.lines(
     y_scale="log",
 )
 ax.set_xscale("log")
+figures_discrepancy.dashed(ax)  # they lie on one another
 plt.show()
 small = residuals < 0.01
 slopes = {
@@ -664,7 +667,7 @@ for name, order in zip(norms, (0, 1, 1, 0), strict=True):
 shifted = theory.logit_gradients(q_t, q_t + 3.0)["kl"]
 print(f"KL, all logits moved by 3: {np.abs(shifted).max():.0e}")
 assert np.abs(shifted).max() < 1e-15
-for scale in (1, 5, 20):
+for scale in (1, 5, 20, 65):
     p = theory.softmax(scale * q_t)[0]
     largest = np.linalg.eigvalsh(theory.kl_curvature(p))[-1]
     print(
@@ -674,7 +677,7 @@ for scale in (1, 5, 20):
     assert largest <= 2 * (1 - p.max())
 
 # %% [markdown]
-# A KL student may answer with logits of any level: only differences count. And where the teacher is sure, KL is flat. Neither is a fault, if labels are what you want. MAE asks for the logits themselves, even where the label is long settled.
+# A KL student may answer with logits of any level: only differences count. And where the teacher is very sure, as in the last line, KL is flat; at 85 % it is not yet. Neither is a fault, if labels are what you want. MAE asks for the logits themselves, even where the label is long settled.
 #
 # (sec-dfad-inputs)=
 # ### What reaches the generator
@@ -701,7 +704,7 @@ for scale in (1, 5, 20):
 # $\partial_S + \partial_T$ is the derivative of $\KL$ when both move together and $r$ stays; as $\KL = \frac12 r^\top F r + O(\|r\|^3)$, it is $O(\|r\|^2)$. If $S = T + \varepsilon u$, then $r = \varepsilon u$ and $J_S - J_T = \varepsilon J_u$.
 # ```
 #
-# So **MAE's gradient vanishes for the generator, too**, if the student approaches the teacher in values and slopes. It vanishes one order later than the others: that one order is the whole difference, along whatever path. Both paths, on the two-moons teacher in float64:
+# So **MAE's gradient vanishes for the generator, too**, if the student approaches the teacher in values and slopes. It vanishes one order later than the others. Between MAE and MSE that order is the whole difference, $\operatorname{sign}(r)$ against $2r$; KL has $F$ in between as well. Both paths, on the two-moons teacher in float64:
 
 # %%
 double = copy.deepcopy(plane_teacher.network).double()
@@ -734,6 +737,7 @@ for ax, (path, added) in zip(axes, PATHS.items(), strict=True):
         y_label="gradient's norm, in the input", ax=ax,
     )  # fmt: skip
     ax.set(xscale="log", title=path)
+    figures_discrepancy.dashed(ax)
     low = epsilons < 0.01
     slopes = {
         n: theory.slope(epsilons[low], np.array(y)[low])
@@ -781,7 +785,7 @@ assert abs(steps[1e-3] / steps[1.0] - 1) < 1e-3
 
 # %% [markdown]
 # A thousandfold smaller gradient moved the generator as far. What Adam does not undo is a decay that is fast against its memory of $1/(1 - \beta_2) = 1000$ steps, and the *distribution* of the gradient over a batch: with MSE an image counts in proportion to its residual, with KL even more unevenly, with MAE nearly by its slope alone.
-# So an honest prediction from the theory is modest. Small gradients alone should not kill this game. We will look at a real one: how far do the gradients fall, and how many images of a batch carry them?
+# So Adam undoes a slow decay in a long run. The run below is not long: it has 160 generator steps, all within that memory, and a fall of the gradients is largely passed on. How far do they fall, then, and how many images of a batch carry them?
 
 # %% [markdown]
 # (sec-dfad-run)=
@@ -807,7 +811,7 @@ print(
 # %% tags=["nbval-ignore-output"]
 live = range(settings.seed, settings.seed + settings.seeds)
 precision = run.resolve_precision(settings.precision, settings.device)
-drawn, slopes_seen = {}, {}  # of the first live run
+drawn, slopes_seen, named = {}, {}, {}  # of the first live run
 noise = torch.randn(
     64, recipe.z_dim, generator=torch.Generator().manual_seed(9)
 ).to(settings.device)
@@ -822,7 +826,9 @@ def watch(stage, game):
     )
     with torch.no_grad():
         x = generator(noise).float()
-        residual = (student(x) - game.teacher(x)).norm(dim=1)
+        answers = game.teacher(x)
+        residual = (student(x) - answers).norm(dim=1)
+    named[stage] = answers.argmax(1).bincount(minlength=10).tolist()
     drawn[stage] = x[:12].cpu()
     slopes_seen[stage] = (
         residual.mean().item(),
@@ -894,9 +900,14 @@ for stage in dict.fromkeys((at[0], at[len(at) // 4], at[-1])):
     rows[f"stage {stage}"] = drawn[stage]
 figures.images(rows)
 plt.show()
+for stage in list(rows)[1:]:
+    print(
+        f"{stage}: of 64 images, the teacher names each class for "
+        f"{named[int(stage.split()[1])]}"
+    )
 
 # %% [markdown]
-# No digit, at any stage. Nothing in {eq}`eq-dfad-generation` asks for one. The textures still tell the teacher's ten answers apart well enough for a student that has never seen a digit to read digits.
+# No digit, at any stage. Nothing in {eq}`eq-dfad-generation` asks for one. Yet among 64 of these textures the teacher gives each of its ten answers, if not equally often, and a student that has never seen a digit learns from them to read digits.
 #
 # And the gradients that reach those images, for the four losses that the paper compares, along this run, which minimises MAE:
 
@@ -934,8 +945,10 @@ figures.table(
 )
 
 # %% [markdown]
-# "Images that speak" is $(\sum g)^2 / (n \sum g^2)$ for the norms $g$ of a batch's $n$ gradients: 100 % if all images pull alike, $1/n$ if one pulls alone. The residual falls by little more than half over the last three quarters of this run, and no gradient falls by an order of magnitude: nothing starves, and Adam would not have minded.
-# The losses differ in *whom* they listen to. MAE hears nearly every image, KL the few whose label is open. (This is a run with MAE; under another loss the student would be another.)
+# "Images that speak" is $(\sum g)^2 / (n \sum g^2)$ for the norms $g$ of a batch's $n$ gradients: 100 % if all images pull alike, $1/n$ if one pulls alone. The residual falls by little more than half over the last three quarters of this run, and no gradient falls by an order of magnitude. With 160 generator steps Adam passes most of such a fall on: about threefold for MSE and KL, and next to nothing for MAE. That is the order of things that the paper has in mind, but not its case.
+# The residual ends at several logits, and $r \to 0$, where MSE and KL would starve the generator, is never reached.
+#
+# The losses also differ in *whom* they listen to. MAE hears nearly every image, KL about a third of them and then fewer. (This is a run with MAE; under another loss the student would be another.)
 
 # %% [markdown]
 # (sec-dfad-losses)=
@@ -995,31 +1008,41 @@ figures.table(
 # %% [markdown]
 # Read the usual rate, 0.03, first. Between MAE and KL these seeds see no difference: the interval of the last column contains zero. MSE + MAE, which for small residuals *is* MAE, hardly learns at all. MSE alone never leaves chance. (A row with fewer than five seeds is a mean over the runs that have a record. A run whose loss ceases to be finite leaves none, so the row flatters; which seeds these are stands in `tools/nightly.py`.)
 #
-# The paper's reason would be gradients that are too small. So look at the first stages of MSE at this rate, live, and at how far the student's answers differ over a batch:
+# The paper's reason would be gradients that are too small. So look at the first ten stages of MSE at this rate, live, on the schedule of the whole run: the residual, how far the student's answers differ over a batch, and how many units of its last hidden layer depend on the image at all:
+
 
 # %% tags=["nbval-ignore-output"]
-spreads = {}
+class EnoughSeen(Exception):
+    """Ends a run early, on the schedule of the whole one."""
 
 
-def spread(stage, game):
-    """How much the student's logits vary over a batch."""
+def collapse(stage, game):
+    """What the student says about a batch; ten stages of it."""
     with torch.no_grad():
         x = copy.deepcopy(game.generator)(noise).float()
-        spreads[stage] = game.student(x).std(0).mean().item()
+        answers, hidden = game.student(x), game.student.features(x)
+        residual = (answers - game.teacher(x)).norm(dim=1).mean()
+    alive = (hidden.amax(0) - hidden.amin(0) > 1e-6).sum()
+    print(
+        f"stage {stage:2d}: residual {residual:6.1f}, spread "
+        f"{answers.std(0).mean():.3f}, units alive {alive:2d} "
+        f"of {hidden.shape[1]}"
+    )
+    if stage == 10:
+        raise EnoughSeen
 
 
 if recorded:
-    run.run(
-        "dfad", recipe.replace(discrepancy="mse", stages=10), data,
-        trained, seed=settings.seed, device=settings.device,
-        precision=precision, observe=spread,
-    )  # fmt: skip
-    for t, value in spreads.items():
-        print(f"stage {t:2d}: spread of the logits {value:.3f}")
+    with contextlib.suppress(EnoughSeen):
+        run.run(
+            "dfad", recipe.replace(discrepancy="mse"), data,
+            trained, seed=settings.seed, device=settings.device,
+            precision=precision, observe=collapse,
+        )  # fmt: skip
 
 # %% [markdown]
-# The student moves, jumps, and then says the same to every image: no unit that depends on the image is alive. This is the *other* end of {prf:ref}`thm-dfad-logits`. The generator makes residuals large. MSE's gradient grows with them, without bound, at a rate that was chosen for MAE; MAE's never exceeds
-# $1/\sqrt C$.
+# By the seventh stage the student says the same to every image: no unit of its last hidden layer depends on the image any more. This looks like the *other* end of {prf:ref}`thm-dfad-logits`. The residual starts above 12 and grows. There MSE's gradient in logits, $2r/C$, is 2.5 and more,
+# and nothing bounds it; MAE's never exceeds $1/\sqrt C = 0.32$, and the rate was chosen for MAE.
 #
 # If that is the reason, a lower rate must cure it, and the table says that it does: at 0.003 both losses with MSE in them learn. There it is MAE that is slow, and MSE is ahead of it. (That interval only just excludes zero, and it is one of nine in the table: not much to lean on.) Each loss at the rate that suits it best, of these three, and MAE less it:
 
@@ -1048,12 +1071,12 @@ figures.table(
 )
 
 # %% [markdown]
-# No interval excludes zero. (The rates were chosen on the test accuracy, and three are few: this flatters each loss alike.) MAE and KL also have no seed that falls behind; the other two do. So on digits what sets the losses apart is the learning rates that they stand, not a generator that starves.
+# No interval excludes zero. (The rates were chosen on the test accuracy, and three are few: this flatters each loss alike.) MAE and KL also have no seed that falls behind; the other two do. What sets the losses apart in these runs is the learning rates that they stand. A generator that starves was not seen; but in the run above residuals as small as the paper's argument needs were not reached either.
 #
 # ```{admonition} Why MAE, then?
 # :class: tip
 # Because its gradient in logits does not depend on the size of the residual, it stands a learning rate at which losses with MSE in them break down, while residuals go from large to small. That is a good reason. It is half of what the paper says (small residuals) and half of what it
-# does not (large ones), and on digits only the second half can be seen. KL is bounded for large residuals, too, and here it does as well. The price of MAE is told in [](sec-dfad-rest).
+# does not (large ones), and on digits only the second half can be seen. KL is bounded for large residuals, too, and here it does as well. What MAE may cost is told in [](sec-dfad-rest).
 # ```
 
 # %% [markdown]
@@ -1132,15 +1155,15 @@ figures.table(
 
 # %% [markdown]
 # For the same number of images, 16 and 32 are now far **ahead** of 128; for 64 the interval contains zero. That reading is unfair the other way: the small batch has ended its schedule by then and made several times the steps, and the large one is in the middle of it, at a high learning rate. Both tables hold
-# together: per *step* a large batch teaches more, per *image* a small one. So the damage that a small batch does here goes, at least in large part, through the images it does not show.
+# together: a batch of 16 or 32 teaches less than 128 per *step*, and more per *image*. Between 64 and 128 neither table sees a difference.
 #
-# What these records cannot say: whether a small batch with a full schedule on as many images would do as well, and whether the generator's or the student's batch matters. The paper's claim is about the generator's.
+# What these records cannot say: how much of the damage is due to the images that a small batch does not show, whether it with a full schedule on as many images would do as well, and whether the generator's or the student's batch matters. The paper's claim is about the generator's.
 
 # %% [markdown]
 # (sec-dfad-paper)=
 # ## Against the paper
 #
-# The paper's figures (its Table 2) are means over five runs of the *highest* accuracy of a run; ours are the last and, beside it, the best. "Lost" is what the student lacks to its teacher, in points: the last for ours, in brackets for the paper. "Short" is this book's schedule of 400 stages; "DFAD's" is the paper's own.
+# The paper's figures (its Table 2) are means over five runs of the *highest* accuracy of a run; ours are the last and, beside it, the best. "Lost" is what the student lacks to its teacher, in points, with the last and with the best accuracy; the paper's, in brackets, is with the best. "Short" is this book's schedule of 400 stages; "DFAD's" is the paper's own.
 
 # %% tags=["hide-input"]
 PAPER = {  # DFAD Table 2: teacher, then DFAD (best of a run) (%)
@@ -1178,12 +1201,13 @@ for name, schedule, r in (
             mean(r, "accuracy_last") if several else f"{last:.2f}",
             f"{best:.2f}",
             f"{top - last:.2f}",
+            f"{top - best:.2f}",
             len(r),
             printed(name) if schedule == "DFAD's" else "–",
         ]
     )
 for name in ("CIFAR-10", "CIFAR-100", "Caltech101"):
-    rows.append([name, "DFAD's", *["not run"] * 4, 0, printed(name)])
+    rows.append([name, "DFAD's", *["not run"] * 5, 0, printed(name)])
 figures.table(
     [
         "data set",
@@ -1191,7 +1215,8 @@ figures.table(
         "teacher (%)",
         "last (%)",
         "best (%)",
-        "lost",
+        "lost, last",
+        "lost, best",
         "seeds",
         "paper, best (%)",
     ],
@@ -1199,7 +1224,7 @@ figures.table(
 )
 
 # %% [markdown]
-# On MNIST the best test of the run reaches the paper's figure, and the last one misses it by far. (This is one run.) The rows of the other data sets wait for a GPU: `-p dataset cifar10` finds or downloads the data, trains the teacher if there is none, and runs the paper's schedule.
+# On MNIST the best test of the run is as high as the paper's figure, but our teacher is 0.4 points better: best to best, our student loses 0.94 points and the paper's 0.6. The last test is far below. (This is one run.) The rows of the other data sets wait for a GPU: `-p dataset cifar10` finds or downloads the data, trains the teacher if there is none, and runs the paper's schedule.
 #
 # (sec-dfad-rest)=
 # ### A student that never rests
@@ -1233,10 +1258,10 @@ print(
     f"from {min(tail):.2f} to {max(tail):.2f} %"
 )
 print(f"largest change from one test to the next: {jump:.2f} points")
-assert max(tail) > 98.3 > own["accuracy_last"]
+assert max(tail) > 98.3 and own["accuracy_last"] == min(tail)
 
 # %% [markdown]
-# The whole second half is a band, and the end of a run is a random point of it. The paper's MNIST schedule has a *fixed* learning rate (its Appendix A.2), and MAE's gradient does not shrink with the residual. The two together can hardly come to rest. In one dimension:
+# The whole second half is a band, and the end of a run is a point of it; this run ends at the lowest of the 20. The paper's MNIST schedule has a *fixed* learning rate (its Appendix A.2), and MAE's gradient does not shrink with the residual. In one dimension the two together do not come to rest:
 #
 # ```{prf:theorem} Constant steps do not converge
 # :label: thm-dfad-rest
@@ -1248,7 +1273,7 @@ assert max(tail) > 98.3 > own["accuracy_last"]
 # While $|\theta| > \eta$ a step shortens it by $\eta$. At $0 < \theta < \eta$ the next is $\theta - \eta \in (-\eta, 0)$, and the one after is $\theta$ again; their distances are $\theta$ and $\eta - \theta$, half of $\eta$ on average. For $\theta^2$, $\theta_{t+1} = (1 - 2\eta)\theta_t$ and $|1 - 2\eta| < 1$.
 # ```
 #
-# This is the price of gradients that never fade: **with MAE the learning rate must.** On CIFAR the paper's does. Add to it a generator at full speed, which by {eq}`eq-dfad-generation` looks for what the student does worst. A best-of-run figure hides the band, and you cannot pick the best test without test data.
+# If gradients never fade, the learning rate must. On CIFAR the paper's does. Whether this is what keeps the student of the picture moving, no run here tests. Its gradients are noisy and its generator moves at full speed, and under both MSE might not rest either. A best-of-run figure hides the band, and you cannot pick the best test without test data.
 # So the fair figure of this schedule is the mean of the band. In this book's own runs the rate falls to zero, and last and best are close: compare the two columns for digits above. What DFAD's schedule on MNIST would reach with a falling rate was not run.
 
 # %%

@@ -12,20 +12,34 @@ Estimate = tuple[float, float]  # and its standard error
 
 
 def sides(arms: Mapping[str, Mapping[int, tuple[Estimate, Estimate]]], *, threshold: float) -> Axes:
-    """E_G[d] − E_u[d] over stages, one colour per arm: its direct estimate with two standard errors, and as a line the
-    covariance that it must equal. The axis is logarithmic beyond ±`threshold`.
+    """E_G[d] − E_u[d] over stages, one colour per arm: its direct estimate as points, and as a line the covariance that
+    it must equal, with two standard errors each. The axis is logarithmic beyond ±`threshold`.
     """
     ax = plt.figure().add_subplot()
     for (name, points), colour, marker in zip(arms.items(), COLOURS, MARKERS, strict=False):
         stages = list(points)
-        direct, error, covariance = np.array([(left, e, right) for (left, e), (right, _) in points.values()]).T
+        (direct, covariance), (error, width) = np.array(list(points.values())).transpose(2, 1, 0)
         ax.plot(stages, covariance, color=colour, label=f"{name}: covariance")
-        ax.errorbar(stages, direct, 2 * error, fmt=marker, color=colour, markersize=4, label=f"{name}: direct")
+        ax.fill_between(stages, covariance - 2 * width, covariance + 2 * width, color=colour, alpha=0.25, linewidth=0)
+        ax.errorbar(
+            stages, direct, 2 * error, fmt=marker, color=colour, markersize=3, capsize=3, label=f"{name}: direct"
+        )
     ax.axhline(0, color="black", linewidth=0.8)
     ax.set_yscale("symlog", linthresh=threshold)
     ax.set(xlabel="stage", ylabel="$E_G[d] - E_u[d]$ (logits)")
     ax.legend(ncols=2, fontsize=9)
     return ax
+
+
+def dashed(ax: Axes) -> None:
+    """Widen the first half of the lines and dash the others, so that what they lie on shows through."""
+    drawn = ax.get_lines()
+    for k, line in enumerate(drawn):
+        if k < len(drawn) // 2:
+            line.set_linewidth(4)
+        else:
+            line.set_linestyle((0, (3, 2)))
+    ax.legend()
 
 
 def over_images(arms: Mapping[str, Sequence[Mapping[str, Sequence[float]]]], key: str, *, y_label: str) -> Axes:
