@@ -150,3 +150,8 @@ def test_images_needed_see_it_in_four_of_five_experiments():
     gap = (counts[:, 0] - counts[:, 1]) / images
     error = np.sqrt((counts[:, :2].sum(1) / images - gap**2) / images)
     assert (gap > 1.96 * error).mean() == pytest.approx(0.8, abs=0.01)
+
+
+def test_no_number_of_seeds_finds_nothing():
+    with pytest.raises(ValueError, match="difference"):
+        theory.seeds_needed(0, 1)

@@ -73,7 +73,9 @@ def power(difference: float, spread: float, seeds: int, level: float = 0.95) -> 
 
 
 def seeds_needed(difference: float, spread: float, chance: float = 0.8) -> int:
-    """The least number of seeds at which the `power` is `chance`."""
+    """The least number of seeds at which the `power` is `chance`, for a difference that is not zero."""
+    if not difference:
+        raise ValueError("difference: no number of seeds finds one of zero")
     seeds = 2
     while power(difference, spread, seeds) < chance:
         seeds += 1
