@@ -42,7 +42,12 @@ def apply_budget(budget: str | int, recipe: Recipe, device: str) -> tuple[Recipe
     else:
         shown = recipe if budget == "full" else recipe.replace(stages=budget)
     steps = [r.stages * r.student_steps for r in (shown, recipe)]
-    if budget != "short" and shown.stages >= recipe.stages:
+    if budget != "short" and shown.stages > recipe.stages:
+        return (
+            shown,
+            f"more than the full schedule of {recipe.stages:,} stages: {shown.stages:,}, {steps[0]:,} student steps",
+        )
+    if budget != "short" and shown.stages == recipe.stages:
         return shown, f"the full schedule: {shown.stages:,} stages, {steps[0]:,} student steps"
     times = steps[1] * recipe.student_batch / (steps[0] * shown.student_batch)
     return shown, (

@@ -221,16 +221,23 @@ def convert(
 
 
 def _pool(source: str, target: Dataset) -> Split:
-    height, width = target.x_train.shape[1:3]
+    height, width, channels = target.x_train.shape[1:]
     if height != width:
         raise UserError(f"collected data: {target.name} has images of {height}×{width}; only square ones are filled")
+    if channels not in (1, 3):
+        raise UserError(
+            f"collected data: {target.name} has {channels} channels; only grey and colour images are filled"
+        )
     if source == PHOTOGRAPHS:
         pieces = Photographs(height)
         return Split(pieces, np.zeros(len(pieces), np.int64))
     known_dataset("source", source)
     if source == target.name or any({source, target.name} <= group for group in _SHARED):
         raise UserError(f"source: {source} shares images with {target.name}; collected data must come from elsewhere")
-    return load_training_split(source)
+    pool = load_training_split(source)
+    if pool.x.shape[3] not in (1, 3):
+        raise UserError(f"source: {source} has {pool.x.shape[3]} channels; only grey and colour images are collected")
+    return pool
 
 
 def _labels(

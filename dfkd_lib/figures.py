@@ -106,7 +106,13 @@ def planes(
     rows = -(-len(values) // columns)
     width = min(len(values), columns)
     figure, axes = plt.subplots(
-        rows, width, figsize=(6.4, 0.5 + 2.3 * rows), sharex=True, sharey=True, squeeze=False, subplot_kw={"aspect": 1}
+        rows,
+        width,
+        figsize=(6.4, 0.8 + 5.1 / width * rows),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+        subplot_kw={"aspect": 1},
     )
     low, high = (edge(value.min() if edge is min else value.max() for value in values.values()) for edge in (min, max))
     for ax, (name, value) in itertools.zip_longest(axes.flat, values.items(), fillvalue=(None, None)):

@@ -148,10 +148,10 @@ def _unwrapped(state: Any) -> Any:
 
 def _as_here(state: Any, architecture: str, network: nn.Module) -> Any:
     """A state under torchvision's own names of the layers, under this library's."""
-    theirs = torchvision_names(architecture)
-    if not isinstance(state, dict) or not theirs or set(state) != set(theirs):
-        return state
-    return {ours: state[name] for ours, name in zip(network.state_dict(), theirs, strict=True)}
+    ours = dict(zip(torchvision_names(architecture), network.state_dict(), strict=False))
+    if not isinstance(state, dict) or not state or not set(state) <= set(ours):
+        return state  # as it is: load_state_dict says what is wrong
+    return {ours[name]: value for name, value in state.items()}  # old files lack BatchNorm's counters; torch allows it
 
 
 def _from_torchvision(name: str, dataset: Dataset | None) -> nn.Module:

@@ -120,10 +120,11 @@ def _npz(path: Path, part: str) -> Split:
     if not zipfile.is_zipfile(path):
         raise UserError(f"{path} is no npz file; it needs the arrays {' '.join(ARRAYS)}")
     with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-        if lacking := [array for array in ARRAYS if array not in file.files]:
+        if lacking := [array for array in (f"x_{part}", f"y_{part}") if array not in file.files]:
+            why = ": the images' constants and the classes are read off the training part; where there is none, give "
+            why += "the test part in its place"
             raise UserError(
-                f"{path} lacks {', '.join(lacking)}; it needs the arrays {' '.join(ARRAYS)}: the images' constants and "
-                "the classes are read off the training part; where there is none, give the test part in its place"
+                f"{path} lacks {', '.join(lacking)}; it needs the arrays {' '.join(ARRAYS)}{why * (part == 'train')}"
             )
         classes = tuple(str(name) for name in file["classes"]) if "classes" in file.files else ()
         return Split(file[f"x_{part}"], file[f"y_{part}"], classes)

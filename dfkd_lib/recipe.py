@@ -130,6 +130,8 @@ class Recipe:
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():
             one_of(name, getattr(self, name), allowed)
+        if self.mixup == "fixed" and self.mixup_a > 1:
+            raise UserError(f"mixup_a: {self.mixup_a} is not allowed with mixup = fixed, where it is λ; give at most 1")
         if self.reuse < 1 or self.student_steps % self.reuse:
             raise UserError(
                 f"reuse: {self.reuse} is not allowed with {self.student_steps} student steps a stage; give a divisor"

@@ -363,3 +363,9 @@ def test_real_photographs_for_cifar100(monkeypatch):
     assert got.x.shape == (5000, 32, 32, 3) and sum(n > 0 for n in got.record["classes"]) == 29
     shown = {cifar.classes[label] for label in set(got.y.tolist())}
     assert {"bear", "bus", "elephant", "lawn_mower", "lion", "sweet_pepper"} <= shown
+
+
+@pytest.mark.parametrize(("source", "target"), [("moons", "digits"), ("digits", "moons"), ("photographs", "moons")])
+def test_points_are_neither_collected_nor_filled(source, target):
+    with pytest.raises(UserError, match="2 channels; only grey and colour images"):
+        collect(source, load_dataset(target))

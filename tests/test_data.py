@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dfkd_lib.catalogue import DATASETS
-from dfkd_lib.data import load_dataset
+from dfkd_lib.data import load_dataset, load_training_split
 from dfkd_lib.errors import UserError
 from dfkd_lib.sources import Place, locate
 
@@ -266,6 +266,14 @@ def test_an_array_that_is_missing_is_named(tmp_path, monkeypatch):
     np.savez(tmp_path / "mine.npz", x_test=np.zeros((4, 8, 8, 3), np.uint8), y_test=np.arange(4))
     monkeypatch.setenv("DFKD_DATA", str(tmp_path))
     with pytest.raises(UserError, match=r"lacks x_train, y_train; .* give the test part in its place"):
+        load_dataset("mine")
+
+
+def test_a_source_of_images_needs_no_test_part(tmp_path, monkeypatch):
+    np.savez(tmp_path / "mine.npz", x_train=np.zeros((4, 8, 8, 3), np.uint8), y_train=np.arange(4))
+    monkeypatch.setenv("DFKD_DATA", str(tmp_path))
+    assert len(load_training_split("mine").x) == 4
+    with pytest.raises(UserError, match=r"lacks x_test, y_test; it needs the arrays [a-z_ ]+$"):
         load_dataset("mine")
 
 

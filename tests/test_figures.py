@@ -32,7 +32,32 @@ def legend(ax) -> list[str]:
 
 def test_every_function_is_tested_here():
     public = {name for name, f in vars(figures).items() if inspect.isfunction(f) and f.__module__ == figures.__name__}
-    assert public == {"lines", "curves", "intervals", "images", "table", "source", "game_diagram"}
+    assert public == {"lines", "curves", "intervals", "images", "table", "source", "planes", "game_diagram"}
+
+
+# --- the plane -------------------------------------------------------------------------------------------------------
+
+
+def test_planes():
+    """Rows from below, colours of one scale, points over their own panel, the boundary where its sign changes."""
+    line = 3 * ((2 * np.arange(20) + 1) / 20 - 1)
+    below = np.repeat(line[:, None], 20, axis=1)  # the second coordinate
+    axes = figures.planes(
+        {"a": below, "b": 2 * below, "c": below, "d": below},
+        radius=3,
+        label="height",
+        points={"b": np.array([[1.0, -2.0]])},
+        boundary=below - 1,
+    )
+    assert axes.shape == (2, 3) and not axes[1, 1].axison
+    meshes = [ax.collections[0] for ax in axes.flat[:4]]
+    assert {mesh.get_clim() for mesh in meshes} == {(2 * below.min(), 2 * below.max())}
+    np.testing.assert_array_equal(meshes[1].get_array().reshape(20, 20), 2 * below)
+    assert [len(ax.lines) for ax in axes.flat[:4]] == [0, 1, 0, 0]
+    assert axes[0, 1].lines[0].get_xydata().tolist() == [[1, -2]]
+    crossing = np.concatenate([p.vertices for p in axes[0, 0].collections[1].get_paths()])
+    np.testing.assert_allclose(crossing[:, 1], 1, atol=1e-6)
+    assert axes[0, 0].figure.get_supxlabel() and [ax.get_title() for ax in axes.flat[:4]] == list("abcd")
 
 
 # --- lines and their like --------------------------------------------------------------------------------------------

@@ -26,8 +26,10 @@ from dfkd_lib.collected import collect
 from dfkd_lib.data import load_dataset
 from dfkd_lib.errors import UserError
 from dfkd_lib.layouts import ImageFiles
-from dfkd_lib.methods import with_data
+from dfkd_lib.methods import METHODS, with_data
 from dfkd_lib.methods.with_data import images_for
+from dfkd_lib.models import build
+from dfkd_lib.recipes import recipe_for
 
 
 def softened_kl(t: torch.Tensor, s: torch.Tensor, temperature: float) -> float:
@@ -243,3 +245,11 @@ def test_helpers_are_optimised_along_with_the_student():
         (group,) = game.student_optimizer.param_groups
         assert {id(p) for p in group["params"]} == {id(p) for p in (*game.student.parameters(), *extra)}
         assert game.optimizers() == [game.student_optimizer]
+
+
+@pytest.mark.parametrize("method", ["at", "ft"])
+def test_at_and_ft_refuse_networks_whose_maps_are_single_pixels(method):
+    recipe, data = recipe_for("moons", method), load_dataset("moons")
+    images = images_for("original", data, share=1.0, seed=0, device="cpu")[0]
+    with pytest.raises(UserError, match="maps of many pixels"):
+        METHODS[method](build("mlp", 2), recipe, 2, 2, seed=0, size=1, images=images)

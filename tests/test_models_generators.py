@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from counting import parameters
 from torch import nn
 
 from dfkd_lib.errors import UserError
+from dfkd_lib.flops import parameters
 from dfkd_lib.models import (
     ConditionalGenerator,
     GeneratorA,

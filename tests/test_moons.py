@@ -88,7 +88,7 @@ def test_a_new_flow_is_a_squashed_gaussian():
 
 @pytest.mark.parametrize("wrong", [(100, 2, 1), (2, 1, 1), (2, 3, 32)])
 def test_a_flow_makes_points_only(wrong):
-    with pytest.raises(UserError, match="it is for moons; elsewhere give generator_a"):
+    with pytest.raises(UserError, match=r"it is for moons \(without conditioning = cat\); elsewhere give generator_a"):
         flow_for(*wrong)
 
 

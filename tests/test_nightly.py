@@ -16,7 +16,7 @@ def test_every_run_of_the_list_has_its_record():
 def test_a_missing_record_is_a_command_to_run(monkeypatch, tmp_path):
     monkeypatch.setattr(nightly, "ROOT", tmp_path)
     lines = nightly.missing(["main"])
-    assert len(lines) == 3 * 5
+    assert len(lines) == 4 * 5
     assert all(f"--output-dir {tmp_path / 'results' / 'main'}" in line for line in lines)
 
 

@@ -157,6 +157,11 @@ def test_one_stage_cannot_be_probed(capsys, tmp_path):
     assert "two stages" in refused(capsys, tmp_path, "--probe", "--budget", "1")
 
 
+@pytest.mark.parametrize("method", ["random", "deepinversion", "kd_ori"])
+def test_a_method_without_generator_cannot_be_probed(capsys, tmp_path, method):
+    assert "no generator to measure" in refused(capsys, tmp_path, "--probe", "--method", method)
+
+
 # --- what is wrong ---------------------------------------------------------------------------------------------------
 
 

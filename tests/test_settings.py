@@ -113,3 +113,8 @@ def test_every_recipe_passes_its_own_checks(recipe):
 def test_settings_need_no_torch():
     code = "import sys, dfkd_lib.settings; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_a_fixed_mixture_lies_between_its_images():
+    with pytest.raises(UserError, match="mixup_a: 3.0 is not allowed with mixup = fixed"):
+        override(Recipe(), ["mixup=fixed", "mixup_a=3"])

@@ -93,7 +93,7 @@ def kd(
 ) -> Float[Tensor, ""]:
     """T² KL(p_T ‖ p_S) of probabilities softened by T (Hinton et al. 2015, Section 2). HiDFD's "VKD".
 
-    T² keeps the gradient's size: at large T it tends to the one of half the squared error of centred logits, over C.
+    T² keeps the gradient from vanishing: at large T it is that of half the squared error of centred logits, over C.
     """
     return temperature**2 * mad.kl(teacher / temperature, student / temperature)
 

@@ -76,6 +76,10 @@ class AT(_Features):
     choices = Choices("attention maps", "no generator", "the original images and labels", "–")
     uses = (*STUDENT, "data_share", "lambda_attention")
 
+    def build_helpers(self) -> nn.ModuleDict:
+        _spatial(self.teacher_shapes)
+        return super().build_helpers()
+
     def student_loss(self, images: list[Tensor]) -> Terms:
         """AT Eq. 2."""
         x, y = images
@@ -101,8 +105,7 @@ class FT(_Features):
     uses = (*STUDENT, "data_share", "lambda_factor")
 
     def build_helpers(self) -> nn.ModuleDict:
-        spatial = [i for i, shape in enumerate(self.teacher_shapes) if shape[1] > 1]
-        self.layer = spatial[-1]
+        self.layer = _spatial(self.teacher_shapes)[-1]
         teacher, student = self.teacher_shapes[self.layer][0], self.student_shapes[self.layer][0]
         factors = max(teacher // 2, 1)
         return nn.ModuleDict(
@@ -146,6 +149,14 @@ class FT(_Features):
             "labels": F.cross_entropy(student.logits, y),
             "factors": self.recipe.lambda_factor * baselines.factor_transfer(factors, translated),
         }
+
+
+def _spatial(shapes: list[torch.Size]) -> list[int]:
+    """Which feature maps have more than one pixel; refuses networks that have none."""
+    found = [i for i, shape in enumerate(shapes) if shape[1] > 1]
+    if not found:
+        raise UserError("method: AT and FT compare maps of many pixels, and these networks have none; take FitNet")
+    return found
 
 
 def _three_convolutions(channels: int, out: int) -> nn.Sequential:

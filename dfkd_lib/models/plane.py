@@ -1,6 +1,6 @@
 """Networks for points in the plane (`moons`): where everything that a method does can be seen.
 
-A point is a 2×1×1 image, so that a 1×1 convolution is a linear layer, and every method runs on it as on images.
+A point is a 2×1×1 image, so that a 1×1 convolution is a linear layer, and the data-free methods run on it as on images.
 """
 
 import math
@@ -114,6 +114,6 @@ def flow_for(z_dim: int, channels: int, size: int) -> Flow:
     if (z_dim, channels, size) != (2, 2, 1):
         raise UserError(
             f"generator: flow makes points of the plane from z_dim = 2, not {channels}×{size}×{size} images from "
-            f"z_dim = {z_dim}; it is for moons; elsewhere give generator_a"
+            f"z_dim = {z_dim}; it is for moons (without conditioning = cat); elsewhere give generator_a"
         )
     return Flow()

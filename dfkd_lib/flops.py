@@ -1,4 +1,6 @@
-"""What one image costs a network: in multiply-adds, and by the rule behind the papers' columns called FLOPs."""
+"""What one image costs a network: in parameters, in multiply-adds, and by the rule behind the papers' columns called
+FLOPs.
+"""
 
 from dataclasses import dataclass
 
@@ -8,19 +10,31 @@ from torch import nn
 
 @dataclass(frozen=True)
 class Cost:
+    """Of one image, one pass forward, in evaluation mode."""
+
     multiply_adds: int  # of convolutions and linear layers
     papers_flops: int  # an old counter's rule: neither multiply-adds nor floating-point operations
 
+    @property
+    def flops(self) -> int:
+        """Floating-point operations of convolutions and linear layers: a multiplication and an addition each.
+
+        What `torch.utils.flop_counter` counts. Activations, pools, BatchNorm and sums of branches are left out.
+        """
+        return 2 * self.multiply_adds
+
 
 def parameters(network: nn.Module) -> int:
+    """How many numbers a network has learned."""
     return sum(p.numel() for p in network.parameters())
 
 
-def cost(network: nn.Module, channels: int, size: int) -> Cost:
-    """The cost of one (channels, size, size) image, in evaluation mode. On the meta device nothing is computed.
+def cost(network: nn.Module, *shape: int) -> Cost:
+    """The cost of one input of that shape, as in `cost(lenet, 1, 32, 32)`; the network is put into evaluation mode.
 
-    The papers' rule: a convolution's multiply-adds and bias additions, (2·in − 1)·out for a linear layer, four per
-    element for BatchNorm, nothing for activations and pools.
+    On the meta device nothing is computed. The papers' rule: a convolution's multiply-adds and bias additions,
+    (2·in − 1)·out for a linear layer, four per element for BatchNorm, nothing for activations and pools. Transposed
+    convolutions are not counted.
     """
     multiply_adds = papers_flops = 0
 
@@ -39,7 +53,10 @@ def cost(network: nn.Module, channels: int, size: int) -> Cost:
     counted = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear | nn.BatchNorm2d)]
     handles = [m.register_forward_hook(add) for m in counted]
     device = next(network.parameters()).device
-    network.eval()(torch.zeros(1, channels, size, size, device=device))
-    for handle in handles:
-        handle.remove()
+    try:
+        with torch.no_grad():
+            network.eval()(torch.zeros(1, *shape, device=device))
+    finally:
+        for handle in handles:
+            handle.remove()
     return Cost(multiply_adds, papers_flops)
