@@ -1134,7 +1134,7 @@ for level in (95, 98):
             assert low < 0 < high
 
 # %% [markdown]
-# Each interval excludes a halving. A saving of a tenth is excluded by none, one of a fifth not by all; at 95 % agreement none leaves room for a tenth *more* images, at 98 % two do. In the curves the two arms with mixtures lead for a while. By how much, where the lead is largest?
+# Each interval excludes a halving. Each leaves room for a saving of about a tenth, three of them for one of a fifth; at 95 % agreement none leaves room for a tenth *more* images, at 98 % two do. In the curves the two arms with mixtures lead for a while. By how much, where the lead is largest?
 
 # %% tags=["hide-input"]
 tests = np.array([r["history"]["agreement"] for r in base])

@@ -30,7 +30,7 @@ def parameters(network: nn.Module) -> int:
 
 
 def cost(network: nn.Module, *shape: int) -> Cost:
-    """The cost of one input of that shape, as in `cost(lenet, 1, 32, 32)`; the network is put into evaluation mode.
+    """The cost of one input of that shape, as in `cost(lenet, 1, 32, 32)`, in evaluation mode; its mode is restored.
 
     On the meta device nothing is computed. The papers' rule: a convolution's multiply-adds and bias additions,
     (2·in − 1)·out for a linear layer, four per element for BatchNorm, nothing for activations and pools. Transposed
@@ -52,11 +52,12 @@ def cost(network: nn.Module, *shape: int) -> Cost:
 
     counted = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear | nn.BatchNorm2d)]
     handles = [m.register_forward_hook(add) for m in counted]
-    device = next(network.parameters()).device
+    device, training = next(network.parameters()).device, network.training
     try:
         with torch.no_grad():
             network.eval()(torch.zeros(1, *shape, device=device))
     finally:
+        network.train(training)
         for handle in handles:
             handle.remove()
     return Cost(multiply_adds, papers_flops)

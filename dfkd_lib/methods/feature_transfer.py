@@ -23,7 +23,7 @@ class _Features(KD):
         if not isinstance(self.teacher, Classifier):
             raise UserError("teacher: FitNet, AT and FT look inside it, and know only the library's own networks")
         x = torch.zeros(2, *self.shape)
-        with torch.no_grad():
+        with torch.no_grad():  # a look must not move BatchNorm's statistics; the student trains from here on
             self.teacher_shapes = [m.shape[1:] for m in self.teacher.stages(x).maps]
             self.student_shapes = [m.shape[1:] for m in self.student.eval().stages(x).maps]
         if [s[1:] for s in self.teacher_shapes] != [s[1:] for s in self.student_shapes]:
