@@ -70,8 +70,8 @@ _IMAGENETS = "ImageNet's, as torchvision's networks take them"
 DATASETS: dict[str, Images] = {
     "digits": Images(10, 1, 32, None, None, _OWN_PIXELS),
     "digits_half": Images(10, 1, 32, None, None, _OWN_PIXELS),
-    "digits_third": Images(10, 1, 32, None, None, _OWN_PIXELS),
-    "digits_rest": Images(10, 1, 32, None, None, _OWN_PIXELS),  # what digits_third leaves, to collect from
+    "digits_hybrid": Images(10, 1, 32, None, None, _OWN_PIXELS),
+    "digits_rest": Images(10, 1, 32, None, None, _OWN_PIXELS),  # what digits_hybrid leaves, to collect from
     "moons": Images(2, 2, 1, None, None, _OWN_PIXELS),  # points, as images of one pixel
     "mnist": Images(10, 1, 32, (0.1307,), (0.3081,), _GREY_28),
     "fashion_mnist": Images(10, 1, 32, (0.2860,), (0.3530,), _GREY_28),

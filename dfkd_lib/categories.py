@@ -6,7 +6,7 @@ HiDFD searches ImageNet for the categories of CIFAR and of CINIC-10, and does no
 from .data import Dataset
 from .errors import UserError
 
-_DIGITS = {"digits", "digits_half", "digits_third", "digits_rest", "mnist", "svhn", "usps"}  # label = digit
+_DIGITS = {"digits", "digits_half", "digits_hybrid", "digits_rest", "mnist", "svhn", "usps"}  # label = digit
 
 # ImageNet's names for what CIFAR calls otherwise. None fits a deer.
 _SYNONYMS: dict[str, tuple[str, ...]] = {

@@ -29,7 +29,7 @@ _TINY = ("tiny_imagenet_32", "tiny_imagenet")
 RELATED: dict[str, tuple[str, ...]] = {
     "digits": ("mnist", "usps"),
     "digits_half": ("mnist", "usps"),
-    "digits_third": ("digits_rest", "mnist", "usps"),
+    "digits_hybrid": ("digits_rest", "mnist", "usps"),
     "mnist": ("usps", "digits"),
     "usps": ("mnist", "digits"),
     "svhn": ("mnist", "usps", "digits"),
@@ -40,7 +40,7 @@ RELATED: dict[str, tuple[str, ...]] = {
     "food101": ("imagenet", *_TINY),
     "places365": ("imagenet", *_TINY),
 }
-_GREY = ("digits", "digits_half", "digits_third", "mnist", "fashion_mnist", "kmnist", "usps")
+_GREY = ("digits", "digits_half", "digits_hybrid", "mnist", "fashion_mnist", "kmnist", "usps")
 UNRELATED: dict[str, tuple[str, ...]] = {
     **{name: (*_TINY, PHOTOGRAPHS) for name in _GREY},
     "svhn": (*_TINY, PHOTOGRAPHS),
@@ -52,7 +52,7 @@ UNRELATED: dict[str, tuple[str, ...]] = {
 # Data sets that share images: none is collected data for another of its group. CINIC-10 holds CIFAR-10; it is made of
 # ImageNet too, which HiDFD takes as its source all the same.
 _SHARED = (
-    {"digits", "digits_half", "digits_third"},
+    {"digits", "digits_half", "digits_hybrid"},
     {"digits", "digits_half", "digits_rest"},
     {"tiny_imagenet", "tiny_imagenet_32", "imagenet", "imagenet_samples_64"},
     {"cifar10", "cinic10"},

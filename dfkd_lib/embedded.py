@@ -7,8 +7,8 @@ Arrays = tuple[ndarray, ndarray, ndarray, ndarray]  # x_train, y_train, x_test, 
 
 # Test images of the 1,797 digits: a quarter, and the half/half split that measures differences of methods more finely.
 _DIGITS_TEST = {"digits": 450, "digits_half": 899}
-# For HiDFD: a third is the teacher's data (digits_third), one is to be collected from (digits_rest), one tests.
-_THIRD = 599
+# For HiDFD: of the half that digits_half tests with, 450 images are to be collected from; the others test.
+_COLLECTABLE = 450
 
 _MOONS, _MOONS_TEST, _MOONS_NOISE = 2000, 500, 0.1
 _MOONS_LOW, _MOONS_HIGH = (-1.75, -1.25), (2.75, 1.75)  # the rectangle that 256 levels a coordinate divide
@@ -20,9 +20,9 @@ def arrays(name: str) -> Arrays:
         return _moons()
     if name in _DIGITS_TEST:
         return _split(*_digits(), _DIGITS_TEST[name])
-    x, y, x_test, y_test = _split(*_digits(), _THIRD)
-    original = _split(x, y, _THIRD)
-    return (original[:2] if name == "digits_third" else original[2:]) + (x_test, y_test)
+    x, y, x_rest, y_rest = _split(*_digits(), _DIGITS_TEST["digits_half"])
+    x_test, y_test, *collectable = _split(x_rest, y_rest, _COLLECTABLE)
+    return (x, y, x_test, y_test) if name == "digits_hybrid" else (*collectable, x_test, y_test)
 
 
 def _digits() -> tuple[ndarray, ndarray]:

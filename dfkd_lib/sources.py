@@ -13,7 +13,7 @@ from typing import Any
 from .catalogue import DATASETS
 from .errors import UserError, one_of
 
-EMBEDDED = ("digits", "digits_half", "digits_third", "digits_rest", "moons")
+EMBEDDED = ("digits", "digits_half", "digits_hybrid", "digits_rest", "moons")
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 WANTED = f"the arrays {' '.join(ARRAYS)} (images uint8, NHWC; labels whole numbers)"
 

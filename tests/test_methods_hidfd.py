@@ -19,7 +19,7 @@ from dfkd_lib.models.biggan import BigGANDiscriminator, BigGANGenerator, differe
 from dfkd_lib.recipes import Recipe
 
 TINY = Recipe(
-    dataset="digits_third", generator_width=2, z_dim=6, batch=10, student_batch=12, stages=4, stages_per_epoch=1,
+    dataset="digits_hybrid", generator_width=2, z_dim=6, batch=10, student_batch=12, stages=4, stages_per_epoch=1,
     generator_steps=2, student_steps=2, gan_stages=2, synthetic=40, collected_ratio=0.1,
 )  # fmt: skip
 
@@ -28,7 +28,7 @@ TINY = Recipe(
 def collected() -> Images:
     """60 images of the digits that the teacher has not seen, the first classes more often."""
     return images_for(
-        "collected", load_dataset("digits_third"), seed=0, device="cpu", ratio=0.1, by="category", imbalance=5.0
+        "collected", load_dataset("digits_hybrid"), seed=0, device="cpu", ratio=0.1, by="category", imbalance=5.0
     )[0]
 
 
