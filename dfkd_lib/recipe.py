@@ -16,6 +16,7 @@ CHOICES = {
     "conditioning": ("cat", "sum"),
     "collected_by": ("category", "confidence", "random"),
     "distill": ("align", "cc", "dkd", "kd", "nkd", "rkd", "simkd"),
+    "integration": ("blend", "both", "transfer"),
     "gan_loss": ("hinge", "log", "non_saturating"),
     "gate": ("formula", "sentence"),
     "discrepancy": ("kl", "mae", "mse", "mse_mae"),
@@ -111,12 +112,13 @@ class Recipe:
     collected_ratio: float = 0.2  # ρ: collected images per training image of the teacher's data
     collected_by: str = "category"
     collected_imbalance: float = 5.0  # the largest class has so many times the images of the smallest; 0: as they come
-    gan_stages: int = 100  # the first stages are the GAN's, the others the student's
+    gan_share: float = 0.6  # of the stages: the first ones are the GAN's, the others the student's
     gan_loss: str = "log"  # log, as in Eq. 1 | non_saturating | hinge, as in the public code
     discriminator_lr: float = 4e-4
     gan_augment: bool = False  # differentiable augmentation
     gan_momentum: float = 0.0  # of an averaged generator that makes the student's images; 0: none
     lambda_d: float = 0.1  # of L_blend + L_trans, HiDFD Eq. 13
+    integration: str = "both"  # which of the two; one alone is for ablation (HiDFD Table 2)
     lambda_g: float = 0.1  # of L_reg, HiDFD Eq. 13
     gate_q: float = 0.7  # q of HiDFD Eq. 8
     gate: str = "formula"  # its reading: p > q, with probability 1 − q | sentence: p < q, with probability q

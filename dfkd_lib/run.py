@@ -266,7 +266,7 @@ def _run(args: Any) -> int:
     if probe:
         done.record["probe"] = probe.summary(recipe.momentum)
         done.record["command"] += " --probe"
-    path = results.save_run(folder, done.name, done.record, None if args.record_only else done.method.student)
+    path = results.save_run(folder, done.name, done.record, None if args.record_only else done.method.result())
     print(
         f"accuracy {done.record['accuracy_last']:.2f} % (teacher {teacher.accuracy:.2f} %), "
         f"{done.record['seconds']:.0f} s; record: {path}"

@@ -9,12 +9,14 @@ from .errors import UserError, one_of, real, shown, whole
 from .recipe import CHOICES, SETTINGS, Recipe
 
 _AT_MOST = {
-    **dict.fromkeys(("momentum", "student_momentum", "data_share"), 1.0),
+    **dict.fromkeys(("momentum", "student_momentum", "data_share", "gan_momentum", "gate_q", "gamma"), 1.0),
+    **dict.fromkeys(("frequency_floor",), 1.0),
+    "gan_share": 0.999,
     "generator_beta1": 0.999,
     "temperature": 1e3,
 }
-_ABOVE_ZERO = {"temperature", "mixup_a", "data_share"}
-_FROM_ZERO = {"pretrain_steps"}  # whole numbers that may be 0
+_ABOVE_ZERO = {"temperature", "mixup_a", "data_share", "collected_ratio"}
+_FROM_ZERO = {"pretrain_steps", "inflation"}  # whole numbers that may be 0
 
 
 def override(recipe: Recipe, settings: Iterable[str]) -> Recipe:

@@ -20,7 +20,7 @@ from dfkd_lib.recipes import Recipe
 
 TINY = Recipe(
     dataset="digits_hybrid", generator_width=2, z_dim=6, batch=10, student_batch=12, stages=4, stages_per_epoch=1,
-    generator_steps=2, student_steps=2, gan_stages=2, synthetic=40, collected_ratio=0.1,
+    generator_steps=2, student_steps=2, gan_share=0.5, synthetic=40, collected_ratio=0.1,
 )  # fmt: skip
 
 
@@ -78,13 +78,13 @@ def test_the_frequency_regulariser_trains_the_generator(collected):
 
 @pytest.mark.parametrize("distill", ["align", "simkd", "kd", "dkd", "nkd", "cc", "rkd"])
 def test_the_students_losses_train_the_student_alone(collected, distill):
-    game = play(collected, distill=distill, gan_stages=0)
+    game = play(collected, distill=distill, gan_share=0.0)
     game.end_generator_stage()
     assert moved(game, lambda: game.student_step(0)) == {"student"}
 
 
 def test_alignment_leaves_the_shared_classifier_as_it_is(collected):
-    game = play(collected, gan_stages=0)
+    game = play(collected, gan_share=0.0)
     game.end_generator_stage()
     shared, own = classifier_of(game.student), classifier_of(game.teacher)
     for step in range(2):
@@ -108,7 +108,7 @@ def test_first_the_gan_then_the_student(collected):
 
 
 def test_the_students_schedule_begins_behind_the_gans_stages(collected):
-    game = play(collected, stages=10, gan_stages=4)
+    game = play(collected, stages=10, gan_share=0.4)
     assert [game.progress(stage) for stage in range(1, 11)] == pytest.approx([0, 0, 0, 0, *np.arange(6) / 6])
 
 

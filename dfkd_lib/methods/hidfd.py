@@ -2,10 +2,11 @@
 guided by the teacher; then the student learns from its images and from the collected ones, under the teacher's own
 classifier.
 
-The first `gan_stages` stages are the GAN's, the others the student's. Ours, where the paper is silent: the projectors;
-real and fake of a discriminator's step have the same classes, so that Eq. 8 can pair them; a generator's step asks for
-all classes alike; the frequencies of Eq. 11 have a floor. What the public code does instead is a setting: `gan_loss` =
-hinge, `distill` = simkd. Its losses of Eq. 8 and 9 carry no gradient there; here they do.
+A share of the stages, `gan_share`, is the GAN's, the others are the student's. Ours, where the paper is silent: the
+projectors; real and fake of a discriminator's step have the same classes, so that Eq. 8 can pair them; a generator's
+step asks for all classes alike; the frequencies of Eq. 11 have a floor; the student's images are shifted and flipped as
+for KD. What the public code does instead is a setting: `gan_loss` = hinge, `distill` = simkd. Its losses of Eq. 8 and 9
+carry no gradient there; here they do.
 """
 
 import torch
@@ -21,7 +22,7 @@ from .method import Choices, Method, Terms, detached
 from .students import StudentLoss
 
 GAN = (
-    *("generator_width", "z_dim", "batch", "generator_steps", "generator_lr", "gan_stages", "gan_loss"),
+    *("generator_width", "z_dim", "batch", "generator_steps", "generator_lr", "gan_share", "gan_loss"),
     *("discriminator_lr", "gan_augment", "gan_momentum"),
 )
 COLLECTED = ("collected_ratio", "collected_by", "collected_imbalance")
@@ -35,7 +36,18 @@ class HiDFD(Method):
         *STUDENT,
         *GAN,
         *COLLECTED,
-        *("lambda_d", "lambda_g", "gate_q", "gate", "gamma", "frequency_floor", "synthetic", "inflation", "distill"),
+        *(
+            "lambda_d",
+            "integration",
+            "lambda_g",
+            "gate_q",
+            "gate",
+            "gamma",
+            "frequency_floor",
+            "synthetic",
+            "inflation",
+            "distill",
+        ),
         *("temperature",),
     )
     needs = "collected"
@@ -49,6 +61,7 @@ class HiDFD(Method):
                 [*self.discriminator.parameters(), *self.projector.parameters()], r.discriminator_lr, betas=(0.0, 0.999)
             ),
         }
+        self.gan_stages = min(round(r.gan_share * r.stages), r.stages - 1)
         self.counters = Counters(torch.full((self.num_classes,), r.batch / self.num_classes, device=device))
         self.ema = EMA(self.generator, r.gan_momentum) if r.gan_momentum else None
         self.mixture: tuple[Tensor, Tensor] | None = None  # the synthetic images and their labels, once G is trained
@@ -77,14 +90,13 @@ class HiDFD(Method):
 
     def progress(self, stage: int) -> float:
         """The student's schedule begins behind the GAN's stages; the GAN's rates are constant (HiDFD "Experiments")."""
-        gan = self.recipe.gan_stages
-        return max(stage - 1 - gan, 0) / (self.recipe.stages - gan)
+        return max(stage - 1 - self.gan_stages, 0) / (self.recipe.stages - self.gan_stages)
 
     # --- module 1: teacher-guided generation
 
     def generator_step(self) -> Terms:
         """One step of the discriminator, then one of the generator (HiDFD Eq. 13); none once the student trains."""
-        if self.counters.stage >= self.recipe.gan_stages:
+        if self.counters.stage >= self.gan_stages:
             return {}
         terms = {f"D: {name}": term for name, term in self.update("discriminator", self.discriminator_loss()).items()}
         self.discriminator.requires_grad_(False)  # its weights' gradients would be computed for nothing
@@ -102,7 +114,7 @@ class HiDFD(Method):
 
     def end_generator_stage(self) -> None:
         self.counters.stage += 1
-        if self.ema and self.counters.stage <= self.recipe.gan_stages:
+        if self.ema and self.counters.stage <= self.gan_stages:
             self.ema.update(self.generator)
 
     def discriminator_loss(self) -> Terms:
@@ -119,8 +131,10 @@ class HiDFD(Method):
         if r.lambda_d:
             features = (guide_real, guide_fake, self.projector(real.features), self.projector(made.features))
             p = torch.rand(r.batch, generator=self.random, device=self.device)
-            terms["L_blend"] = r.lambda_d * hidfd.blend(*features, hidfd.blend_gate(p, r.gate_q, r.gate))
-            terms["L_trans"] = r.lambda_d * hidfd.transfer(*features)
+            if r.integration != "transfer":
+                terms["L_blend"] = r.lambda_d * hidfd.blend(*features, hidfd.blend_gate(p, r.gate_q, r.gate))
+            if r.integration != "blend":
+                terms["L_trans"] = r.lambda_d * hidfd.transfer(*features)
         return terms
 
     @torch.no_grad()
@@ -163,7 +177,7 @@ class HiDFD(Method):
 
     def student_step(self, step: int = 0) -> Terms:
         """One step on hybrid data; none while the GAN trains."""
-        return super().student_step(step) if self.counters.stage > self.recipe.gan_stages else {}
+        return super().student_step(step) if self.counters.stage > self.gan_stages else {}
 
     def student_images(self) -> list[Tensor]:
         """A batch of D = N × collected ∪ synthetic, and its labels (HiDFD "Student Distillation")."""
@@ -177,8 +191,8 @@ class HiDFD(Method):
         real = index < repeats * collected
         made, labels = (part[(index - repeats * collected).clamp_min(0)] for part in self.mixture)
         which = index % collected
-        x = torch.where(real[:, None, None, None], self.images.batch(which), self.images.normalise(made))
-        return [x, torch.where(real, self.images.y[which], labels)]
+        pixels = torch.where(real[:, None, None, None], self.images.pixels(which), made)
+        return [self.augmented(pixels), torch.where(real, self.images.y[which], labels)]
 
     def inflation(self) -> int:
         """N: how often each collected image stands in the hybrid data; 0 is the paper's ⌊|D_s| / |D_c|⌋."""
@@ -198,6 +212,9 @@ class HiDFD(Method):
             return pixels.round().clamp(0, 255).to(torch.uint8), y
         finally:
             self.random = usual
+
+    def result(self) -> nn.Module:
+        return self.student_loss_of.merged(self.student)
 
     def student_loss(self, images: list[Tensor]) -> Terms:
         """Eq. 14, or another loss of the ablation (HiDFD Table 2)."""

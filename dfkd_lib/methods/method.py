@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from ..images import Images
+from ..images import Images, augment
 from ..models import build
 from ..recipe import SETTINGS, STUDENT, Recipe
+from ..teacher_recipes import teacher_recipe
 
 Terms = dict[str, Tensor]
 
@@ -132,6 +134,16 @@ class Method(ABC):
     def generator_step(self) -> Terms:
         """One step of whatever makes images; nothing here. Returns the loss's terms, detached."""
         return {}
+
+    def augmented(self, pixels: UInt8[Tensor, "n channels h w"]) -> Float[Tensor, "n channels h w"]:
+        """Real images as a teacher of their data set sees them in training: shifted, flipped where that is usual."""
+        r = self.recipe
+        how = teacher_recipe(r.dataset, r.student, images=len(self.images), size=self.shape[1])
+        return self.images.normalise(augment(pixels, self.random, pad=how.pad, mode=how.border, flip=how.flip))
+
+    def result(self) -> nn.Module:
+        """The trained student by itself, as it is saved."""
+        return self.student
 
     def end_generator_stage(self) -> None:  # noqa: B027  most methods do nothing here
         """Called once, behind the generator's last step of a stage."""

@@ -30,8 +30,26 @@ class StudentLoss:
             classifier = copy.deepcopy(classifier_of(teacher)).requires_grad_(False)
             have, want = student.classifier.in_features, classifier.in_features
             project = [] if have == want else [nn.Linear(have, want)]
-            return Classifier(nn.Sequential(*student.features, *project), classifier, student.cuts, student.size)
+            return Classifier(
+                nn.Sequential(*student.features, *project), classifier, student.cuts, student.size, student.smallest
+            )
         return _simkd(student, teacher, shape) if self.name == "simkd" else student
+
+    def merged(self, student: Classifier) -> nn.Module:
+        """The student as a network of its own kind: a linear projector and the linear classifier behind it are one.
+
+        SimKD's convolutions cannot be merged: there the student keeps them, and the teacher's end.
+        """
+        if self.name != "align" or not isinstance(student.features[-1], nn.Linear):
+            return student
+        *features, project = copy.deepcopy(student.features)
+        classifier = copy.deepcopy(student.classifier)
+        with torch.no_grad():
+            weight = classifier.weight @ project.weight
+            bias = classifier.bias + classifier.weight @ project.bias
+        one = nn.Linear(project.in_features, classifier.out_features)
+        one.weight, one.bias = nn.Parameter(weight), nn.Parameter(bias)
+        return Classifier(nn.Sequential(*features), one, student.cuts, student.size, student.smallest)
 
     def __call__(
         self,
@@ -86,4 +104,4 @@ def _simkd(student: Classifier, teacher: nn.Module, shape: tuple[int, int, int])
         nn.Conv2d(hidden, want[0], 1, bias=False), nn.BatchNorm2d(want[0]), nn.ReLU(),
     )  # fmt: skip
     features = nn.Sequential(*student.features[:cut], projector, *end.features[teacher.cuts[-1] + 1 :])
-    return Classifier(features, end.classifier, (*student.cuts[:-1], cut), student.size)
+    return Classifier(features, end.classifier, (*student.cuts[:-1], cut), student.size, student.smallest)

@@ -12,10 +12,9 @@ from torch import Tensor
 
 from ..collected import collect, default_source
 from ..data import Dataset
-from ..images import Images, augment
+from ..images import Images
 from ..losses import baselines
 from ..recipe import STUDENT
-from ..teacher_recipes import teacher_recipe
 from .method import Choices, Method, Terms
 
 
@@ -59,10 +58,7 @@ class KD(Method):
     def student_images(self) -> list[Tensor]:
         """Images, and their labels where they are known."""
         index = torch.randint(len(self.images), (self.recipe.student_batch,), generator=self.random, device=self.device)
-        r = self.recipe
-        how = teacher_recipe(r.dataset, r.student, images=len(self.images), size=self.shape[1])
-        x = augment(self.images.pixels(index), self.random, pad=how.pad, mode=how.border, flip=how.flip)
-        return [self.images.normalise(x), self.images.y[index]]
+        return [self.augmented(self.images.pixels(index)), self.images.y[index]]
 
     def student_loss(self, images: list[Tensor]) -> Terms:
         x = images[0]
