@@ -17,12 +17,12 @@ def resolve_precision(precision: str, device: str) -> str:
     return "bfloat16" if fast else "float32"
 
 
-def apply_budget(budget: str | int, recipe: Recipe, device: str) -> tuple[Recipe, str]:
+def apply_budget(budget: str | int, recipe: Recipe, device: str, *, gan: bool = False) -> tuple[Recipe, str]:
     """The recipe as a budget allows it, and a sentence that says what will run.
 
     'full' is the recipe's schedule; a number is so many of its stages; 'short' shows that everything works, in 20
     student steps on small batches. 'auto' is full on a GPU, and for embedded data, a CPU's work of a minute; else
-    short.
+    short. `gan`: the first `gan_share` of the stages have no student steps.
     """
     if budget == "auto":
         small = recipe.dataset in EMBEDDED and recipe.stages * recipe.student_steps <= 10_000
@@ -41,7 +41,7 @@ def apply_budget(budget: str | int, recipe: Recipe, device: str) -> tuple[Recipe
         )
     else:
         shown = recipe if budget == "full" else recipe.replace(stages=budget)
-    steps = [r.stages * r.student_steps for r in (shown, recipe)]
+    steps = [round(r.stages * (1 - gan * r.gan_share)) * r.student_steps for r in (shown, recipe)]
     if budget != "short" and shown.stages > recipe.stages:
         return (
             shown,

@@ -35,7 +35,14 @@ def count(method: Method) -> dict[str, dict[str, Passes]]:
 
     Phases: "generator step", "end of stage" (once per stage, behind the generator's steps) and "student step", which
     is the stage's first. Networks: teacher, student, generator, EMA(G), where the method has them.
+
+    Raises
+    ------
+    UserError
+        for HiDFD and DeGAN, where a stage is the GAN's or the student's: there is no stage like all others.
     """
+    if hasattr(method, "discriminator"):
+        raise UserError("passes: this method's stages are of two kinds, the GAN's and the student's; count them apart")
     phases: dict[str, Callable[[], object]] = {
         "generator step": method.generator_step,
         "end of stage": method.end_generator_stage,

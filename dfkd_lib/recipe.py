@@ -45,7 +45,7 @@ class Recipe:
     ``sources`` says where a value comes from; what it does not name is ours.
     """
 
-    paper: str = "ours"  # whose schedule this is: ours, dfad, arvi or mad
+    paper: str = "ours"  # whose schedule this is: ours, dfad, arvi, mad or hidfd
     dataset: str = "digits"
     teacher: str = "lenet5"
     student: str = "lenet5_half"
@@ -112,7 +112,7 @@ class Recipe:
     collected_ratio: float = 0.2  # ρ: collected images per training image of the teacher's data
     collected_by: str = "category"
     collected_imbalance: float = 5.0  # the largest class has so many times the images of the smallest; 0: as they come
-    gan_share: float = 0.6  # of the stages: the first ones are the GAN's, the others the student's
+    gan_share: float = 0.5  # of the stages: the first ones are the GAN's, the others the student's
     gan_loss: str = "log"  # log, as in Eq. 1 | non_saturating | hinge, as in the public code
     discriminator_lr: float = 4e-4
     gan_augment: bool = False  # differentiable augmentation

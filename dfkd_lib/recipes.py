@@ -11,8 +11,12 @@ from .sources import known_dataset
 
 __all__ = ["CHOICES", "METHOD_PAPERS", "PAPERS", "RECIPES", "SETTINGS", "Recipe", "recipe_for"]
 
-# Whose recipe a method runs with, where that paper has one for the data set. The baselines of MAD run with MAD's.
-METHOD_PAPERS = {"dfad": "dfad", "arvi": "arvi", "abm": "mad", "dfkd_mem": "mad", "mad": "mad"}
+# Whose recipe a method runs with, where that paper has one for the data set. The baselines of MAD run with MAD's, those
+# of HiDFD with HiDFD's.
+METHOD_PAPERS = {
+    **{"dfad": "dfad", "arvi": "arvi", "abm": "mad", "dfkd_mem": "mad", "mad": "mad"},
+    **dict.fromkeys(("hidfd", "degan", "kd_collected"), "hidfd"),
+}
 
 # --- ours ---------------------------------------------------------------------------------------------------------
 
@@ -118,6 +122,41 @@ def _mad_large(dataset: str, generator_steps: int, pretrain_steps: int, **values
     return _MAD_LARGE.sourced("MAD Tables 5-7 (inferred)", **values).sourced("MAD Section 5.1", dataset=dataset)
 
 
+# --- HiDFD: its sizes of batches and of an epoch are the public code's; on grey images all is a search of ours ------
+
+_HIDFD = (
+    Recipe(paper="hidfd")
+    .sourced("HiDFD Eq. 1", gan_loss="log")
+    .sourced("HiDFD Eq. 8", gate_q=0.7, gate="formula", integration="both")
+    .sourced("HiDFD Eq. 10", gamma=0.5)
+    .sourced("HiDFD Eq. 14", distill="align")
+    .sourced("HiDFD Section Experiments", lambda_d=0.1, lambda_g=0.1, inflation=0, collected_by="category")
+    .sourced("HiDFD Section Experiments", student_optimizer="sgd", student_momentum=0.9, student_weight_decay=5e-4)
+    .sourced("ours", gan_augment=False, gan_momentum=0.0, frequency_floor=0.1, temperature=1.0)
+    .sourced("ours", lambda_onehot=1.0, lambda_entropy=5.0)  # DeGAN's; its own are tuned per data set
+)
+# 500 epochs of the GAN, 5,000 images in batches of 100; then 240 of the student, 100,000 in batches of 64.
+_HIDFD_CIFAR10 = (
+    _HIDFD.sourced("HiDFD Table 1", dataset="cifar10", teacher="resnet34_8x", student="resnet18_8x")
+    .sourced("HiDFD Section Experiments", stages=500 + 240, gan_share=500 / 740, student_lr=0.05, schedule="step")
+    .sourced("HiDFD Section Experiments", milestones=(150 / 240, 180 / 240, 210 / 240), generator_lr=1e-4)
+    .sourced("HiDFD Section Experiments", discriminator_lr=4e-4, collected_ratio=0.1, collected_imbalance=0.0)
+    .sourced("code", batch=100, generator_steps=50, student_batch=64, student_steps=1563, synthetic=50_000)
+    .sourced("inferred", generator_width=64, z_dim=128, stages_per_epoch=1)  # from the networks' sizes
+)
+_HIDFD_VGG = _HIDFD_CIFAR10.sourced("HiDFD Table 1", teacher="vgg16_bn", student="vgg13_bn")
+_HIDFD_DIGITS = (
+    _HIDFD.sourced("ours", dataset="digits_hybrid", generator_width=4, z_dim=32, batch=32, student_batch=64)
+    .sourced("ours", stages=100, gan_share=0.5, generator_steps=20, student_steps=30, stages_per_epoch=5)
+    .sourced("ours", generator_lr=5e-4, discriminator_lr=2e-3, student_lr=0.003, schedule="cosine")
+    .sourced("ours", synthetic=2000, collected_ratio=0.13, collected_imbalance=5.0, milestones=(1 / 3, 2 / 3))
+    .sourced("ours", teacher="lenet5", student="lenet5_half")
+)
+_HIDFD_MNIST = _HIDFD_DIGITS.sourced(
+    "ours", dataset="mnist", generator_steps=40, student_steps=60, collected_ratio=0.005
+)
+
+
 def _on(recipe: Recipe, dataset: str) -> Recipe:
     """The same recipe for another data set of its paper."""
     return recipe.sourced(recipe.sources.get("dataset", recipe.sources.get("teacher", "ours")), dataset=dataset)
@@ -126,6 +165,7 @@ def _on(recipe: Recipe, dataset: str) -> Recipe:
 RECIPES: tuple[Recipe, ...] = (
     _DIGITS,
     Recipe(dataset="digits_half"),
+    Recipe(dataset="digits_hybrid"),
     _MOONS,
     _MNIST,
     _DFAD_MNIST,
@@ -143,7 +183,11 @@ RECIPES: tuple[Recipe, ...] = (
     _mad_large("imagenet", 20, 200),
     _mad_large("places365", 10, 50),
     _mad_large("food101", 5, 50, stages=4000).sourced("ours", pretrain_steps=50),  # the table's figure is lost
+    _HIDFD_DIGITS,
+    _HIDFD_MNIST,
+    *(_on(pair, dataset) for dataset in ("cifar10", "cifar100") for pair in (_HIDFD_CIFAR10, _HIDFD_VGG)),
 )
+# HiDFD also lists VGG-16 to VGG-13 and ResNet-34 to VGG-13: the latter is `--pair resnet34_8x-vgg13_bn`.
 PAPERS = tuple(dict.fromkeys(recipe.paper for recipe in RECIPES))
 
 
@@ -161,6 +205,8 @@ def recipe_for(
         if there is no data set of that name, or that paper has no recipe for it.
     """
     here = [recipe for recipe in RECIPES if recipe.dataset == dataset] or [_generic(dataset)]
+    if METHOD_PAPERS.get(method) == "hidfd" and not any(recipe.paper == "hidfd" for recipe in here):
+        here.append((_HIDFD_MNIST if _is_grey(dataset) else _HIDFD_CIFAR10).sourced("given", dataset=dataset))
     if paper != "auto":
         one_of("recipe", paper, PAPERS)
         here = [recipe for recipe in here if recipe.paper == paper]
@@ -185,7 +231,11 @@ def recipe_for(
 
 def _generic(dataset: str) -> Recipe:
     """For a data set that no paper used."""
-    images = catalogue.DATASETS.get(known_dataset("dataset", dataset))
-    if images and (images.channels, images.size) == (1, 32):
+    if _is_grey(dataset):
         return _MNIST.sourced("given", dataset=dataset)
     return _DFAD_CIFAR10.sourced("ours", paper="ours").sourced("given", dataset=dataset)
+
+
+def _is_grey(dataset: str) -> bool:
+    images = catalogue.DATASETS.get(known_dataset("dataset", dataset))
+    return bool(images) and (images.channels, images.size) == (1, 32)

@@ -227,7 +227,7 @@ def _run(args: Any) -> int:
         raise UserError(f"setting {name}: {args.method} does not use it")
     if args.checkpoint_every is not None:
         parameters.whole("checkpoint-every", args.checkpoint_every, 1)
-    recipe, sentence = apply_budget(budget, recipe, checked.device)
+    recipe, sentence = apply_budget(budget, recipe, checked.device, gan="gan_share" in kind.uses)
     if args.probe and recipe.stages < 2:
         raise UserError("probe: one stage has no movement to measure; give a budget of two stages or more")
     if args.probe and args.resume:

@@ -17,7 +17,7 @@ from dfkd_lib import run
 # Seven stages, tested every third, a checkpoint behind every second: also in the middle of an epoch.
 SHORT = {
     "generator_width": 2, "z_dim": 6, "batch": 8, "student_batch": 8, "generator_steps": 2, "student_steps": 2,
-    "stages": 7, "stages_per_epoch": 3, "memory": 24, "inversion_steps": 2,
+    "stages": 7, "stages_per_epoch": 3, "memory": 24, "inversion_steps": 2, "collected_ratio": 0.1, "synthetic": 20,
 }  # fmt: skip
 EVERY = 2
 PLACE = ["--device", "cpu", "--precision", "float32"]
@@ -25,7 +25,11 @@ PLACE = ["--device", "cpu", "--precision", "float32"]
 
 def words(**changes: Any) -> list[str]:
     """The short run's settings for the command line; for a method of MAD's family."""
-    settings = {name: value for name, value in SHORT.items() if name not in ("memory", "inversion_steps")} | changes
+    settings = {
+        name: value
+        for name, value in SHORT.items()
+        if name not in ("memory", "inversion_steps", "collected_ratio", "synthetic")
+    } | changes
     return [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from dfkd_lib.collected import collect
 from dfkd_lib.data import Dataset, load_dataset
 from dfkd_lib.images import Images
 from dfkd_lib.methods import METHODS
@@ -27,6 +28,9 @@ TINY = Recipe(
     stages_per_epoch=1,
     memory=24,
     inversion_steps=3,
+    gan_share=0.0,  # the GAN's stages have tests of their own
+    collected_ratio=0.5,
+    synthetic=20,
 )
 GAMES = [name for name, kind in METHODS.items() if issubclass(kind, Game)]
 ADVERSARIAL = [name for name in GAMES if name != "dafl"]
@@ -66,6 +70,17 @@ def real_images(channels: int, share: float = 1.0) -> Images:
     return images_for("original", real_dataset(channels), share=share, seed=0, device="cpu")[0]
 
 
+@functools.cache
+def collected_images(channels: int, ratio: float, by: str, imbalance: float) -> Images:
+    """Digits that stand in for the 40 images."""
+    teacher = {1: lenet, 3: with_batchnorm}[channels]() if by == "confidence" else None
+    target, same_labels = real_dataset(channels), {y: y for y in range(10)}
+    found = collect(
+        "digits_rest", target, ratio=ratio, by=by, imbalance=imbalance, teacher=teacher, categories=same_labels
+    )
+    return Images.of_collected(found, target, "cpu")
+
+
 def play(
     method: str,
     *,
@@ -80,7 +95,11 @@ def play(
     recipe = recipe.replace(**changes)
     channels = next(teacher.parameters()).shape[1]
     kind = METHODS[method]
-    images = real_images(channels, recipe.data_share) if kind.needs else None
+    images = None
+    if kind.needs == "collected":
+        images = collected_images(channels, recipe.collected_ratio, recipe.collected_by, recipe.collected_imbalance)
+    elif kind.needs:
+        images = real_images(channels, recipe.data_share)
     return kind(teacher, recipe, 10, channels, seed=seed, precision=precision, images=images)
 
 
@@ -106,7 +125,7 @@ def played(game: Method, stages: int = 2) -> Method:
 def networks(game: Method) -> dict[str, nn.Module]:
     """Everything that has weights or a content; AT's helpers have none."""
     found = {name: part for name, part in vars(game).items() if isinstance(part, nn.Module) and part.state_dict()}
-    return found | ({"ema": game.ema.network} if hasattr(game, "ema") else {})
+    return found | ({"ema": game.ema.network} if getattr(game, "ema", None) else {})
 
 
 def weights(network: nn.Module) -> torch.Tensor:

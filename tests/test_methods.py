@@ -26,7 +26,7 @@ from dfkd_lib.methods import METHODS
 
 # --- who moves when --------------------------------------------------------------------------------------------------
 
-AT_A_STAGES_END = {"mad": {"ema"}, "dfkd_mem": {"memory"}}
+AT_A_STAGES_END = {"mad": {"ema"}, "dfkd_mem": {"memory"}, **dict.fromkeys(("degan", "hidfd"), {"counters"})}
 WITH_THE_STUDENT = {"fitnet": {"student", "helpers"}, "ft": {"student", "helpers"}}
 
 
@@ -38,7 +38,9 @@ def test_each_step_moves_its_own_network(method):
 
     def known() -> dict[str, torch.Tensor]:
         """Of networks the weights alone: whenever a generator draws images, its BatchNorm statistics follow."""
-        return {name: content(n) if name == "memory" else weights(n) for name, n in networks(game).items()}
+        return {
+            name: weights(n) if any(True for _ in n.parameters()) else content(n) for name, n in networks(game).items()
+        }
 
     def moved(step) -> set[str]:
         before = known()
@@ -78,7 +80,7 @@ def test_the_student_trains_in_training_mode(method):
     generator_stage(game)
     assert torch.equal(content(game.student), before) == (method not in ADVERSARIAL)
     game.student_step()
-    assert game.student.training and all(p.requires_grad for p in game.student.parameters())
+    assert game.student.training and all(p.requires_grad for p in game.student_parameters())
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -130,13 +132,14 @@ def test_a_seed_decides_everything(method):
     assert torch.equal(torch.get_rng_state(), before)
     for name, network in networks(first).items():
         assert torch.equal(content(network), content(networks(again)[name]))
-        if name != "teacher":
+        if name not in ("teacher", "counters"):
             assert not torch.equal(content(network), content(networks(other)[name]))
 
 
 def test_methods_start_from_the_same_networks():
     games = {method: play(method) for method in METHODS}
-    assert all(torch.equal(weights(game.student), weights(games["mad"].student)) for game in games.values())
+    first = weights(games["mad"].student.features)  # HiDFD's student has another end
+    assert all(torch.equal(weights(game.student.features)[: len(first)], first) for game in games.values())
     assert all(torch.equal(weights(games[name].generator), weights(games["mad"].generator)) for name in GAMES)
     other = play("mad", seed=1)
     assert not torch.equal(weights(other.student), weights(games["mad"].student))
@@ -168,8 +171,11 @@ def test_the_student_is_a_student_and_nothing_else(method):
     """Whatever a method needs beside it is not in it."""
     game = played(play(method), stages=1)
     plain = METHODS["random"](lenet(), game.recipe, 10, 1, seed=0).student
-    assert list(game.student.state_dict()) == list(plain.state_dict())
-    assert [m for m in game.student.modules() if m._forward_hooks or m._forward_pre_hooks] == []
+    alone = game.result()
+    assert list(alone.state_dict()) == list(plain.state_dict())
+    x = torch.randn(4, *game.shape)
+    assert torch.allclose(alone.eval()(x), game.student.eval()(x), atol=1e-5)
+    assert [m for m in alone.modules() if m._forward_hooks or m._forward_pre_hooks] == []
 
 
 # --- samples ---------------------------------------------------------------------------------------------------------
@@ -220,5 +226,6 @@ def test_reduced_precision_is_the_generators_alone():
 @pytest.mark.parametrize("method", SHOWN)
 def test_methods_with_data_say_which(method):
     kinds = {"kd_rel": "related", "kd_unr": "unrelated"}
+    kinds |= dict.fromkeys(("kd_collected", "hidfd", "degan"), "collected")
     assert METHODS[method].needs == kinds.get(method, "original")
     assert len(real_images(1)) == 40 and len(real_images(1, share=0.1)) == 4

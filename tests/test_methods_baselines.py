@@ -95,14 +95,16 @@ def views(image: np.ndarray, normalise) -> np.ndarray:
     return normalise(np.stack([crop[:, ::-1] if flip else crop for crop in crops for flip in flips]))
 
 
-@pytest.mark.parametrize("method", SHOWN)
+@pytest.mark.parametrize("method", [name for name in SHOWN if name != "degan"])  # its student sees no real image
 @pytest.mark.parametrize("setup", [{}, colour()], ids=["grey", "colour"])
 def test_batches_are_augmented_images_with_their_labels(method, setup):
     """Grey ones shifted over their own border, colour ones over black and flipped; normalised behind that."""
     channels = 3 if setup else 1
     dataset = real_dataset(channels)
-    x, y = play(method, student_batch=16, **setup).student_images()
-    known = [(views(image, dataset.normalise), label) for image, label in zip(dataset.x_train, dataset.y_train)]  # noqa: B905
+    game = play(method, student_batch=16, inflation=10**6, **setup)  # HiDFD: hardly any image but the real ones
+    x, y = game.student_images()
+    real = game.images.x.permute(0, 2, 3, 1).numpy()
+    known = [(views(image, dataset.normalise), label) for image, label in zip(real, game.images.y.tolist())]  # noqa: B905
     found = []
     for image, label in zip(x.numpy(), y.tolist(), strict=True):
         hits = [

@@ -32,6 +32,12 @@ def collected() -> Images:
     )[0]
 
 
+def as_they_are(game: HiDFD) -> HiDFD:
+    """Without the shifts of the student's images."""
+    game.augmented = game.images.normalise
+    return game
+
+
 def play(images: Images, method: str = "hidfd", **changes) -> HiDFD:
     return METHODS[method](lenet(), TINY.replace(**changes), 10, 1, seed=0, images=images)
 
@@ -116,7 +122,7 @@ def test_the_students_schedule_begins_behind_the_gans_stages(collected):
 def test_the_hybrid_data_hold_the_collected_images_n_times(collected, inflation, share):
     """α = N |D_c| / (N |D_c| + |D_s|); 0 asks for the paper's N."""
     n = len(collected)
-    game = play(collected, inflation=inflation, student_batch=400, synthetic=200)
+    game = as_they_are(play(collected, inflation=inflation, student_batch=400, synthetic=200))
     x, y = game.student_images()
     known = {
         image.numpy().tobytes(): label

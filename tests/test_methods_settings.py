@@ -11,7 +11,7 @@ from dfkd_lib.methods import METHODS
 from dfkd_lib.recipe import SETTINGS
 from dfkd_lib.training import train
 
-SMALL = TINY.replace(batch=4, student_batch=4, student_steps=2, memory=6, inversion_steps=2)
+SMALL = TINY.replace(gan_share=0.5, batch=4, student_batch=4, student_steps=2, memory=6, inversion_steps=2)
 
 # Another legal value for every setting there is.
 OTHERWISE: dict[str, Any] = {
@@ -68,12 +68,32 @@ OTHERWISE: dict[str, Any] = {
     "lambda_attention": 5.0,
     "lambda_factor": 8.0,
     "data_share": 0.2,
+    "collected_ratio": 0.25,
+    "collected_by": "confidence",
+    "collected_imbalance": 1.0,
+    "gan_share": 0.0,
+    "gan_loss": "hinge",
+    "discriminator_lr": 0.01,
+    "gan_augment": True,
+    "gan_momentum": 0.5,
+    "lambda_d": 2.0,
+    "integration": "blend",
+    "gate_q": 0.3,
+    "gate": "sentence",
+    "lambda_g": 2.0,
+    "gamma": 0.9,
+    "frequency_floor": 0.9,
+    "synthetic": 37,
+    "inflation": 7,
+    "distill": "kd",
 }
 
 # What must be there for a setting to matter; for `lambda_bn` that is a teacher with BatchNorm.
 TOLD = {"conditional": True}
+QUICK_GAN = {"generator_steps": 3, "generator_lr": 0.1, "discriminator_lr": 0.1}  # else grey levels hide it
 WHERE = {
-    "milestones": {"schedule": "step"},
+    "milestones": {"schedule": "step", "gan_share": 0.0},
+    "schedule": {"gan_share": 0.0},
     "conditioning": TOLD,
     "lambda_nll": TOLD,
     "lambda_norm": TOLD | {"norm_scale": 0.5},
@@ -82,6 +102,8 @@ WHERE = {
     "logit_bound": {"lambda_logit": 1.0},
     "lambda_logit": {"logit_bound": 0.1},
     "mixup_a": {"mixup": "beta"},
+    "temperature": {"distill": "kd"},
+    **dict.fromkeys(("frequency_floor", "gamma", "gan_loss", "gate_q"), QUICK_GAN),
 }
 ALL_AT_ONCE = {"schedule": "step", **TOLD, "norm_scale": 0.5, "lambda_logit": 1.0, "logit_bound": 0.1, "mixup": "beta"}
 

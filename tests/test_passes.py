@@ -14,7 +14,8 @@ from dfkd_lib.methods import METHODS
 from dfkd_lib.passes import Passes, count, networks, per_update
 
 NOTHING = Passes()
-WITHOUT_HELPERS = [name for name in METHODS if name not in ("fitnet", "ft")]  # their layers are no networks
+GANS = ("hidfd", "degan")  # whose stages are of two kinds
+WITHOUT_HELPERS = [name for name in METHODS if name not in ("fitnet", "ft", *GANS)]  # their layers are no networks
 
 
 def first_layer(network: nn.Module) -> nn.Module:
@@ -54,7 +55,7 @@ def test_passes_explain_every_operation(name):
         assert counter.get_total_flops() == 2 * 8 * expected, phase
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if name not in GAMES and name != "deepinversion"])
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in (*GAMES, *GANS, "deepinversion")])
 def test_without_a_generator_there_is_only_the_student_step(name):
     counted = count(play(name))
     assert counted["generator step"] == counted["end of stage"] == {"teacher": NOTHING, "student": NOTHING}
@@ -109,6 +110,12 @@ def test_nothing_stays_behind():
     assert not any(m._forward_hooks for network in networks(method).values() for m in network.modules())
     with torch.no_grad():
         method.teacher(torch.zeros(1, *method.shape))
+
+
+@pytest.mark.parametrize("name", GANS)
+def test_stages_of_two_kinds_are_not_counted(name):
+    with pytest.raises(UserError, match="two kinds"):
+        count(play(name))
 
 
 def test_reused_images_are_not_counted():

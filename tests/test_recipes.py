@@ -70,10 +70,25 @@ def of(paper: str) -> dict[tuple[str, str], Recipe]:
 
 def test_papers_and_pairs():
     assert (of("mad").keys(), of("dfad").keys(), of("arvi").keys()) == (MAD.keys(), DFAD.keys(), ARVI.keys())
-    ours = {(name, "lenet5-lenet5_half") for name in ("digits", "digits_half", "mnist")}
+    ours = {(name, "lenet5-lenet5_half") for name in ("digits", "digits_half", "digits_hybrid", "mnist")}
     assert set(of("ours")) == ours | {("moons", "mlp-mlp_half")}
-    assert len(RECIPES) == sum(map(len, (MAD, DFAD, ARVI, of("ours"))))
-    assert set(PAPERS) == {"ours", "dfad", "arvi", "mad"}
+    cifar = {(name, pair) for name in ("cifar10", "cifar100") for pair in (RESNET, "vgg16_bn-vgg13_bn")}
+    assert set(of("hidfd")) == cifar | {("digits_hybrid", LENET), ("mnist", LENET)}
+    assert len(RECIPES) == sum(map(len, (MAD, DFAD, ARVI, of("ours"), of("hidfd"))))
+    assert set(PAPERS) == {"ours", "dfad", "arvi", "mad", "hidfd"}
+
+
+@pytest.mark.parametrize("key", [("cifar10", "resnet34_8x-resnet18_8x"), ("cifar100", "vgg16_bn-vgg13_bn")])
+def test_hidfds_numbers(key):
+    """500 epochs of the GAN; 240 of the student, whose rate falls tenfold at 150, 180 and 210; N = 10 (Fig. 2c)."""
+    r = of("hidfd")[key]
+    gan = round(r.gan_share * r.stages)
+    assert (gan, r.stages - gan, [round(240 * part) for part in r.milestones]) == (500, 240, [150, 180, 210])
+    assert (r.generator_lr, r.discriminator_lr, r.student_lr) == (1e-4, 4e-4, 0.05)
+    assert (r.student_momentum, r.student_weight_decay, r.schedule) == (0.9, 5e-4, "step")
+    assert (r.lambda_d, r.lambda_g, r.gate_q, r.gamma, r.collected_ratio) == (0.1, 0.1, 0.7, 0.5, 0.1)
+    assert r.generator_steps * r.batch == 5_000 and r.student_steps * r.student_batch == pytest.approx(1e5, rel=1e-3)
+    assert (r.inflation, r.synthetic // 5_000) == (0, 10)
 
 
 @pytest.mark.parametrize("key", MAD, ids="-".join)
@@ -123,7 +138,7 @@ def test_a_recipes_networks_take_its_images(recipe):
 # --- their sources ---------------------------------------------------------------------------------------------------
 
 SOURCE = re.compile(
-    r"ours|code|inferred|(DFAD|AR\+VI|MAD) (Section|Table|Tables|Appendix|Eq\.) [\w.-]+( \(inferred\))?"
+    r"ours|code|inferred|(DFAD|AR\+VI|MAD|HiDFD) (Section|Table|Tables|Appendix|Eq\.) [\w.-]+( \(inferred\))?"
 )
 READERS = [
     (method, recipe) for recipe in RECIPES for method, paper in METHOD_PAPERS.items() if recipe.paper == paper != "ours"
@@ -136,7 +151,7 @@ def test_every_value_that_a_papers_method_reads_says_where_it_is_from(method, re
     silent = [name for name in (*METHODS[method].uses, "dataset", "teacher", "student") if name not in recipe.sources]
     assert silent == []
     assert [source for source in recipe.sources.values() if not SOURCE.fullmatch(source)] == []
-    name = {"dfad": "DFAD", "arvi": "AR+VI", "mad": "MAD"}[recipe.paper]
+    name = {"dfad": "DFAD", "arvi": "AR+VI", "mad": "MAD", "hidfd": "HiDFD"}[recipe.paper]
     assert {source.split()[0] for source in recipe.sources.values()} <= {name, "ours", "code", "inferred"}
 
 
@@ -205,6 +220,14 @@ WRN, RESNET, LENET = "wrn40_2-wrn16_2", "resnet34_8x-resnet18_8x", "lenet5-lenet
         ("fashion_mnist", "mad", "auto-auto", "auto", ("ours", LENET)),
         ("svhn", "mad", "auto-auto", "auto", ("ours", RESNET)),
         ("svhn", "dfad", "auto-auto", "ours", ("ours", RESNET)),
+        ("digits_hybrid", "hidfd", "auto-auto", "auto", ("hidfd", LENET)),
+        ("digits_hybrid", "mad", "auto-auto", "auto", ("ours", LENET)),
+        ("digits", "hidfd", "auto-auto", "auto", ("hidfd", LENET)),
+        ("mnist", "degan", "auto-auto", "auto", ("hidfd", LENET)),
+        ("mnist", "kd_collected", "auto-auto", "auto", ("hidfd", LENET)),
+        ("cifar100", "hidfd", "auto-auto", "auto", ("hidfd", RESNET)),
+        ("cifar100", "hidfd", "vgg16_bn-auto", "auto", ("hidfd", "vgg16_bn-vgg13_bn")),
+        ("svhn", "hidfd", "auto-auto", "auto", ("hidfd", RESNET)),
     ],
 )
 def test_lookup(dataset, method, pair, paper, expected):
@@ -242,10 +265,10 @@ def test_an_unknown_data_set_has_no_recipe():
 @pytest.mark.parametrize(
     ("dataset", "paper", "words"),
     [
-        ("mnist", "mad", "recipe: mad has none for mnist; allowed with mnist: arvi, dfad, ours"),
-        ("cifar100", "ours", "recipe: ours has none for cifar100; allowed with cifar100: arvi, dfad, mad"),
+        ("mnist", "mad", "recipe: mad has none for mnist; allowed with mnist: arvi, dfad, hidfd, ours"),
+        ("cifar100", "ours", "recipe: ours has none for cifar100; allowed with cifar100: arvi, dfad, hidfd, mad"),
         ("svhn", "dfad", "recipe: dfad has none for svhn; allowed with svhn: ours"),
-        ("digits", "hidfd", "recipe: 'hidfd' is not known"),
+        ("digits", "hidfdd", "recipe: 'hidfdd' is not known"),
         ("digits", "dfat", "did you mean 'dfad'"),
     ],
 )

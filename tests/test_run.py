@@ -95,7 +95,16 @@ def test_a_short_run_can_be_probed(tmp_path):
     assert run.main(arguments) == 0
 
 
-SMALL = Recipe(stages=2, batch=8, student_batch=8, student_steps=1, generator_width=2, z_dim=6, stages_per_epoch=1)
+SMALL = Recipe(
+    stages=2,
+    batch=8,
+    student_batch=8,
+    student_steps=1,
+    generator_width=2,
+    z_dim=6,
+    stages_per_epoch=1,
+    collected_ratio=0.1,
+)
 
 
 @pytest.mark.parametrize("method", METHODS)

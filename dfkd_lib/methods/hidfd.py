@@ -9,6 +9,8 @@ for KD. What the public code does instead is a setting: `gan_loss` = hinge, `dis
 carry no gradient there; here they do.
 """
 
+import copy
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -62,7 +64,7 @@ class HiDFD(Method):
             ),
         }
         self.gan_stages = min(round(r.gan_share * r.stages), r.stages - 1)
-        self.counters = Counters(torch.full((self.num_classes,), r.batch / self.num_classes, device=device))
+        self.counters = Counters(torch.full((self.num_classes,), r.batch / self.num_classes, device=device), self.seed)
         self.ema = EMA(self.generator, r.gan_momentum) if r.gan_momentum else None
         self.mixture: tuple[Tensor, Tensor] | None = None  # the synthetic images and their labels, once G is trained
 
@@ -87,6 +89,10 @@ class HiDFD(Method):
         gan |= {f"{name}_optimizer": optimizer for name, optimizer in self.gan_optimizers.items()}
         gan |= {"ema": self.ema.network} if self.ema else {}
         return super().parts() | gan | {"counters": self.counters}
+
+    def load(self, state: dict[str, object]) -> None:
+        super().load(state)
+        self.mixture = None
 
     def progress(self, stage: int) -> float:
         """The student's schedule begins behind the GAN's stages; the GAN's rates are constant (HiDFD "Experiments")."""
@@ -203,10 +209,10 @@ class HiDFD(Method):
         """D_s, as whole grey levels, and the classes asked for; from a random state of its own, so the same after
         --resume.
         """
-        usual, self.random = self.random, torch.Generator(self.device).manual_seed(self.seed + 1)
+        usual, self.random = self.random, torch.Generator(self.device).manual_seed(int(self.counters.seed) + 1)
         try:
             y = torch.arange(self.recipe.synthetic, device=self.device) % self.num_classes
-            generator = self.ema.network if self.ema else self.generator
+            generator = copy.deepcopy(self.ema.network if self.ema else self.generator)  # spectral norms move at a pass
             made = torch.cat([self.generate(generator, part) for part in y.split(self.recipe.batch)])
             pixels = (made * self.images.std + self.images.mean) * 255
             return pixels.round().clamp(0, 255).to(torch.uint8), y
@@ -222,9 +228,10 @@ class HiDFD(Method):
 
 
 class Counters(nn.Module):
-    """What a checkpoint must hold besides networks: how many stages are done, and n of Eq. 10."""
+    """What a checkpoint must hold besides networks: the stages done, the synthetic images' seed, and n of Eq. 10."""
 
-    def __init__(self, made: Float[Tensor, " classes"]):
+    def __init__(self, made: Float[Tensor, " classes"], seed: int):
         super().__init__()
+        self.register_buffer("seed", torch.tensor(seed))
         self.register_buffer("stage", torch.zeros((), dtype=torch.int64))  # on the CPU: read at every step
         self.register_buffer("made", made)
