@@ -26,14 +26,14 @@ def count_age(gamma: float) -> float:
 
 def preferred_shares(frequencies: Float[ndarray, " classes"]) -> Float[ndarray, " classes"]:
     """The shares that minimise L_reg at given positive frequencies: e^{μ n̂_c − 1}, with μ such that they sum to one."""
-    classes, least = len(frequencies), frequencies.min()
+    classes = len(frequencies)
 
     def excess(mu: float) -> float:
         return float(np.exp(mu * frequencies - 1).sum() - 1)
 
-    # At μ = (1 − log C)/n̂_min no term exceeds 1/C if C > e; at 1/n̂_min one term is 1.
-    low = min((1 - math.log(classes)) / least, 0.0)
-    mu = brentq(excess, low * 1.01, 1 / least, xtol=1e-14, rtol=1e-14) if classes > 1 else 1 / least
+    # At the low end no term exceeds 1/C; at the high one the largest is 1.
+    low = min(1.01 * (1 - math.log(classes)) / frequencies.min(), 0.0)
+    mu = brentq(excess, low, 1 / frequencies.max(), xtol=1e-14, rtol=1e-14, maxiter=1000)
     return np.exp(mu * frequencies - 1)
 
 
@@ -43,8 +43,8 @@ def share_gradient(
     """The gradient of L_reg in θ, where p = softmax(θ): p_k (g_k − Σ_c p_c g_c), with g_c = (log p_c + 1) / n̂_c."""
     log_p = theta - np.logaddexp.reduce(theta, axis=-1, keepdims=True)
     p = np.exp(log_p)
-    g = (log_p + 1) / frequencies
-    return p * (g - (p * g).sum(-1, keepdims=True))
+    pg = p * (log_p + 1) / frequencies  # in this order: where p is zero, so is the product
+    return pg - p * pg.sum(-1, keepdims=True)
 
 
 def push(p: Float[ndarray, " shares"], classes: int, kind: str, floor: float = 0.0) -> Float[ndarray, " shares"]:
@@ -97,17 +97,17 @@ def balance_loop(
     batch: int = 0,
     seed: int = 0,
 ) -> tuple[Float[ndarray, "iterations_1 classes"], Float[ndarray, "iterations_1 classes"]]:
-    """Shares p and frequencies n̂ over iterations, from θ and uniform counts.
+    """Shares p and frequencies n̂ over iterations, from θ and settled counts: n̂ = p.
 
     With a `batch` the counts are those of so many images drawn from p, else p itself. `floor` is that of
-    `losses.hidfd.class_frequencies`.
+    `losses.hidfd.class_frequencies`; without one, n̂ is at least 1e-100, so that a class that died stays a number.
     """
     rng, classes = np.random.default_rng(seed), len(theta)
-    theta, n = theta.copy(), np.full(classes, 1 / classes)
+    theta, n = theta.copy(), softmax(theta[None])[0]
     shares, frequencies = np.empty((2, iterations + 1, classes))
     for t in range(iterations + 1):
         p = softmax(theta[None])[0]
-        shares[t], frequencies[t] = p, np.maximum(n, floor / classes)
+        shares[t], frequencies[t] = p, np.maximum(n, max(floor / classes, 1e-100))
         theta -= eta * share_gradient(theta, frequencies[t])
         made = rng.multinomial(batch, p) / batch if batch else p
         n = (1 - gamma) * n + gamma * made
