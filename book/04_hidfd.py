@@ -361,7 +361,7 @@ assert all(
 # (sec-hidfd-gan)=
 # ## The GAN, and a sign
 #
-# The GAN is ADCGAN, a GAN with class labels. The generator $G(z, y)$ draws an image of class $y$. The discriminator has two heads on common features $\Phi_D$. One gives a logit $u(x)$, and $D(x) = \sigma(u(x))$ is the probability of "real", with $\sigma$ the logistic function.
+# The GAN is ADCGAN {cite:p}`hou2022adcgan`, a GAN with class labels. The generator $G(z, y)$ draws an image of class $y$. The discriminator has two heads on common features $\Phi_D$. One gives a logit $u(x)$, and $D(x) = \sigma(u(x))$ is the probability of "real", with $\sigma$ the logistic function.
 # The other is a classifier $\Psi$ with *two* entries per class: $\Psi(y^+ | x)$ for "real, and of class $y$", $\Psi(y^- | x)$ for "fake, and of class $y$". They are one softmax over $2C$ logits $a_{y}^{\pm}(x)$.
 #
 # The discriminator maximises, and the generator minimises, the usual
@@ -455,7 +455,7 @@ assert off < 1e-3
 # For the last claim, in one dimension: at $x = 0$ let $u(x) = -c + e^{c} x$. There $D = \sigma(-c) \le e^{-c}$, and $D\, u' = e^c \sigma(-c) = 1/(1 + e^{-c}) \to 1$ as $c \to \infty$.
 # ```
 #
-# So Eq. 6 holds because $\nabla D = D(1-D)\nabla u$ is small with $D$, as long as $\nabla u$ stays bounded. That $D$ is small is not enough, and that the two networks share no parameters, which the paper gives as the reason, has nothing to do with it.
+# So Eq. 6 holds because $\nabla D = D(1-D)\nabla u$ is small with $D$, as long as $\nabla u$ stays bounded. That $D$ is small is not enough (the theorem that the paper cites, {cite:p}`arjovsky2017principled`, assumes that $\nabla D$ is close to that of the best discriminator, zero, as well); and that the two networks share no parameters, which the paper names first, has nothing to do with it.
 #
 # And one part of the generator's loss cannot saturate: the class terms are a difference of logits. Compare the lengths of the gradients *in the logits*:
 
@@ -489,7 +489,7 @@ for d in (0.5, 0.1, 0.01):
 # From $D = \tfrac12$ to $D = 0.01$ the length of the whole falls by a few per cent; the part that says "look real" is gone. The generator still learns, but from the classifier alone. How long the rows of the two heads are, and so how the logits' gradients
 # arrive at the image, is another question: it can be measured on a trained discriminator only.
 #
-# Two cheaper cures than the paper's exist for what *does* vanish, and both are settings of the library: `gan_loss=non_saturating` and `gan_loss=hinge`. The public code uses the second. So the problem that Eq. 6 describes is not in the code that was run.
+# Two cheaper cures than the paper's exist for what *does* vanish, and both are settings of the library: `gan_loss=non_saturating` and `gan_loss=hinge`. The public code uses the second. So the problem that Eq. 6 describes is not in the released code.
 
 # %% [markdown]
 # (sec-hidfd-imbalance)=
@@ -546,7 +546,7 @@ assert found["class terms"][1:] == (0.95, 0.05)
 assert found["GAN and class terms"][2] > 0.08
 
 # %% [markdown]
-# With the class terms alone the generator copies both classes exactly. With the GAN's own term, $\max_D L_d = 2\,\mathrm{JS}(P_X, Q_X) - \log 4$ at its optimum, it does not. That term knows no labels. It wants $Q_X = P_X$, nine tenths of one kind, and so it bends the rare class
+# With the class terms alone the generator copies both classes exactly. With the GAN's own term, $\max_D L_d = 2\,\mathrm{JS}(P_X, Q_X) - \log 4$ at its optimum, it does not. That term knows no labels. It wants $Q_X = P_X$, most of it of one kind, and so it bends the rare class
 # towards images of the frequent one. **This** is where imbalance comes from, if labels are drawn alike: $L_g$, not Eq. 7. (If labels are drawn as they are in the collected data, $Q_Y = P_Y$, and imbalance is asked for.)
 #
 # The library's discriminator sees as many synthetic images of each class as real ones. Then $Q_Y = P_Y$ for what the *discriminator* learns, and in the generator's step, with classes drawn alike, the class terms have the mean
@@ -637,7 +637,7 @@ assert away < 0.01
 # L_{\mathrm{reg}} = \sum_{c=1}^{C} \frac{p_c \log p_c}{\hat n_c^t} ,
 # $$ (eq-hidfd-reg)
 #
-# where $p = \E_Q[p_T(x)]$ are the teacher's mean class probabilities on the batch. The paper calls this its category frequency smoothing. The same regulariser, with smoothed counts, is due to {cite:t}`rangwani2021balancing`.
+# where $p = \E_Q[p_T(x)]$ are the teacher's mean class probabilities on the batch. The paper calls this its category frequency smoothing. The same regulariser, with smoothed counts and from a classifier, was proposed by {cite:t}`rangwani2021balancing`, whom the paper cites for something else.
 #
 # The filter is chapter 3's {eq}`eq-mad-ema` with $\alpha = 1 - \gamma$ and one step of delay: counts of iteration $t - 1 - k$ have weight $\gamma(1-\gamma)^k$, and what is remembered is on average
 #
@@ -744,7 +744,7 @@ assert abs(one - 1 / math.e) < 1e-3
 # \log C < \frac1\gamma + \frac1\eta \qquad\text{and}\qquad (2 - \gamma\log C)\,\eta < 4 - 2\gamma ,
 # $$ (eq-hidfd-stable)
 #
-# and unstable if one of them is violated strictly. Beyond the first it oscillates with growing amplitude.
+# and unstable if one of them is violated strictly. What grows then oscillates.
 # ```
 #
 # ```{prf:proof}
@@ -752,7 +752,8 @@ assert abs(one - 1 / math.e) < 1e-3
 # So the gradient is $C\big(\delta_k + (\log C - 1)\nu_k\big)$. And $\theta$ moves $p_k$ by $\tfrac1C(d\theta_k - \text{mean})$: the two factors $C$ cancel. This is the first row; the second is the filter.
 #
 # A $2\times 2$ matrix with trace $\tau$ and determinant $\Delta$ has both eigenvalues inside the unit circle if and only if $|\tau| < 1 + \Delta$ and $\Delta < 1$. Here $\tau = 2 - \eta - \gamma$ and $\Delta = 1 - \eta - \gamma + \eta\gamma\log C$.
-# $1 - \tau + \Delta = \eta\gamma\log C > 0$ always holds. $\Delta < 1$ is the first condition, divided by $\eta\gamma$; $1 + \tau + \Delta > 0$ is the second. Where $\Delta > 1$ and $|\tau| < 1 + \Delta$ hold with complex eigenvalues, their modulus is $\sqrt\Delta$.
+# $1 - \tau + \Delta = \eta\gamma\log C > 0$ always holds. $\Delta < 1$ is the first condition, divided by $\eta\gamma$; $1 + \tau + \Delta > 0$ is the second.
+# No real eigenvalue is above one: with $1 - \tau + \Delta > 0$ both would be, and $\tau < 2$ forbids it. So what grows oscillates.
 # ```
 
 # %%
@@ -776,7 +777,7 @@ for C in (10, 100):  # the whole loop, from near balance
         assert (most < 1.01) == (part < 1)
 
 # %% [markdown]
-# Up to the threshold the loop balances; beyond it, one class takes all. The more classes, the smaller a step it bears. The smaller $\gamma$, the larger: memory is what steadies the loop.
+# Up to the threshold the loop balances; beyond it, one class takes all. From ten classes on the first condition binds, and the more classes, the smaller a step it allows. A smaller $\gamma$ relaxes it: near balance, memory steadies the loop.
 #
 # And from afar? Start ten classes with one at a thousandth of its fair share, at steps far below the threshold:
 
@@ -806,7 +807,7 @@ assert abs(shares["η = 0.05"][-1] * C - 1).max() < 0.05
 assert shares["η = 0.3"][-1].max() > 0.99
 
 # %% [markdown]
-# In the middle panel the rare class shoots up. Its weight still remembers how rare it was; now that it has more than $1/e$ of all images, its $p\log p$ pulls *down*, with the same enormous weight, and it is gone. All that is left is one class.
+# The step of the middle panel is a tenth of the threshold. The rare class shoots up. Its weight still remembers how rare it was; now that it has more than $1/e$ of all images, its $p\log p$ pulls *down*, with the same enormous weight, and it is gone. All that is left is one class.
 # A floor under $\hat n$ keeps the weight bounded: the class comes back late, overshoots, and settles.
 
 # %% [markdown]
@@ -899,8 +900,8 @@ assert theory.weight_growth(100, 100, 0.5, 2) > 1
 #
 # ```{admonition} What this changes
 # :class: tip
-# $L_{\mathrm{reg}}$ does what it is for if three things hold: at least three classes, a generator that moves slowly against the memory $1/\gamma$, and weights that are bounded. None of them is in the paper.
-# The paper's public code never updates the counts, so there all weights are equal, and what was run is the entropy.
+# In this model $L_{\mathrm{reg}}$ does what it is for under three conditions: at least three classes, small steps of the generator, and weights that are bounded. None of them is in the paper.
+# The paper's public code never updates the counts, so there all weights are equal, and the regulariser is the entropy.
 # ```
 #
 # What the model leaves out: the shares of a real generator are not free, since its class terms tie each image to a class; its step is Adam's, whose length hardly depends on the gradient's; and $L_{\mathrm{reg}}$ is one of three terms.
