@@ -615,10 +615,9 @@ for step in range(3000):
     loss.backward()
     optimiser.step()
 away = (d - b).norm().item()
+compromise = (0.7 / 1.7 * (a.mean(0) - b)).norm().item()
 print(f"trained on both, gate at 0.7: {away:.4f} from b")
-print(
-    f"the compromise would be {(0.7 / 1.7 * (a.mean(0) - b)).norm():.2f} away"
-)
+print(f"the compromise would be {compromise:.2f} away")
 assert away < 0.01
 
 # %% [markdown]
@@ -772,7 +771,8 @@ for C in (10, 100):  # the whole loop, from near balance
         p, n = theory.balance_loop(theta, 0.5, eta, 2000)
         most = C * p[-1].max()
         print(
-            f"C = {C:3d}, {part} of it: the largest class ends at {most:.2f} / C"
+            f"C = {C:3d}, {part} of it: the largest class "
+            f"ends at {most:.2f} / C"
         )
         assert (most < 1.01) == (part < 1)
 
@@ -801,7 +801,8 @@ plt.show()
 for name, p in shares.items():
     end = p[-1] * C
     print(
-        f"{name}: shares end between {end.min():.2f} and {end.max():.2f} of 1/C"
+        f"{name}: shares end between {end.min():.2f} "
+        f"and {end.max():.2f} of 1/C"
     )
 assert abs(shares["η = 0.05"][-1] * C - 1).max() < 0.05
 assert shares["η = 0.3"][-1].max() > 0.99
@@ -848,10 +849,10 @@ ax = figures.lines(
 ax.set(xscale="log")
 plt.show()
 at = np.array([1e-4])
-for kind in ("weights", "entropy"):
-    print(
-        f"at 0.001 of a fair share, {kind}: {theory.push(at, 10, kind)[0]:.3f}"
-    )
+pushes = {k: theory.push(at, 10, k)[0] for k in ("weights", "entropy")}
+for kind, size in pushes.items():
+    print(f"at 0.001 of a fair share, {kind}: {size:.3f}")
+assert pushes["weights"] > 100 * pushes["entropy"]
 
 # %% [markdown]
 # This is what the weights buy. A softmax multiplies every class's gradient by its share, so a class that is nearly gone gets no push from entropy. Dividing by $\hat n \approx p$ undoes exactly that. The floor gives a part of it back: below the floor the push fades again, only later.
@@ -983,8 +984,9 @@ guide = features_of(trained.network.eval())
 radii = theory.feature_radius(guide, W, w_0)
 crude = theory.norm_radius(guide, W, w_0)
 ratio = np.median(radii / crude)
+length = np.median(np.linalg.norm(guide, axis=1))
 print(
-    f"median length of features {np.median(np.linalg.norm(guide, axis=1)):.1f}, "
+    f"median length of features {length:.1f}, "
     f"median radius {np.median(radii):.2f}, "
     f"{ratio:.1f} times what the norms of the rows give"
 )
@@ -993,7 +995,6 @@ assert (crude <= radii + 1e-12).all()
 # %%
 noise = rng.normal(size=guide.shape)
 noise /= np.linalg.norm(noise, axis=1, keepdims=True)
-j, worst = radii.argmin(), 0
 sizes = np.linspace(0, 2.5 * np.median(radii), 26)
 rows = [agreements(guide + size * noise) for size in sizes]
 shown = {
@@ -1057,23 +1058,23 @@ figures.source(
 )
 
 # %% [markdown]
-# Who computes which equation of the paper (Eq. 2 to 7 are theory):
+# Who computes which equation of the paper (`losses` is `dfkd_lib.losses.hidfd`; Eq. 2 to 7 are theory):
 
 # %% tags=["hide-input"]
 figures.table(
     ["HiDFD", "what", "function"],
     [
-        ["Eq. 1", "real or fake", "losses.hidfd.gan_discriminator, gan_generator"],
-        ["Eq. 1", "which class", "losses.hidfd.class_discriminator, class_generator"],
+        ["Eq. 1", "real or fake", "losses: gan_discriminator, gan_generator"],
+        ["Eq. 1", "which class", "losses: class_discriminator, class_generator"],
         ["Eq. 2–5", "distances", "theory.tvd, hybrid, tvd_bound"],
         ["Eq. 6", "slopes", "theory.generator_slopes"],
         ["Eq. 7", "its two parts", "theory.class_term, class_parts"],
-        ["Eq. 8", "L_blend", "losses.hidfd.blend, blend_gate"],
-        ["Eq. 9", "L_trans", "losses.hidfd.transfer"],
-        ["Eq. 10, 11", "frequencies", "losses.hidfd.smoothed_counts, class_frequencies"],
-        ["Eq. 12", "L_reg", "losses.hidfd.frequency_regulariser"],
+        ["Eq. 8", "L_blend", "losses: blend, blend_gate"],
+        ["Eq. 9", "L_trans", "losses: transfer"],
+        ["Eq. 10, 11", "frequencies", "losses: smoothed_counts, class_frequencies"],
+        ["Eq. 12", "L_reg", "losses: frequency_regulariser"],
         ["Eq. 13", "the sums", "methods.HiDFD"],
-        ["Eq. 14", "L_align", "losses.hidfd.alignment"],
+        ["Eq. 14", "L_align", "losses: alignment"],
     ],
 )  # fmt: skip
 
