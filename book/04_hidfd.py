@@ -326,7 +326,7 @@ for bias in (0.0, 0.0134, 0.05):
     print(f"b = {bias:.4f} σ: best N = {n:.1f}")
 
 # %% [markdown]
-# At the paper's $N = 10$, 55,000 images weigh as much as about 18,000. And a bias of little more than one per cent of the loss's standard deviation is enough to make $N = 10$ the best choice.
+# At the paper's $N = 10$, 55,000 different images weigh as much as about 18,000. And a bias of little more than one per cent of the loss's standard deviation is enough to make $N = 10$ the best choice.
 #
 # Check variance, bias and minimum by drawing losses:
 
@@ -480,6 +480,11 @@ ax = figures.lines(
 )
 ax.set(xscale="log")
 plt.show()
+for c in (2, 5, 10):  # the last claim
+    small = 1 / (1 + math.exp(c))
+    print(
+        f"c = {c:2d}: D = {small:.0e}, D u' = {math.exp(c) * small:.4f}"
+    )
 for d in (0.5, 0.1, 0.01):
     part = theory.generator_slopes(np.array([d]))
     left = np.hypot(part["log"], part["classes"])[0]
@@ -549,11 +554,31 @@ assert found["GAN and class terms"][2] > 0.08
 # With the class terms alone the generator copies both classes exactly. With the GAN's own term, $\max_D L_d = 2\,\mathrm{JS}(P_X, Q_X) - \log 4$ at its optimum, it does not. That term knows no labels. It wants $Q_X = P_X$, most of it of one kind, and so it bends the rare class
 # towards images of the frequent one. **This** is where imbalance comes from, if labels are drawn alike: $L_g$, not Eq. 7. (If labels are drawn as they are in the collected data, $Q_Y = P_Y$, and imbalance is asked for.)
 #
-# The library's discriminator sees as many synthetic images of each class as real ones. Then $Q_Y = P_Y$ for what the *discriminator* learns, and in the generator's step, with classes drawn alike, the class terms have the mean
-# $\tfrac1C\sum_y \KL(Q_{X|y} \Vert P_{X|y})$: the constant is gone, and every class counts alike.
+# The paper does not say how labels are drawn. In the library the *discriminator's* step pairs each collected image with a synthetic one of the same class, so there $Q_Y = P_Y$; the *generator's* step asks for all classes alike.
+# Then two things happen. The class terms have, in the generator's step, the mean
+#
+# $$
+# \frac1C \sum_{y=1}^{C} \KL(Q_{X|y} \Vert P_{X|y}) :
+# $$ (eq-hidfd-paired)
+#
+# the constant is gone, and every class counts alike. And where each class is copied exactly, $D^* = \tfrac12$ everywhere, however unbalanced $P_Y$ is: the GAN's term no longer bends. Both follow from {eq}`eq-hidfd-optimum` with $q(x, y) = P_Y(y)\, q(x|y)$, where $P_Y(y)$ cancels.
 
 # %%
 figures.source(methods.HiDFD.pairs)
+
+# %%
+p_y = rng.dirichlet(np.ones(4))  # as collected: not balanced
+p, q = rng.dirichlet(np.ones(6), size=(2, 4)).transpose(0, 2, 1)
+real, fake = theory.optimal_classifier(p * p_y, q * p_y)
+in_the_step = (q / 4 * np.log(fake / real)).sum()
+divergences = [theory.kl_divergence(q[:, y], p[:, y]) for y in range(4)]
+print(
+    f"class terms {in_the_step:.9f}, "
+    f"mean divergence {np.mean(divergences):.9f}"
+)
+assert abs(in_the_step - np.mean(divergences)) < 1e-12
+real, _ = theory.optimal_classifier(p * p_y, p * p_y)
+assert np.abs(real.sum(1) - 0.5).max() < 1e-12  # D* at the copy
 
 # %% [markdown]
 # (sec-hidfd-features)=
@@ -653,6 +678,17 @@ figures.source(
     losses.frequency_regulariser,
 )
 
+# %%
+gamma, counts, weights = 0.5, torch.zeros(1).double(), []
+for t in range(60):  # one image, made in iteration 0
+    weights.append(counts.item())
+    made = torch.ones(1).double() * (t == 0)
+    counts = losses.smoothed_counts(counts, made, gamma)
+age = np.arange(60) @ weights
+print("weight of what is 1, 2, 3, ... iterations old:", weights[1:6])
+print(f"mean age {age:.3f} iterations")
+assert abs(age - theory.count_age(gamma)) < 1e-9
+
 # %% [markdown]
 # (sec-hidfd-preferred)=
 # ### What does the regulariser want?
@@ -667,7 +703,7 @@ figures.source(
 # p_c^* = e^{\mu \hat n_c - 1}, \qquad\text{with } \mu \text{ such that } \textstyle\sum_c p_c^* = 1 .
 # $$ (eq-hidfd-preferred)
 #
-# 1. For $C \ge 3$: $\mu \le -C(\log C - 1) < 0$. The rarer a class is, the larger a share it is given; no class gets more than $1/e$; and a class with $\hat n_c \to 0$, the others being given, gets $1/e$.
+# 1. For $C \ge 3$: $\mu \le -C(\log C - 1) < 0$. The rarer a class is, the larger a share it is given; no class gets more than $1/e$; and a class with $\hat n_c \to 0$, while the others stay away from zero, gets $1/e$.
 # 2. For $C = 2$: $\mu > 0$. The *more frequent* class is given the larger share.
 # ```
 #
@@ -675,7 +711,7 @@ figures.source(
 # $p \log p$ is strictly convex with slope $-\infty$ at zero, and the weights are positive: there is one minimum, and it is inside. There $(\log p_c + 1)/\hat n_c = \mu$ for all $c$, with $\mu$ the multiplier of $\sum_c p_c = 1$. This is {eq}`eq-hidfd-preferred`.
 #
 # The sum $\sum_c e^{\mu \hat n_c - 1}$ rises with $\mu$ from $0$ to $\infty$, and is $C/e$ at $\mu = 0$. For $C \ge 3$ that is more than one, so $\mu < 0$. By Jensen's inequality $1 = \sum_c e^{\mu\hat n_c - 1} \ge C\, e^{\mu/C - 1}$, hence $\mu \le C(1 - \log C)$.
-# As $\hat n_c \to 0$, $\mu$ stays bounded, because the other $C - 1 \ge 2$ terms, which make $(C-1)/e > 1 - 1/e$ at $\mu = 0$, must sum to $1 - p_c^* \ge 1 - 1/e$; so $p_c^* \to 1/e$. For $C = 2$, $2/e < 1$ and $\mu > 0$.
+# As $\hat n_c \to 0$, $\mu$ stays bounded: if it went to $-\infty$, the other shares would vanish, but they sum to $1 - p_c^* \ge 1 - 1/e$. So $p_c^* \to 1/e$. For $C = 2$, $2/e < 1$ and $\mu > 0$.
 # ```
 
 # %%
@@ -696,7 +732,7 @@ print(f"C = 100, a class that is missing: it is given {one:.3f}")
 assert abs(one - 1 / math.e) < 1e-3
 
 # %% [markdown]
-# For ten classes the direction is right, and the amount is not: a class with a tenth of its fair share is not asked up to its fair share, but far beyond. Of a hundred classes, one that is missing is asked to become *a third of all images*.
+# For ten classes the direction is right, and the amount is not: a class with a tenth of its fair share is not asked up to its fair share, but far beyond. Of a hundred classes, one that is missing is asked to become *more than a third of all images*.
 # With two classes the weights even work against balance; what balances there is the convexity of $p \log p$, in spite of them.
 #
 # A generator that followed at once would overshoot. Does the loop settle?
@@ -760,6 +796,11 @@ print("classes   follows at once   largest step η at γ = 0.5")
 for C in (2, 7, 10, 100, 1000):
     factor = theory.best_response_factor(C, 0.5)
     step = theory.largest_step(C, 0.5)
+    moved = 1e-6 / C * np.where(np.arange(C) < C // 2, 1, -1)
+    moved -= moved.mean()
+    after = theory.preferred_shares(1 / C + moved) - 1 / C
+    after = 0.5 * moved + 0.5 * after
+    assert np.abs(after / moved - factor).max() < 1e-3
     print(f"{C:7d}   × {factor:6.2f}          {step:.2f}")
     assert theory.loop_radius(C, 0.5, 0.99 * step) < 1
     assert theory.loop_radius(C, 0.5, 1.01 * step) > 1
@@ -852,6 +893,11 @@ at = np.array([1e-4])
 pushes = {k: theory.push(at, 10, k)[0] for k in ("weights", "entropy")}
 for kind, size in pushes.items():
     print(f"at 0.001 of a fair share, {kind}: {size:.3f}")
+for shares in rng.dirichlet(np.ones(10), size=200):
+    log = np.log(shares) + 1
+    moves = -theory.share_gradient(np.log(shares), shares)
+    assert np.abs(moves - (shares * log.sum() - log)).max() < 1e-9
+    assert moves[shares.argmin()] > 0 > moves[shares.argmax()]
 assert pushes["weights"] > 100 * pushes["entropy"]
 
 # %% [markdown]
@@ -894,6 +940,17 @@ print(
     f"{1 / n.min() / 100:,.0f} times what it should be"
 )
 assert theory.weight_growth(100, 100, 0.5, 2) > 1
+
+count, chance = np.array([1.0]), np.ones(1)  # B = C = 2, exactly:
+for _ in range(11):  # every sequence of batches, and its chance
+    count = (0.5 * count[:, None] + 0.5 * np.arange(3)).ravel()
+    chance = (chance[:, None] * np.array([0.25, 0.5, 0.25])).ravel()
+print(
+    f"B = C = 2, 11 iterations: E[1/n] = {chance @ (1 / count):.2f}, "
+    f"E[1/n²] = {chance @ (1 / count**2):.2f}"
+)
+assert chance @ (1 / count) < 2 / (1 - 0.5)  # r = 1/2
+assert chance @ (1 / count**2) > 1 + 11 * 0.75 / 4  # r = 1
 
 # %% [markdown]
 # For ten classes the weights are tame. For CIFAR-100 at the public code's batch of 100, *perfectly balanced* batches give weights of infinite variance; for more classes even the mean is infinite. The paper has no floor. The library's `frequency_floor` is 0.1 of a fair share, so a weight is at most
@@ -991,6 +1048,18 @@ print(
     f"{ratio:.1f} times what the norms of the rows give"
 )
 assert (crude <= radii + 1e-12).all()
+i = radii.argmin()  # just beyond its radius, one image changes sides
+logits = W @ guide[i] + w_0
+k = np.argsort([
+    np.inf if c == logits.argmax() else
+    (logits.max() - logits[c]) / np.linalg.norm(W[logits.argmax()] - W[c])
+    for c in range(len(W))
+])[0]  # fmt: skip
+way = W[k] - W[logits.argmax()]
+way /= np.linalg.norm(way)
+for part in (0.999, 1.001):
+    there = W @ (guide[i] + part * radii[i] * way) + w_0
+    assert (there.argmax() == logits.argmax()) == (part < 1)
 
 # %%
 noise = rng.normal(size=guide.shape)

@@ -159,6 +159,29 @@ def test_brute_force_over_the_generator_copies_each_class_whatever_the_labels(se
     assert best == pytest.approx((q_y * np.log(q_y / p_y)).sum(), abs=1e-12) and best <= least
 
 
+def test_the_printed_sign_of_equation_1_has_no_lower_bound():
+    """Down to −t per class term as its logit falls by t; mended, no logit does better than the entropy."""
+    y, zeros = torch.tensor([0, 1]), torch.zeros(2, 4, dtype=torch.float64)
+    for size in (10.0, 100.0, 1000.0):
+        real, fake = zeros.clone(), zeros.clone()
+        real[[0, 1], y], fake[[0, 1], y + 2] = -size, -size
+        printed = -hidfd.class_discriminator(real, y, fake, y)
+        assert printed.item() < -2 * size < 0
+
+
+@given(SEEDS, st.integers(2, 5), st.integers(2, 4))
+def test_pairs_of_one_class_make_every_class_count_alike(seed, images, classes):
+    """The classifier learned with Q_Y = P_Y, met with classes drawn alike."""
+    rng = np.random.default_rng(seed)
+    p_y = rng.dirichlet(np.ones(classes))
+    p, q = rng.dirichlet(np.ones(images), size=(2, classes)).transpose(0, 2, 1)
+    real, fake = theory.optimal_classifier(p * p_y, q * p_y)
+    met = (q / classes * np.log(fake / real)).sum()
+    assert met == pytest.approx(np.mean([theory.kl_divergence(q[:, y], p[:, y]) for y in range(classes)]), abs=1e-9)
+    real, _ = theory.optimal_classifier(p * p_y, p * p_y)
+    assert real.sum(1) == pytest.approx(np.full(images, 0.5))
+
+
 @given(SEEDS, st.integers(1, 6))
 def test_the_adversarial_term_is_what_the_best_discriminator_reaches(seed, images):
     p, q = distributions(seed, images)
