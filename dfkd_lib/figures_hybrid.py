@@ -47,13 +47,13 @@ def diagram() -> Axes:
     for start, end, colour in arrows:
         ax.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=12, color=colour, linewidth=1.3))
     said = [
-        ("features\n(Eq. 8, 9)", (4.25, 3.05), COLOURS[0], "left"),
+        ("features\n(Eq. 8, 9)", (4.22, 3.1), COLOURS[0], "left"),
         ("balance of classes\n(Eq. 10–12)", (2.55, 4.3), COLOURS[1], "center"),
         ("features (Eq. 14)", (7.1, 3.65), COLOURS[2], "left"),
     ]
     for text, (x, y), colour, side in said:
         ax.text(x, y, text, color=colour, fontsize=9, ha=side, va="center")
-    ax.axvline(5.05, 0.0, 0.62, color="0.6", linestyle=":", linewidth=1)
+    ax.axvline(5.05, 0.0, 0.5, color="0.6", linestyle=":", linewidth=1)
     for text, x in (("first: the GAN", 2.4), ("then: the student", 7.6)):
         ax.text(x, 0.1, text, ha="center", va="center", fontsize=9, style="italic", color="0.3")
     return ax
