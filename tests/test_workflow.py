@@ -80,6 +80,7 @@ def test_only_what_has_no_record_is_planned(tmp_path):
         record = tmp_path / "grid" / f"{name}.json"
         record.write_text("{}")
         os.utime(record, (0, 0))  # older than its teacher
+    (tmp_path / "grid" / "scoreboard.md").touch()  # the table of a grid whose last record was deleted since
     status, output = grid.run("--dry-run")
     assert status == 0, output
     assert planned(output) == names[3:]
@@ -90,7 +91,7 @@ def test_each_run_asks_for_what_it_needs(tmp_path):
     entry = {"methods": ["dfad"], "dataset": "cifar10", "seeds": [0, 1]}
     status, output = Grid(tmp_path, entry, device="cuda").run("--dry-run", "--printshellcmds")
     assert status == 0, output
-    assert "total             4" in output  # a teacher, two students, the table
+    assert "total             5" in output  # a teacher, two students, the table, and "all"
     assert output.count("-m dfkd_lib.teachers --dataset cifar10 --teacher resnet34_8x --device cuda") == 1
     assert output.count("--budget full --device cuda --precision auto --resume --output-dir") == 2
     asked = [line for line in output.splitlines() if "resources:" in line and "mem_mb" in line]
