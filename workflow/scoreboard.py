@@ -1,6 +1,5 @@
 """A table of all records in a folder, one row per method and setting: `python workflow/scoreboard.py output/grid`."""
 
-import json
 import math
 import sys
 from pathlib import Path
@@ -31,7 +30,7 @@ def rows(records: list[dict[str, Any]]) -> list[list[str]]:
 
 def main() -> int:
     if len(sys.argv) != 2:
-        print(f"error: give the folder with the records; {json.dumps(sys.argv[1:])} is none", file=sys.stderr)
+        print("error: give one folder of records, as in: python workflow/scoreboard.py output/grid", file=sys.stderr)
         return 2
     try:
         records = results.load_records(Path(sys.argv[1]))
