@@ -6,7 +6,8 @@ HiDFD searches ImageNet for the categories of CIFAR and of CINIC-10, and does no
 from .data import Dataset
 from .errors import UserError
 
-_DIGITS = {"digits", "digits_half", "digits_hybrid", "digits_rest", "mnist", "svhn", "usps"}  # label = digit
+# label = digit; usps_framed is what tools/frame_usps.py writes
+_DIGITS = {"digits", "digits_half", "digits_hybrid", "digits_rest", "mnist", "svhn", "usps", "usps_framed"}
 
 # ImageNet's names for what CIFAR calls otherwise. None fits a deer.
 _SYNONYMS: dict[str, tuple[str, ...]] = {

@@ -109,6 +109,7 @@ class Recipe:
     lambda_factor: float = 1.0
     data_share: float = 1.0  # of the training images that the student may see
     # HiDFD: the collected images, the GAN, the student
+    collected_from: str = "auto"  # a data set; auto: the first related one on this machine
     collected_ratio: float = 0.2  # ρ: collected images per training image of the teacher's data
     collected_by: str = "category"
     collected_imbalance: float = 5.0  # the largest class has so many times the images of the smallest; 0: as they come

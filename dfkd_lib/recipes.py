@@ -147,13 +147,13 @@ _HIDFD_CIFAR10 = (
 _HIDFD_VGG = _HIDFD_CIFAR10.sourced("HiDFD Table 1", teacher="vgg16_bn", student="vgg13_bn")
 _HIDFD_DIGITS = (
     _HIDFD.sourced("ours", dataset="digits_hybrid", generator_width=4, z_dim=32, batch=32, student_batch=64)
-    .sourced("ours", stages=100, gan_share=0.5, generator_steps=20, student_steps=30, stages_per_epoch=5)
+    .sourced("ours", stages=100, gan_share=0.5, generator_steps=16, student_steps=30, stages_per_epoch=5)
     .sourced("ours", generator_lr=5e-4, discriminator_lr=2e-3, student_lr=0.003, schedule="cosine")
     .sourced("ours", synthetic=2000, collected_ratio=0.13, collected_imbalance=5.0, milestones=(1 / 3, 2 / 3))
     .sourced("ours", teacher="lenet5", student="lenet5_half")
 )
 _HIDFD_MNIST = _HIDFD_DIGITS.sourced(
-    "ours", dataset="mnist", generator_steps=40, student_steps=60, collected_ratio=0.005
+    "ours", dataset="mnist", generator_steps=30, student_steps=60, student_lr=0.01, collected_ratio=0.005
 )
 
 

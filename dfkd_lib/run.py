@@ -13,7 +13,6 @@ from typing import Any
 
 from . import catalogue, checkpoint, files, parameters, results, teachers
 from .budget import apply_budget, resolve_precision
-from .collected import default_source
 from .data import Dataset, check_fits, load_dataset
 from .errors import Parser, UserError, one_of
 from .evaluation import TestSet, accuracy
@@ -21,7 +20,7 @@ from .files import output_folder
 from .listing import listing
 from .methods import METHODS
 from .methods.method import Method
-from .methods.with_data import images_for
+from .methods.with_data import images_for, source_for
 from .probe import Probe
 from .recipes import PAPERS, SETTINGS, Recipe, recipe_for
 from .settings import override
@@ -235,7 +234,7 @@ def _run(args: Any) -> int:
     if args.probe and "generator" not in kind.uses:
         raise UserError(f"probe: {args.method} has no generator to measure; leave out --probe")
     if kind.needs not in (None, "original"):
-        default_source(args.dataset, kind.needs)
+        source_for(kind.needs, args.dataset, recipe.collected_from)
     dataset = load_dataset(args.dataset)
     check_fits(dataset, "student", recipe.student)
     if recipe.teacher in catalogue.NETWORKS:

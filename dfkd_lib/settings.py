@@ -2,6 +2,7 @@
 
 import ast
 import math
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -53,6 +54,10 @@ def parse(name: str, value: str, kind: type) -> Any:
     """A setting's value from its text: a known name, a whole number from 1, a number from 0, True or False."""
     if name in CHOICES:
         return one_of(name, value, CHOICES[name])
+    if name == "collected_from":  # whether it is there is asked when the run is known
+        if re.fullmatch(r"[\w-]+", value):
+            return value
+        raise UserError(f"{name}: {shown(value)} is not allowed; give a data set's name, or auto")
     try:
         parsed = ast.literal_eval(value)
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):  # literal_eval's own list

