@@ -132,7 +132,7 @@ _HIDFD = (
     .sourced("HiDFD Eq. 14", distill="align")
     .sourced("HiDFD Section Experiments", lambda_d=0.1, lambda_g=0.1, inflation=0, collected_by="category")
     .sourced("HiDFD Section Experiments", student_optimizer="sgd", student_momentum=0.9, student_weight_decay=5e-4)
-    .sourced("ours", gan_augment=False, gan_momentum=0.0, frequency_floor=0.1, temperature=1.0)
+    .sourced("ours", gan_augment=False, gan_momentum=0.0, frequency_floor=0.1, temperature=1.0, collected_from="auto")
     .sourced("ours", lambda_onehot=1.0, lambda_entropy=5.0)  # DeGAN's; its own are tuned per data set
 )
 # 500 epochs of the GAN, 5,000 images in batches of 100; then 240 of the student, 100,000 in batches of 64.
@@ -205,7 +205,7 @@ def recipe_for(
         if there is no data set of that name, or that paper has no recipe for it.
     """
     here = [recipe for recipe in RECIPES if recipe.dataset == dataset] or [_generic(dataset)]
-    if METHOD_PAPERS.get(method) == "hidfd" and not any(recipe.paper == "hidfd" for recipe in here):
+    if "hidfd" in (paper, METHOD_PAPERS.get(method)) and not any(recipe.paper == "hidfd" for recipe in here):
         here.append((_HIDFD_MNIST if _is_grey(dataset) else _HIDFD_CIFAR10).sourced("given", dataset=dataset))
     if paper != "auto":
         one_of("recipe", paper, PAPERS)

@@ -242,8 +242,8 @@ def unusual(name: str) -> str:
     usual = getattr(recipe_for("digits"), name)
     if name in CHOICES:
         return next(choice for choice in CHOICES[name] if choice != usual)
-    if name in ("reuse", "milestones"):
-        return {"reuse": "5", "milestones": "(0.1,)"}[name]
+    if name in ("reuse", "milestones", "collected_from"):
+        return {"reuse": "5", "milestones": "(0.1,)", "collected_from": "usps"}[name]
     return str(not usual if isinstance(usual, bool) else usual + 1 if isinstance(usual, int) else usual / 2 + 0.1)
 
 
