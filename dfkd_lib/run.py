@@ -17,6 +17,7 @@ from .data import Dataset, check_fits, load_dataset
 from .errors import Parser, UserError, one_of
 from .evaluation import TestSet, accuracy
 from .files import output_folder
+from .gan_probe import GANProbe
 from .listing import listing
 from .methods import METHODS
 from .methods.method import Method
@@ -180,7 +181,7 @@ def _parser() -> Parser:
     )
     parser.add_argument("--resume", action="store_true", help="continue from the checkpoint in the output folder")
     parser.add_argument("--checkpoint-every", type=int, metavar="STAGES", help="default: a hundred in all")
-    parser.add_argument("--probe", action="store_true", help="also record how the generator moves from stage to stage")
+    parser.add_argument("--probe", action="store_true", help="also record how the generator moves, or a GAN trains")
     parser.add_argument("--record-only", action="store_true", help="do not keep the student's weights")
     parser.add_argument(
         "--set",
@@ -231,7 +232,8 @@ def _run(args: Any) -> int:
         raise UserError("probe: one stage has no movement to measure; give a budget of two stages or more")
     if args.probe and args.resume:
         raise UserError("probe: a run that is probed keeps no checkpoints; leave out --probe or --resume")
-    if args.probe and "generator" not in kind.uses:
+    gan = "lambda_g" in kind.uses
+    if args.probe and not gan and "generator" not in kind.uses:
         raise UserError(f"probe: {args.method} has no generator to measure; leave out --probe")
     if kind.needs not in (None, "original"):
         source_for(kind.needs, args.dataset, recipe.collected_from)
@@ -248,7 +250,9 @@ def _run(args: Any) -> int:
     print(f"{args.method} on {args.dataset}: {sentence}", flush=True)
     if args.resume and not checkpoint.exists(results.checkpoint_path(folder, _name(args, recipe))):
         print(f"there is no checkpoint of this run in {folder}: it begins anew", flush=True)
-    probe = Probe() if args.probe else None
+    probe = None
+    if args.probe:
+        probe = GANProbe(dataset) if gan else Probe()
     done = run(
         args.method,
         recipe,
@@ -263,7 +267,7 @@ def _run(args: Any) -> int:
         observe=probe,
     )
     if probe:
-        done.record["probe"] = probe.summary(recipe.momentum)
+        done.record["probe"] = probe.summary() if gan else probe.summary(recipe.momentum)
         done.record["command"] += " --probe"
     path = results.save_run(folder, done.name, done.record, None if args.record_only else done.method.result())
     print(

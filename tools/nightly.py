@@ -73,6 +73,7 @@ HIDFD_PARTS = (
     "integration=blend lambda_g=0",
     "lambda_d=0 lambda_g=0",
 )
+HIDFD_GAN = ("", "integration=transfer", "lambda_d=0", "lambda_g=0", "gan_augment=True", "gan_loss=hinge")
 HIDFD_SWEEPS = (
     *(f"inflation={n}" for n in (1, 5, 100)),  # 0, which stands in hidfd_digits, is 17
     *(f"collected_ratio={share}" for share in (0.05, 0.25)),
@@ -135,6 +136,8 @@ EXPERIMENTS = {
         ("hidfd", "mnist", f"{ALONE} inflation=1000000 collected_from=usps_framed", FEWER),
         ("kd_collected", "mnist", "stages=50 student_lr=0.03 collected_from=usps_framed", FEWER),
     ],
+    # What the GAN's players do, with and without the teacher's help.
+    "hidfd_gan": [("hidfd", "digits_hybrid", settings, FEWER) for settings in HIDFD_GAN],
     "hidfd_parts": [("hidfd", "mnist", settings, FEWER) for settings in HIDFD_PARTS],
     "hidfd_students": [
         ("hidfd", "digits_hybrid", f"distill={loss} student_lr=0.01", FEWER)
@@ -169,7 +172,7 @@ EXPERIMENTS = {
 }
 
 
-PROBED = ("controls", "stress", "memory", "statistics", "reuse", "conditional", "momentum", "main")
+PROBED = ("controls", "stress", "memory", "statistics", "reuse", "conditional", "momentum", "main", "hidfd_gan")
 
 
 def recipe_of(experiment: str, method: str, dataset: str, settings: str) -> Recipe:
