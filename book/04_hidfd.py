@@ -45,7 +45,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from dfkd_lib import figures, figures_hybrid, methods, results, run, theory
+from dfkd_lib import (
+    figures,
+    figures_hybrid,
+    methods,
+    results,
+    run,
+    theory,
+)
 from dfkd_lib.collected import collect, default_source
 from dfkd_lib.data import check_fits, load_dataset
 from dfkd_lib.files import output_folder
@@ -1224,7 +1231,11 @@ figures.table(
 # %% tags=["nbval-ignore-output"]
 live = range(settings.seed, settings.seed + settings.seeds)
 precision = run.resolve_precision(settings.precision, settings.device)
-alone = {"stages": max(recipe.stages - round(recipe.gan_share * recipe.stages), 1)}
+alone = {
+    "stages": max(
+        recipe.stages - round(recipe.gan_share * recipe.stages), 1
+    )
+}
 alone |= {"student_lr": 0.01} if recorded else {}
 runs, probes = {}, {}
 for s in live:
@@ -1257,7 +1268,9 @@ if recipe != full:
 
 # %% tags=["nbval-ignore-output"]
 for made in runs.values():
-    results.save_run(folder, made.name, made.record, made.method.result())
+    results.save_run(
+        folder, made.name, made.record, made.method.result()
+    )
     print(f"student: {os.path.relpath(folder)}/{made.name}.safetensors")
 print("beside each student, its record (.json)")
 if recorded:
@@ -1449,7 +1462,12 @@ if recipe.distill == "align":
 # Five seeds on digits, `python tools/nightly.py hidfd_digits`. All but the last two rows see the same 117 collected images or what a GAN makes of them; DFAD and MAD see none.
 
 # %% tags=["hide-input"]
-GAN_KD = {"lambda_d": 0.0, "lambda_g": 0.0, "distill": "kd", "student_lr": 0.03}
+GAN_KD = {
+    "lambda_d": 0.0,
+    "lambda_g": 0.0,
+    "distill": "kd",
+    "student_lr": 0.03,
+}
 ALONE = {"gan_share": 0.0, "stages": 50, "inflation": 1_000_000}
 BESIDE = {
     "HiDFD": ("hidfd", {}),
@@ -1461,7 +1479,9 @@ BESIDE = {
     "MAD (no images)": ("mad", {}),
 }  # fmt: skip
 beside = {
-    name: results.arm("hidfd_digits", method, "digits_hybrid", **changes)
+    name: results.arm(
+        "hidfd_digits", method, "digits_hybrid", **changes
+    )
     for name, (method, changes) in BESIDE.items()
 }
 figures.intervals(
@@ -1471,7 +1491,9 @@ figures.intervals(
     },
     x_label="test accuracy (%), 95 % interval over seeds",
 )
-plt.gca().axvline(trained.accuracy, color="black", linestyle="--", linewidth=0.8)
+plt.gca().axvline(
+    trained.accuracy, color="black", linestyle="--", linewidth=0.8
+)
 plt.show()
 
 # %% tags=["hide-input"]
@@ -1514,12 +1536,19 @@ mnist = {
     name: results.arm("hidfd", method, "mnist", **changes)
     for name, (method, changes) in ON_MNIST.items()
 }
-for name in ("HiDFD", "alignment, collected alone", "KD, collected alone"):
+for name in (
+    "HiDFD",
+    "alignment, collected alone",
+    "KD, collected alone",
+):
     method, changes = ON_MNIST[name]
     mnist[f"{name}; framed"] = results.arm(
         "hidfd", method, "mnist", **changes, **FRAMED
     )
-for name, method in (("DFAD (no images)", "dfad"), ("MAD (no images)", "mad")):
+for name, method in (
+    ("DFAD (no images)", "dfad"),
+    ("MAD (no images)", "mad"),
+):
     mnist[name] = results.arm("mnist", method, "mnist")
 figures.table(
     ["MNIST", "student (%)", "lost to the teacher", "HiDFD − it, paired", "seeds"],
@@ -1636,7 +1665,10 @@ sweeps = {
     for key, (_, values, usual, _) in SWEEPS.items()
 }  # fmt: skip
 figures_hybrid.sweeps(
-    {SWEEPS[key][0]: (found, SWEEPS[key][3]) for key, found in sweeps.items()},
+    {
+        SWEEPS[key][0]: (found, SWEEPS[key][3])
+        for key, found in sweeps.items()
+    },
     level[0],
     y_label="test accuracy (%)",
 )
@@ -1737,7 +1769,7 @@ assert abs(share - 1989 / 3989) < 1e-12 and round(worth) == 444
 counts = torch.full((10,), 3.2, dtype=torch.float64)
 others = torch.tensor([0.0] + [32 / 9] * 9, dtype=torch.float64)
 weights_at = []
-for t in range(1, 21):
+for _ in range(20):
     counts = losses.smoothed_counts(counts, others, 0.5)
     weights_at.append(
         [
@@ -1745,9 +1777,7 @@ for t in range(1, 21):
             for floor in (0.1, 0.0)
         ]
     )
-held = next(
-    t for t, (a, b) in enumerate(weights_at, 1) if a < b - 1e-6
-)
+held = next(t for t, (a, b) in enumerate(weights_at, 1) if a < b - 1e-6)
 print(
     f"the floor holds from iteration {held}; weight "
     f"{weights_at[-1][0]:.0f}, without it {weights_at[-1][1]:,.0f}"

@@ -41,7 +41,7 @@ def apply_budget(budget: str | int, recipe: Recipe, device: str, *, gan: bool = 
         )
     else:
         shown = recipe if budget == "full" else recipe.replace(stages=budget)
-    steps = [round(r.stages * (1 - gan * r.gan_share)) * r.student_steps for r in (shown, recipe)]
+    steps = [(r.stages - gan * r.gan_stages) * r.student_steps for r in (shown, recipe)]
     if budget != "short" and shown.stages > recipe.stages:
         return (
             shown,

@@ -38,7 +38,7 @@ class GANProbe:
         self.samples: Tensor | None = None  # synthetic images of the last stage seen, classes in turn
 
     def __call__(self, stage: int, method: HiDFD) -> None:
-        if stage > method.gan_stages:
+        if stage > method.recipe.gan_stages:
             return
         if self.unseen is None:
             self.unseen = self._not_collected(method)

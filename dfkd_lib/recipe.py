@@ -150,6 +150,11 @@ class Recipe:
         return dataclasses.replace(self, **values, sources={**self.sources, **dict.fromkeys(values, source)})
 
     @property
+    def gan_stages(self) -> int:
+        """How many stages are the GAN's; one at least is the student's."""
+        return min(round(self.gan_share * self.stages), self.stages - 1)
+
+    @property
     def pair(self) -> str:
         """Teacher and student, as the command line writes them."""
         return f"{self.teacher}-{self.student}"

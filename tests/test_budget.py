@@ -45,6 +45,13 @@ def test_a_papers_schedule_runs_whole_on_a_gpu():
     assert apply_budget("auto", recipe_for("cifar100"), "cuda")[0] == recipe_for("cifar100")
 
 
+def test_a_gans_stages_have_no_student_steps():
+    recipe = recipe_for("digits_hybrid", "hidfd")
+    assert apply_budget("full", recipe, "cpu", gan=True)[1] == "the full schedule: 100 stages, 1,500 student steps"
+    shown, sentence = apply_budget(1, recipe, "cpu", gan=True)
+    assert (shown.stages, shown.gan_stages) == (1, 0) and "30 student steps on batches of 64, of 1,500" in sentence
+
+
 def test_more_than_the_full_schedule_is_not_called_less():
     sentence = apply_budget(200, Recipe(), "cpu")[1]
     assert sentence == "more than the full schedule of 160 stages: 200, 1,000 student steps"

@@ -89,7 +89,7 @@ def test_variety_is_one_where_synthetic_images_are_the_collected_ones(digits):
 def test_only_the_gans_stages_are_seen(digits, seen):
     game, probe = seen
     before = {name: len(values) for name, values in probe.series.items()}
-    probe(game.gan_stages + 1, game)
+    probe(game.recipe.gan_stages + 1, game)
     assert {name: len(values) for name, values in probe.series.items()} == before
     summary = probe.summary()
     assert set(summary) == set(before) and all(len(values) == 1 for values in summary.values())

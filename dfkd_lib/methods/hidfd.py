@@ -10,15 +10,17 @@ carry no gradient there; here they do.
 """
 
 import copy
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from ..errors import UserError
 from ..losses import hidfd
 from ..models import classifier_of, embedding_and_logits
 from ..models.biggan import BigGANDiscriminator, BigGANGenerator, differentiable_augmentation
-from ..recipe import STUDENT
+from ..recipe import STUDENT, Recipe
 from .mad import EMA
 from .method import Choices, Method, Terms, detached
 from .students import StudentLoss
@@ -63,10 +65,17 @@ class HiDFD(Method):
                 [*self.discriminator.parameters(), *self.projector.parameters()], r.discriminator_lr, betas=(0.0, 0.999)
             ),
         }
-        self.gan_stages = min(round(r.gan_share * r.stages), r.stages - 1)
         self.counters = Counters(torch.full((self.num_classes,), r.batch / self.num_classes, device=device), self.seed)
         self.ema = EMA(self.generator, r.gan_momentum) if r.gan_momentum else None
         self.mixture: tuple[Tensor, Tensor] | None = None  # the synthetic images and their labels, once G is trained
+
+    @classmethod
+    def choice(cls, recipe: Recipe, teacher: nn.Module) -> dict[str, Any]:
+        if recipe.collected_by == "random":
+            raise UserError(
+                "collected_by: random images have no labels, which the GAN needs; give category or confidence"
+            )
+        return super().choice(recipe, teacher)
 
     def build_networks(self) -> None:
         r = self.recipe
@@ -96,13 +105,13 @@ class HiDFD(Method):
 
     def progress(self, stage: int) -> float:
         """The student's schedule begins behind the GAN's stages; the GAN's rates are constant (HiDFD "Experiments")."""
-        return max(stage - 1 - self.gan_stages, 0) / (self.recipe.stages - self.gan_stages)
+        return max(stage - 1 - self.recipe.gan_stages, 0) / (self.recipe.stages - self.recipe.gan_stages)
 
     # --- module 1: teacher-guided generation
 
     def generator_step(self) -> Terms:
         """One step of the discriminator, then one of the generator (HiDFD Eq. 13); none once the student trains."""
-        if self.counters.stage >= self.gan_stages:
+        if self.counters.stage >= self.recipe.gan_stages:
             return {}
         terms = {f"D: {name}": term for name, term in self.update("discriminator", self.discriminator_loss()).items()}
         self.discriminator.requires_grad_(False)  # its weights' gradients would be computed for nothing
@@ -120,7 +129,7 @@ class HiDFD(Method):
 
     def end_generator_stage(self) -> None:
         self.counters.stage += 1
-        if self.ema and self.counters.stage <= self.gan_stages:
+        if self.ema and self.counters.stage <= self.recipe.gan_stages:
             self.ema.update(self.generator)
 
     def discriminator_loss(self) -> Terms:
@@ -183,7 +192,7 @@ class HiDFD(Method):
 
     def student_step(self, step: int = 0) -> Terms:
         """One step on hybrid data; none while the GAN trains."""
-        return super().student_step(step) if self.counters.stage > self.gan_stages else {}
+        return super().student_step(step) if self.counters.stage > self.recipe.gan_stages else {}
 
     def student_images(self) -> list[Tensor]:
         """A batch of D = N × collected ∪ synthetic, and its labels (HiDFD "Student Distillation")."""
