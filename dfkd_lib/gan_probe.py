@@ -1,4 +1,4 @@
-"""Measurements along HiDFD's first module, which leave the run as it is: does the discriminator know its images by
+"""Measurements along the GAN of HiDFD or DeGAN, which leave the run as it is: does the discriminator know its images by
 heart, which of its words reach the generator, and which classes does the generator make?
 """
 
@@ -62,9 +62,10 @@ class GANProbe:
         r, x = method.recipe, x.detach().requires_grad_(True)
         judged = discriminator(x)
         terms = {"GAN": hidfd.gan_generator(judged.real, r.gan_loss)}
-        terms["classes"] = hidfd.class_generator(judged.classes, y)
-        frequencies = hidfd.class_frequencies(method.counters.made, r.frequency_floor)
-        terms["L_reg"] = r.lambda_g * hidfd.frequency_regulariser(method.teacher(x), frequencies)
+        if "lambda_g" in method.uses:  # DeGAN has neither
+            terms["classes"] = hidfd.class_generator(judged.classes, y)
+            frequencies = hidfd.class_frequencies(method.counters.made, r.frequency_floor)
+            terms["L_reg"] = r.lambda_g * hidfd.frequency_regulariser(method.teacher(x), frequencies)
         for name, term in terms.items():
             (slope,) = torch.autograd.grad(term, x, retain_graph=True)
             self.series[f"slope {name}"].append(len(x) * slope.flatten(1).norm(dim=1).mean().item())

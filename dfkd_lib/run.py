@@ -222,17 +222,17 @@ def _run(args: Any) -> int:
     given |= {"teacher": teacher, "student": student, "precision": args.precision, "output_dir": args.output_dir}
     checked = parameters.check_parameters(given)
     kind = METHODS[one_of("method", args.method, METHODS)]
+    gan = "gan_share" in kind.uses
     recipe = override(recipe_for(args.dataset, args.method, teacher, student, args.recipe), args.set)
     for name in sorted(results.changes(recipe).keys() & kind.unused()):
         raise UserError(f"setting {name}: {args.method} does not use it")
     if args.checkpoint_every is not None:
         parameters.whole("checkpoint-every", args.checkpoint_every, 1)
-    recipe, sentence = apply_budget(budget, recipe, checked.device, gan="gan_share" in kind.uses)
+    recipe, sentence = apply_budget(budget, recipe, checked.device, gan=gan)
     if args.probe and recipe.stages < 2:
         raise UserError("probe: one stage has no movement to measure; give a budget of two stages or more")
     if args.probe and args.resume:
         raise UserError("probe: a run that is probed keeps no checkpoints; leave out --probe or --resume")
-    gan = "lambda_g" in kind.uses
     if args.probe and not gan and "generator" not in kind.uses:
         raise UserError(f"probe: {args.method} has no generator to measure; leave out --probe")
     if kind.needs not in (None, "original"):

@@ -8,6 +8,7 @@ import torch
 from method_checks import lenet, numbers, weights
 from torch import nn
 
+from dfkd_lib import run
 from dfkd_lib.data import load_dataset
 from dfkd_lib.images import Images
 from dfkd_lib.losses import hidfd as losses
@@ -224,3 +225,23 @@ def test_simkds_student_ends_in_the_teachers_layers():
     assert maps.shape == (3, 120, 1, 1)
     own = [m for m in lenet().features][8:]
     assert torch.allclose(student(x), lenet().classifier(nn.Sequential(*own)(maps)), atol=1e-6)
+
+
+# --- what is wrong ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "setting", "words"),
+    [
+        ("hidfd", "collected_by=random", "collected_by labels category confidence"),
+        ("kd_collected", "collected_by=random", "imbalance labels category confidence"),
+        ("hidfd", "collected_ratio=0.9", "ratio digits_rest 450"),
+        ("hidfd", "collected_imbalance=0.5", "imbalance 0.5"),
+    ],
+)
+def test_images_that_cannot_be_collected_are_told_in_one_line(capsys, tmp_path, method, setting, words):
+    place = ["--dataset", "digits_hybrid", "--device", "cpu", "--output-dir", str(tmp_path)]
+    assert run.main(["--method", method, *place, "--set", setting]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ") and [word for word in words.split() if word not in line] == []
+    assert [path for path in tmp_path.iterdir() if path.suffix != ".lock"] == []

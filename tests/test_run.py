@@ -170,23 +170,6 @@ def test_a_method_without_generator_cannot_be_probed(capsys, tmp_path, method):
     assert "no generator to measure" in refused(capsys, tmp_path, "--probe", "--method", method)
 
 
-@pytest.mark.parametrize(
-    ("method", "setting", "words"),
-    [
-        ("hidfd", "collected_by=random", "collected_by labels category confidence"),
-        ("kd_collected", "collected_by=random", "imbalance labels category confidence"),
-        ("hidfd", "collected_ratio=0.9", "ratio digits_rest 450"),
-        ("hidfd", "collected_imbalance=0.5", "imbalance 0.5"),
-    ],
-)
-def test_images_that_cannot_be_collected_are_told_in_one_line(capsys, tmp_path, method, setting, words):
-    place = ["--dataset", "digits_hybrid", "--device", "cpu", "--output-dir", str(tmp_path)]
-    assert run.main(["--method", method, *place, "--set", setting]) == 2
-    [line] = capsys.readouterr().err.splitlines()
-    assert line.startswith("error: ") and [word for word in words.split() if word not in line] == []
-    assert [path for path in tmp_path.iterdir() if path.suffix != ".lock"] == []
-
-
 # --- what is wrong ---------------------------------------------------------------------------------------------------
 
 

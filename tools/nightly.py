@@ -135,7 +135,10 @@ EXPERIMENTS = {
         ("kd_collected", "mnist", "stages=50 student_lr=0.03 collected_from=usps_framed", FEWER),
     ],
     # What the GAN's players do, with and without the teacher's help.
-    "hidfd_gan": [("hidfd", "digits_hybrid", settings, FEWER) for settings in HIDFD_GAN],
+    "hidfd_gan": [
+        *(("hidfd", "digits_hybrid", settings, FEWER) for settings in HIDFD_GAN),
+        ("degan", "digits_hybrid", KD_RATE, FEWER),
+    ],
     "hidfd_parts": [("hidfd", "mnist", settings, FEWER) for settings in HIDFD_PARTS],
     "hidfd_students": [
         ("hidfd", "digits_hybrid", f"distill={loss} student_lr=0.01", FEWER)
