@@ -3,6 +3,7 @@ heart, which of its words reach the generator, and which classes does the genera
 """
 
 import copy
+import dataclasses
 from collections import defaultdict
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from .collected import collect
 from .data import Dataset
+from .errors import UserError
 from .images import Images
 from .losses import hidfd
 from .methods.hidfd import HiDFD
@@ -23,8 +25,9 @@ _MOST = 1000  # images that were not collected, at most
 class GANProbe:
     """What `training.train` calls `observe`: per stage of the GAN one value of each figure in `series`.
 
-    - ``real``, ``unseen``: the share of the collected images, and of others of the same source, that the discriminator
-      takes for real; ``fake``: of synthetic images, that it takes for fake; ``D(fake)``: its mean word on these;
+    - ``real``, ``unseen``: the share of the collected images, and of others of the same source and choice, that the
+      discriminator takes for real, as a mean over classes, since the two differ in their classes; ``fake``: of
+      synthetic images, that it takes for fake; ``D(fake)``: its mean word on these;
     - ``slope GAN``, ``slope classes``, ``slope L_reg``: the mean length of a term's gradient in one synthetic image;
     - ``agreement``: the share of synthetic images that the teacher puts into the class asked for;
     - ``variety``: how much synthetic images of a class differ, by their standard deviation over that of collected ones;
@@ -76,7 +79,8 @@ class GANProbe:
         self.series["D(fake)"].append(fake.sigmoid().mean().item())
         for name, images in (("real", method.images), ("unseen", self.unseen)):
             some = torch.arange(min(len(images), _MOST), device=method.device)
-            self.series[name].append((discriminator(images.batch(some)).real > 0).double().mean().item())
+            right, y = (discriminator(images.batch(some)).real > 0).double(), images.y[some]
+            self.series[name].append(torch.stack([right[y == label].mean() for label in y.unique()]).mean().item())
 
     def _classes(self, method: HiDFD, x: Tensor, y: Tensor) -> None:
         answers = method.teacher(x)
@@ -92,12 +96,15 @@ class GANProbe:
         source = source_for("collected", self.dataset.name, r.collected_from)
         teacher = method.teacher if r.collected_by == "confidence" else None
         pool = Images.of_collected(
-            collect(source, self.dataset, by=r.collected_by, teacher=teacher), self.dataset, method.device
+            collect(source, self.dataset, by=r.collected_by, teacher=teacher), self.dataset, "cpu"
         )
         known = {image.numpy().tobytes() for image in method.images.pixels(torch.arange(len(method.images))).cpu()}
         index = torch.randperm(len(pool), generator=torch.Generator().manual_seed(0))[: _MOST + len(known)]
-        fresh = [i for i in index.tolist() if pool.pixels(torch.tensor([i])).cpu().numpy().tobytes() not in known]
-        return pool[torch.tensor(fresh[:_MOST])]
+        fresh = torch.tensor([image.numpy().tobytes() not in known for image in pool.pixels(index)])
+        if not fresh.any():
+            raise UserError("probe: every image of the source was collected, none is left to compare; collect fewer")
+        found = pool[index[fresh][:_MOST]]
+        return dataclasses.replace(found, **{k: getattr(found, k).to(method.device) for k in ("x", "y", "mean", "std")})
 
     def summary(self) -> dict[str, list[Any]]:
         """What a record keeps: one value per stage of the GAN."""

@@ -24,7 +24,7 @@ class DeGAN(HiDFD):
     def generator_loss(self) -> Terms:
         """L_adv + λ_e L_entropy − λ_d L_diversity; the latter two are DAFL's one-hot and information-entropy terms."""
         r = self.recipe
-        y = torch.randint(self.num_classes, (r.batch,), generator=self.random, device=self.device)
+        y = self.present[torch.randint(len(self.present), (r.batch,), generator=self.random, device=self.device)]
         x = self.generate(self.generator, y)
         logits = self.teacher(x)
         return {

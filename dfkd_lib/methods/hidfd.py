@@ -67,6 +67,7 @@ class HiDFD(Method):
         }
         self.counters = Counters(torch.full((self.num_classes,), r.batch / self.num_classes, device=device), self.seed)
         self.ema = EMA(self.generator, r.gan_momentum) if r.gan_momentum else None
+        self.present = self.images.y.unique()  # D learns nothing of other classes, so G is asked for none
         self.mixture: tuple[Tensor, Tensor] | None = None  # the synthetic images and their labels, once G is trained
 
     @classmethod
@@ -162,7 +163,7 @@ class HiDFD(Method):
     def generator_loss(self) -> Terms:
         """L_G: Eq. 1's generator, and λ_g L_reg of Eq. 12 with the frequencies of Eq. 10 and 11."""
         r = self.recipe
-        y = torch.randint(self.num_classes, (r.batch,), generator=self.random, device=self.device)
+        y = self.present[torch.randint(len(self.present), (r.batch,), generator=self.random, device=self.device)]
         x = self.generate(self.generator, y)
         judged = self.discriminator(self.hidden(x))
         terms = {
@@ -220,7 +221,7 @@ class HiDFD(Method):
         """
         usual, self.random = self.random, torch.Generator(self.device).manual_seed(int(self.counters.seed) + 1)
         try:
-            y = torch.arange(self.recipe.synthetic, device=self.device) % self.num_classes
+            y = self.present[torch.arange(self.recipe.synthetic, device=self.device) % len(self.present)]
             generator = copy.deepcopy(self.ema.network if self.ema else self.generator)  # spectral norms move at a pass
             made = torch.cat([self.generate(generator, part) for part in y.split(self.recipe.batch)])
             pixels = (made * self.images.std + self.images.mean) * 255
