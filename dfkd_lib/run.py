@@ -88,13 +88,13 @@ def run(
     check_fits(dataset, "student", recipe.student)
     sha = results.commit()  # now: the checkout may move on while this runs
     kind = METHODS[method]
+    kind.check(recipe)
     recipe = as_run(method, recipe)
     name = results.run_name(method, recipe, seed)
     images, known = None, None
     if kind.needs:
-        images, known = images_for(
-            kind.needs, dataset, seed=seed, device=device, **kind.choice(recipe, teacher.network)
-        )
+        chosen = kind.choice(recipe, teacher.network, device)
+        images, known = images_for(kind.needs, dataset, seed=seed, device=device, **chosen)
     _, height, _, channels = dataset.x_test.shape
     game = kind(
         teacher.network,
@@ -226,6 +226,7 @@ def _run(args: Any) -> int:
     recipe = override(recipe_for(args.dataset, args.method, teacher, student, args.recipe), args.set)
     for name in sorted(results.changes(recipe).keys() & kind.unused()):
         raise UserError(f"setting {name}: {args.method} does not use it")
+    kind.check(recipe)
     if args.checkpoint_every is not None:
         parameters.whole("checkpoint-every", args.checkpoint_every, 1)
     recipe, sentence = apply_budget(budget, recipe, checked.device, gan=gan)
@@ -250,9 +251,7 @@ def _run(args: Any) -> int:
     print(f"{args.method} on {args.dataset}: {sentence}", flush=True)
     if args.resume and not checkpoint.exists(results.checkpoint_path(folder, _name(args, recipe))):
         print(f"there is no checkpoint of this run in {folder}: it begins anew", flush=True)
-    probe = None
-    if args.probe:
-        probe = GANProbe(dataset) if gan else Probe()
+    probe = (GANProbe(dataset) if gan else Probe()) if args.probe else None
     done = run(
         args.method,
         recipe,

@@ -30,7 +30,7 @@ def test_a_papers_schedule_is_cut_short_on_a_processor_which_says_so(budget):
             **{
                 name: getattr(paper, name)
                 for name in (
-                    *("stages", "stages_per_epoch", "student_steps", "generator_steps", "inversion_steps"),
+                    *("stages", "stages_per_epoch", "student_steps", "generator_steps", "inversion_steps", "synthetic"),
                     *("batch", "student_batch"),
                 )
             }

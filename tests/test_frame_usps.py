@@ -30,6 +30,10 @@ def test_the_file(tmp_path, monkeypatch, capsys):
     random = np.random.default_rng(0)
     arrays = {f"x_{part}": random.integers(256, size=(3, 16, 16, 1), dtype=np.uint8) for part in ("train", "test")}
     arrays |= {f"y_{part}": np.arange(3) for part in ("train", "test")}
+    monkeypatch.setenv("DFKD_OFFLINE", "1")
+    monkeypatch.delenv("DFKD_DATA", raising=False)
+    assert frame_usps.main() == 2
+    assert "DFKD_DATA is not set" in capsys.readouterr().err
     monkeypatch.setenv("DFKD_DATA", str(tmp_path))
     assert frame_usps.main() == 2
     assert "usps.npz" in capsys.readouterr().err

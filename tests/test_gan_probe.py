@@ -22,7 +22,7 @@ def digits():
 
 def play(digits) -> HiDFD:
     teacher = lenet()
-    images, _ = images_for("collected", digits, seed=0, device="cpu", **HiDFD.choice(SMALL, teacher))
+    images, _ = images_for("collected", digits, seed=0, device="cpu", **HiDFD.choice(SMALL, teacher, "cpu"))
     game = HiDFD(teacher, SMALL, 10, 1, seed=0, images=images)
     for _ in range(3):
         game.generator_step()

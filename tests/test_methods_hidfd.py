@@ -172,6 +172,41 @@ def test_the_parts_of_the_objective_are_the_equations(collected):
     assert numbers(game.discriminator_loss()) == pytest.approx(expected, rel=1e-2)  # spectral norms move at each pass
 
 
+@pytest.mark.parametrize("method", ["hidfd", "degan"])
+def test_no_class_is_asked_for_that_was_not_collected(collected, method):
+    """Nobody has told the discriminator what its images look like."""
+    game = play(collected[(collected.y != 3).nonzero()[:, 0]], method)
+    assert game.present.tolist() == [0, 1, 2, 4, 5, 6, 7, 8, 9]
+    asked = []
+    usual = game.generate
+    game.generate = lambda generator, y: asked.append(y) or usual(generator, y)
+    game.generator_loss()
+    _, labels = game.synthesise()
+    assert 3 not in torch.cat(asked) and labels.bincount(minlength=10).tolist() == [5, 5, 5, 0, 5, 4, 4, 4, 4, 4]
+
+
+def test_the_averaged_generator_makes_the_students_images(collected):
+    game = play(collected, gan_momentum=0.5)
+    start = copy.deepcopy(game.generator)
+    game.generator_step()
+    for mine, now, before in zip(*(n.parameters() for n in (game.ema.network, game.generator, start)), strict=True):
+        assert torch.allclose(mine, (now + before) / 2, atol=1e-6)
+    assert all(map(torch.equal, game.ema.network.buffers(), game.generator.buffers()))
+    game.generator_loss = game.discriminator_loss = None  # the GAN is done
+    before = game.synthesise()[0]
+    torch.nn.init.zeros_(game.generator.last.parametrizations.weight.original)
+    assert torch.equal(game.synthesise()[0], before)
+
+
+def test_a_teacher_whose_classifier_has_no_bias_can_be_shared(collected):
+    teacher = copy.deepcopy(lenet())
+    teacher.classifier = nn.Linear(84, 10, bias=False)
+    loss = StudentLoss("align", 1.0)
+    student = loss.student(build("lenet5_half", 10), teacher, (1, 32, 32))
+    x = torch.randn(3, 1, 32, 32)
+    assert torch.allclose(loss.merged(student)(x), student(x), atol=1e-5)
+
+
 def test_images_lie_in_the_pixels_range(collected):
     game = play(collected)
     x = game.generate(game.generator, torch.arange(10))
