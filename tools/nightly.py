@@ -67,10 +67,9 @@ BESIDE_HIDFD = (
 HIDFD_PARTS = ("integration=transfer", "integration=blend", "lambda_g=0", "lambda_d=0 lambda_g=0")
 HIDFD_PAIRS = ("lambda_d=0", "integration=transfer lambda_g=0", "integration=blend lambda_g=0")
 HIDFD_GAN = ("", "integration=transfer", "lambda_d=0", "lambda_g=0")
-HIDFD_SWEEPS = (
-    *(f"inflation={n}" for n in (1, 100)),  # 0, which stands in hidfd_digits, is 17
-    *(f"collected_ratio={share}" for share in (0.05, 0.25)),
-    *("lambda_d=10", "lambda_g=10", "gate_q=0.1", "gamma=0.9"),  # weights of 0, and q = 1, stand in hidfd_gan
+HIDFD_SWEEPS = (  # N = 17 stands in hidfd_digits, weights of 0 and q = 1 in hidfd_gan
+    *("inflation=1", "collected_ratio=0.05", "gamma=0.9", "inflation=100"),
+    *("collected_ratio=0.25", "lambda_d=10", "lambda_g=10", "gate_q=0.1"),
 )
 
 # MSE's gradient grows with the residual. These runs ended with numbers that are not finite, and so without a record.
