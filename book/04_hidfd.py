@@ -1700,11 +1700,9 @@ SWEEPS = {
 level = results.mean_interval(beside["HiDFD"], "accuracy_last")
 sweeps = {
     key: {
-        value: results.mean_interval(
-            results.arm("hidfd_sweeps", "hidfd", "digits_hybrid", **{key: value}),
-            "accuracy_last",
-        )
+        value: results.mean_interval(records, "accuracy_last")
         for value in values
+        if (records := found(("hidfd_sweeps",), "digits_hybrid", {key: value}))
     }
     | {usual: level}
     for key, (_, values, usual, _) in SWEEPS.items()
