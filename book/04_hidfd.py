@@ -1611,6 +1611,7 @@ def found(experiments, dataset, changes):
     return [
         r
         for experiment in experiments
+        if (results.records_folder() / experiment).is_dir()
         for r in results.load_records(
             results.records_folder() / experiment,
             method="hidfd",
