@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ..models import GeneratorA, GeneratorB, MADGenerator, MADResNetGenerator, conditioned, flow_for
+from ..models.fast_layers import quicken
 from ..recipe import GENERATOR, STUDENT
 from .method import Method, Terms, detached
 
@@ -34,12 +35,15 @@ class Game(Method):
         super().__init__(*args, **kwargs)
         r = self.recipe
         self.generator.train()
+        if not self.plain and self.device.type == "cpu":
+            for network in self.networks():
+                quicken(network)
         self.generator_optimizer = torch.optim.Adam(
             self.generator.parameters(),
             r.generator_lr,
             betas=(r.generator_beta1, 0.999),
             weight_decay=r.generator_weight_decay,
-            fused=True,
+            fused=None if self.plain else True,
         )
 
     @property
@@ -100,10 +104,10 @@ class Game(Method):
         """The generator's precision."""
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
-    @torch.no_grad()
     def draw(self, generator: nn.Module, n: int) -> Float[Tensor, "n channels height width"]:
-        """n fresh images to learn from: no graph is kept."""
-        return self.generate(generator, *self.noise(n))
+        """n fresh images to learn from: no graph is kept, nor even built but by the public loop."""
+        with torch.set_grad_enabled(self.plain):
+            return self.generate(generator, *self.noise(n)).detach()
 
     def generator_step(self) -> Terms:
         """One update of the generator, against the student as it stands. Returns the loss's terms, detached."""
@@ -111,10 +115,12 @@ class Game(Method):
 
     def update_generator(self, loss: Callable[[], Terms]) -> Terms:
         """One update of the generator by a loss, a function without arguments."""
-        self.student.requires_grad_(False)  # its weights' gradients would be computed for nothing
+        for network in (self.teacher, self.student):  # their weights' gradients are computed for nothing, if at all
+            network.requires_grad_(self.plain)
         try:
             terms = loss()
         finally:
+            self.teacher.requires_grad_(False)
             self.student.requires_grad_(True)
         self.generator_optimizer.zero_grad()
         sum(terms.values()).backward()

@@ -21,10 +21,12 @@ from ..teacher_recipes import teacher_recipe
 Terms = dict[str, Tensor]
 
 _STUDENT_OPTIMIZERS = {
-    "sgd": lambda weights, r: torch.optim.SGD(
-        weights, r.student_lr, momentum=r.student_momentum, weight_decay=r.student_weight_decay, fused=True
+    "sgd": lambda weights, r, fused: torch.optim.SGD(
+        weights, r.student_lr, momentum=r.student_momentum, weight_decay=r.student_weight_decay, fused=fused
     ),
-    "adam": lambda weights, r: torch.optim.Adam(weights, r.student_lr, weight_decay=r.student_weight_decay, fused=True),
+    "adam": lambda weights, r, fused: torch.optim.Adam(
+        weights, r.student_lr, weight_decay=r.student_weight_decay, fused=fused
+    ),
 }
 
 
@@ -39,7 +41,10 @@ class Choices:
 
 
 class Method(ABC):
-    """The teacher is fixed, in evaluation mode; the student trains, in training mode throughout (as in DFAD's code)."""
+    """The teacher is fixed, in evaluation mode; the student trains, in training mode throughout (as in DFAD's code).
+
+    With `plain`, everything is computed as DFAD's public loop does it: what the fast path is measured against.
+    """
 
     choices: Choices
     uses: tuple[str, ...] = STUDENT  # the settings of the recipe that the method reads
@@ -57,7 +62,9 @@ class Method(ABC):
         device: str = "cpu",
         precision: str = "float32",
         images: Images | None = None,
+        plain: bool = False,
     ):
+        self.plain = plain
         self.recipe, self.num_classes, self.device = recipe, num_classes, torch.device(device)
         self.shape = (channels, size, size)
         self.dtype = getattr(torch, precision)
@@ -68,9 +75,11 @@ class Method(ABC):
             self.student = build(recipe.student, num_classes)
             self.build_networks()
         for network in self.networks():
-            network.to(self.device, memory_format=torch.channels_last)  # the faster layout, on CPU and GPU
+            # The faster layout, on CPU and GPU.
+            network.to(self.device, memory_format=torch.contiguous_format if plain else torch.channels_last)
         self.student.train()
-        self.student_optimizer = _STUDENT_OPTIMIZERS[recipe.student_optimizer](self.student_parameters(), recipe)
+        make = _STUDENT_OPTIMIZERS[recipe.student_optimizer]
+        self.student_optimizer = make(self.student_parameters(), recipe, None if plain else True)
         self.random = torch.Generator(self.device).manual_seed(seed)
         self.samples = 0  # images the student has been trained on, reused ones each time
         self.buffer: list[list[Tensor]] = []  # a stage's images, where they are used more than once
