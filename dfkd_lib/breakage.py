@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from . import ranks
 from .methods.method import Method, Terms
 
 
@@ -25,14 +26,21 @@ class Watch:
             first.masked_fill_(~torch.isfinite(value) & (first == self.NEVER), update)
 
     def broken(self) -> tuple[int, str, str] | None:
-        """The first such update, whose loss, and which term; of several terms the first that the method names."""
-        found = [(int(first), player, name) for (player, name), first in self.first.items()]
+        """The first such update on any rank, whose loss, and which term; of several terms the first that the method
+        names.
+        """
+        mine = [(int(first), player, name) for (player, name), first in self.first.items()]
+        found = [told for one in ranks.gather(mine) for told in one]
         worst = min(found, key=lambda f: f[0], default=(self.NEVER, "", ""))
         return worst if worst[0] < self.NEVER else None
 
 
 def broken_part(method: Method) -> str | None:
-    """The first part of the method's state that holds a number that is not finite."""
+    """The first part of the method's state, on any rank, that holds a number that is not finite."""
+    return next((name for name in ranks.gather(_broken_here(method)) if name), None)
+
+
+def _broken_here(method: Method) -> str | None:
     for name, part in method.parts().items():
         finite = [torch.isfinite(t).all() for t in _tensors(part.state_dict())]
         if finite and not torch.stack([f.to(method.device) for f in finite]).all():  # waits for the device once

@@ -6,16 +6,16 @@
 import dataclasses
 import signal
 import sys
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import catalogue, checkpoint, files, parameters, results, teachers
+from . import catalogue, checkpoint, parameters, ranks, results
 from .budget import apply_budget, resolve_precision
 from .data import Dataset, check_fits, load_dataset
 from .errors import Parser, UserError, one_of
-from .evaluation import TestSet, accuracy
+from .evaluation import TestSet
 from .files import output_folder
 from .listing import listing
 from .methods import METHODS
@@ -24,11 +24,8 @@ from .methods.with_data import images_for, source_for
 from .probe import Probe
 from .recipes import PAPERS, SETTINGS, Recipe, recipe_for
 from .settings import override
-from .teachers import Teacher, load_teacher
+from .teachers import Teacher, check_accuracy, load_teacher
 from .training import History, Interrupted, Keep, train
-
-_ROUNDING = 1.0  # points of accuracy that another processor or precision may change; or this many images:
-_IMAGES = 1.5
 
 
 @dataclass(frozen=True)
@@ -91,13 +88,12 @@ def run(
     name = results.run_name(method, recipe, seed)
     images, known = None, None
     if kind.needs:
-        images, known = images_for(
-            kind.needs, dataset, seed=seed, device=device, **kind.choice(recipe, teacher.network)
-        )
+        choice = kind.choice(recipe, teacher.network)
+        images, known = ranks.in_turn(lambda: images_for(kind.needs, dataset, seed=seed, device=device, **choice))
     _, height, _, channels = dataset.x_test.shape
     game = kind(
         teacher.network,
-        recipe,
+        ranks.share(recipe, kind.uses),
         dataset.num_classes,
         channels,
         seed=seed,
@@ -106,44 +102,32 @@ def run(
         precision=precision,
         images=images,
     )
-    keep, lock = None, nullcontext()
+    keep = None
     if folder:
         path = results.checkpoint_path(folder, name)
-        lock = files.locked(
-            folder / f".{name}.lock", f"output_dir: another process is running {name} in {folder}; give another folder"
-        )
         identity = {"run": name, "device": device, "precision": precision, "teacher": teacher.hash}
         identity |= {
+            "ranks": ranks.count(),
             "parameters": results.read_by(method, recipe),
             "images": known and known.get("sha256", known["source"]),
         }
         keep = Keep(path, identity, every or max(recipe.stages // 100, 1), resume)
-    with lock:
-        if keep:
-            for kind_of_file in ("ckpt", "safetensors", "json"):
-                files.remove_leftovers(folder / f"{name}.{kind_of_file}")
-            if not resume and checkpoint.exists(keep.path):
-                raise UserError(
-                    f"output_dir: {keep.path} is the checkpoint of such a run; continue it with --resume, or delete it"
-                )
-        test = TestSet.of(dataset, game.teacher, device)
-        _check_teacher(teacher, test, dataset.name)
-        history = train(game, test, title=f"{method}, seed {seed}", keep=keep, **options)
+    with ExitStack() as until_the_end:
+        with ranks.agreed():
+            if keep and not ranks.rank():
+                until_the_end.enter_context(checkpoint.place(folder, name, keep.path, resume))
+            test = TestSet.of(dataset, game.teacher, device)
+            check_accuracy(teacher, test, dataset.name)
+        try:
+            history = train(game, test, title=f"{method}, seed {seed}", keep=keep, **options)
+        except ranks.Lost as lost:
+            there = keep is not None and checkpoint.exists(keep.path)
+            last = f"the last checkpoint is {keep.path}; continue with the same command and --resume"
+            raise ranks.Lost(f"{lost}; {last if there else 'there is no checkpoint'}", lost.speaks) from lost
     made = results.record(method, recipe, seed, teacher, history, device=device, precision=precision, sha=sha)
     if known:
         made["images"] = known
     return Run(name, made, history, game)
-
-
-def _check_teacher(teacher: Teacher, test: TestSet, dataset: str) -> None:
-    """A teacher is kept under its data set's name: it may be that of other images, which had that name before."""
-    measured = accuracy(test.teacher_logits, test.y)
-    if teacher.accuracy is not None and abs(measured - teacher.accuracy) > max(_ROUNDING, 100 * _IMAGES / len(test.y)):
-        raise UserError(
-            f"teacher: {teacher.name} gets {measured:.2f} % of {dataset}'s test images right, by its record "
-            f"{teacher.accuracy:.2f} %: it was trained on other images of that name; give this data another name, or "
-            f"train the teacher again with: {teachers.command(dataset, teacher.name)}"
-        )
 
 
 def _parser() -> Parser:
@@ -193,7 +177,25 @@ def _parser() -> Parser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command line. Exit code 2 for anything the caller can mend, 128 and the signal's number for a stopped run."""
+    """The command line. Exit code 2 for anything the caller can mend, 128 and the signal's number for a stopped run,
+    1 where another rank has ended.
+    """
+    try:
+        with ranks.session():
+            return _told(argv)
+    except UserError as error:  # of the session itself
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except ranks.Lost as lost:
+        ranks.speak(lost)
+        return 1
+    except KeyboardInterrupt:  # outside the loop, or in a run that keeps no checkpoint
+        print("stopped by SIGINT", file=sys.stderr)
+        return 128 + signal.SIGINT
+
+
+def _told(argv: list[str] | None) -> int:
+    """The command line, where what ends a run ends it on all ranks alike."""
     try:
         args = _parser().parse_args(argv)
         if one_of("action", args.action, ("run", "list")) == "list":
@@ -206,9 +208,6 @@ def main(argv: list[str] | None = None) -> int:
     except Interrupted as stopped:
         print(f"{stopped}; continue with the same command and --resume", file=sys.stderr)
         return 128 + stopped.number
-    except KeyboardInterrupt:  # outside the loop, or in a run that keeps no checkpoint
-        print("stopped by SIGINT", file=sys.stderr)
-        return 128 + signal.SIGINT
 
 
 def _run(args: Any) -> int:
@@ -227,6 +226,7 @@ def _run(args: Any) -> int:
     if args.checkpoint_every is not None:
         parameters.whole("checkpoint-every", args.checkpoint_every, 1)
     recipe, sentence = apply_budget(budget, recipe, checked.device, gan="gan_share" in kind.uses)
+    ranks.share(recipe, kind.uses)  # now: a teacher may take hours
     if args.probe and recipe.stages < 2:
         raise UserError("probe: one stage has no movement to measure; give a budget of two stages or more")
     if args.probe and args.resume:
@@ -235,15 +235,20 @@ def _run(args: Any) -> int:
         raise UserError(f"probe: {args.method} has no generator to measure; leave out --probe")
     if kind.needs not in (None, "original"):
         source_for(kind.needs, args.dataset, recipe.collected_from)
-    dataset = load_dataset(args.dataset)
+    dataset = ranks.in_turn(lambda: load_dataset(args.dataset))
     check_fits(dataset, "student", recipe.student)
     if recipe.teacher in catalogue.NETWORKS:
         check_fits(dataset, "teacher", recipe.teacher)
-    folder = output_folder(args.output_dir)
-    teacher = load_teacher(dataset, recipe.teacher, device=checked.device)
+    folder = ranks.in_turn(lambda: output_folder(args.output_dir))
+    if checked.device == "cuda":
+        with ranks.agreed():
+            ranks.take_gpu()
+    teacher = ranks.in_turn(lambda: load_teacher(dataset, recipe.teacher, device=checked.device))
     precision = resolve_precision(args.precision, checked.device)
-    if args.resume and (record := _finished(args, recipe, folder, checked.device, precision, teacher)):
-        print(f"{args.method}, seed {args.seed}: this run is finished; record: {record}")
+    with ranks.agreed():
+        made = args.resume and _finished(args, recipe, folder, checked.device, precision, teacher)
+    if made:
+        print(f"{args.method}, seed {args.seed}: this run is finished; record: {made}")
         return 0
     print(f"{args.method} on {args.dataset}: {sentence}", flush=True)
     if args.resume and not checkpoint.exists(results.checkpoint_path(folder, _name(args, recipe))):
@@ -265,7 +270,12 @@ def _run(args: Any) -> int:
     if probe:
         done.record["probe"] = probe.summary(recipe.momentum)
         done.record["command"] += " --probe"
-    path = results.save_run(folder, done.name, done.record, None if args.record_only else done.method.result())
+    with ranks.agreed():
+        if not ranks.rank():
+            student = None if args.record_only else done.method.result()
+            path = results.save_run(folder, done.name, done.record, student)
+    if ranks.rank():
+        return 0
     print(
         f"accuracy {done.record['accuracy_last']:.2f} % (teacher {teacher.accuracy:.2f} %), "
         f"{done.record['seconds']:.0f} s; record: {path}"
@@ -287,6 +297,7 @@ def _finished(args: Any, recipe: Recipe, folder: Path, device: str, precision: s
         folder,
         name,
         device=device,
+        ranks=ranks.count(),
         precision=precision,
         teacher_hash=teacher.hash,
         parameters=results.read_by(args.method, recipe),

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from .. import ranks
 from ..models import GeneratorA, GeneratorB, MADGenerator, MADResNetGenerator, conditioned, flow_for
 from ..recipe import GENERATOR, STUDENT
 from .method import Method, Terms, detached
@@ -34,12 +35,14 @@ class Game(Method):
         super().__init__(*args, **kwargs)
         r = self.recipe
         self.generator.train()
-        self.generator_optimizer = torch.optim.Adam(
-            self.generator.parameters(),
-            r.generator_lr,
-            betas=(r.generator_beta1, 0.999),
-            weight_decay=r.generator_weight_decay,
-            fused=True,
+        self.generator_optimizer = ranks.averaging(
+            torch.optim.Adam(
+                self.generator.parameters(),
+                r.generator_lr,
+                betas=(r.generator_beta1, 0.999),
+                weight_decay=r.generator_weight_decay,
+                fused=True,
+            )
         )
 
     @property

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from .. import ranks
 from ..losses import hidfd
 from ..models import classifier_of, embedding_and_logits
 from ..models.biggan import BigGANDiscriminator, BigGANGenerator, differentiable_augmentation
@@ -57,12 +58,13 @@ class HiDFD(Method):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         r, device = self.recipe, self.device
+        judging = [*self.discriminator.parameters(), *self.projector.parameters()]
         self.gan_optimizers = {
             "generator": torch.optim.Adam(self.generator.parameters(), r.generator_lr, betas=(0.0, 0.999)),
-            "discriminator": torch.optim.Adam(
-                [*self.discriminator.parameters(), *self.projector.parameters()], r.discriminator_lr, betas=(0.0, 0.999)
-            ),
+            "discriminator": torch.optim.Adam(judging, r.discriminator_lr, betas=(0.0, 0.999)),
         }
+        for optimizer in self.gan_optimizers.values():
+            ranks.averaging(optimizer)
         self.gan_stages = min(round(r.gan_share * r.stages), r.stages - 1)
         self.counters = Counters(torch.full((self.num_classes,), r.batch / self.num_classes, device=device), self.seed)
         self.ema = EMA(self.generator, r.gan_momentum) if r.gan_momentum else None
@@ -89,6 +91,9 @@ class HiDFD(Method):
         gan |= {f"{name}_optimizer": optimizer for name, optimizer in self.gan_optimizers.items()}
         gan |= {"ema": self.ema.network} if self.ema else {}
         return super().parts() | gan | {"counters": self.counters}
+
+    def statistics(self) -> list[Tensor]:
+        return [*super().statistics(), self.counters.made]
 
     def load(self, state: dict[str, object]) -> None:
         super().load(state)

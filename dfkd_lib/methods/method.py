@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from .. import ranks
 from ..images import Images, augment
 from ..models import build
 from ..recipe import SETTINGS, STUDENT, Recipe
@@ -43,6 +44,7 @@ class Method(ABC):
 
     choices: Choices
     uses: tuple[str, ...] = STUDENT  # the settings of the recipe that the method reads
+    own: tuple[str, ...] = ("random",)  # of its state, what differs from rank to rank
     needs: str | None = (
         None  # the kind of real images that the student learns from: original, related, unrelated or collected
     )
@@ -72,9 +74,11 @@ class Method(ABC):
         for network in self.networks():
             network.to(self.device, memory_format=torch.channels_last)  # the faster layout, on CPU and GPU
         self.student.train()
-        self.student_optimizer = _STUDENT_OPTIMIZERS[recipe.student_optimizer](self.student_parameters(), recipe)
-        self.random = torch.Generator(self.device).manual_seed(seed)
-        self.samples = 0  # images the student has been trained on, reused ones each time
+        self.student_optimizer = ranks.averaging(
+            _STUDENT_OPTIMIZERS[recipe.student_optimizer](self.student_parameters(), recipe)
+        )
+        self.random = torch.Generator(self.device).manual_seed(ranks.own_seed(seed))
+        self.samples = 0  # images the student has been trained on, reused ones each time, and on all ranks
         self.buffer: list[list[Tensor]] = []  # a stage's images, where they are used more than once
 
     @classmethod
@@ -116,6 +120,14 @@ class Method(ABC):
     def parts(self) -> dict[str, object]:
         """What a checkpoint must hold besides random states: everything here has a `state_dict`."""
         return {"student": self.student, "student_optimizer": self.student_optimizer}
+
+    def statistics(self) -> list[Tensor]:
+        """What networks remember of batches, BatchNorm's running moments: to be averaged over ranks."""
+        networks = [part for part in self.parts().values() if isinstance(part, nn.Module)]
+        layers = [
+            m for network in networks for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)
+        ]
+        return [moment for layer in layers for moment in (layer.running_mean, layer.running_var)]
 
     def state(self) -> dict[str, object]:
         """The whole state between two stages."""
@@ -164,7 +176,7 @@ class Method(ABC):
         self.student_optimizer.zero_grad()
         sum(terms.values()).backward()
         self.student_optimizer.step()
-        self.samples += sum(len(x) for x in images if x.ndim == 4)  # labels may come along
+        self.samples += ranks.count() * sum(len(x) for x in images if x.ndim == 4)  # labels may come along
         return detached(terms)
 
     @abstractmethod
