@@ -285,7 +285,7 @@ def _roll_call() -> tuple[list[int], list[int]]:
 
 
 def speak(lost: Lost) -> None:
-    """Say on stderr, once for all ranks, that one is lost: the lowest that is left does, though it was silent before."""
+    """Say that a rank is lost, once for all: the lowest that is left does, though it may have been silent before."""
     if lost.speaks:
         print(f"error: {lost}", file=sys.__stderr__, flush=True)
 
