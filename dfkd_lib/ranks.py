@@ -253,7 +253,7 @@ def check_equal(state: dict[str, Any], own: tuple[str, ...]) -> None:
             if other.get(name) != first[name]:
                 raise UserError(
                     f"ranks: the {name.replace('_', ' ')} of rank {number} is not that of rank 0; give all ranks "
-                    "processors of one kind and one version of everything; checkpoints are from before"
+                    "the same files, versions, and kind of processor; checkpoints are from before"
                 )
 
 

@@ -64,6 +64,8 @@ def run(
 ) -> Run:
     """Distil once. `options` go to `training.train`. Settings that the method does not read become the defaults.
 
+    Where several `ranks` call this, each has its part of the recipe's batches.
+
     Parameters
     ----------
     folder
@@ -76,7 +78,9 @@ def run(
     ------
     UserError
         if the recipe is for another data set or teacher, its student does not fit the images, or another process runs
-        the same in the same folder.
+        the same in the same folder; or if batches cannot be shared by the ranks.
+    ranks.Lost
+        if another rank has ended; says from where to go on.
     """
     one_of("method", method, METHODS)
     one_of("recipe's dataset", recipe.dataset, [dataset.name])
@@ -118,6 +122,7 @@ def run(
                 until_the_end.enter_context(checkpoint.place(folder, name, keep.path, resume))
             test = TestSet.of(dataset, game.teacher, device)
             check_accuracy(teacher, test, dataset.name)
+        ranks.check_equal({"teacher": teacher.hash, "images": known}, ())
         try:
             history = train(game, test, title=f"{method}, seed {seed}", keep=keep, **options)
         except ranks.Lost as lost:
