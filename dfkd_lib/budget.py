@@ -34,6 +34,7 @@ def apply_budget(budget: str | int, recipe: Recipe, device: str, *, gan: bool = 
             generator_steps=min(recipe.generator_steps, 2),
             pretrain_steps=min(recipe.pretrain_steps, 2),
             inversion_steps=min(recipe.inversion_steps, 5),
+            synthetic=min(recipe.synthetic, 256),
             batch=min(recipe.batch, 64),
             student_batch=min(recipe.student_batch, 64),
             stages_per_epoch=1,
@@ -41,7 +42,7 @@ def apply_budget(budget: str | int, recipe: Recipe, device: str, *, gan: bool = 
         )
     else:
         shown = recipe if budget == "full" else recipe.replace(stages=budget)
-    steps = [round(r.stages * (1 - gan * r.gan_share)) * r.student_steps for r in (shown, recipe)]
+    steps = [(r.stages - gan * r.gan_stages) * r.student_steps for r in (shown, recipe)]
     if budget != "short" and shown.stages > recipe.stages:
         return (
             shown,

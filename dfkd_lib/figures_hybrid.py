@@ -1,5 +1,6 @@
 """Chapter 4's own pictures: who sees what, the line from synthetic to collected data, and shares that find balance."""
 
+import itertools
 from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
@@ -99,3 +100,41 @@ def loops(runs: Mapping[str, Float[ndarray, "iterations classes"]], *, lowest: f
     drawn = {line.get_label(): line for ax in axes[0] for line in ax.lines if not line.get_label().startswith("_")}
     figure.legend(drawn.values(), drawn.keys(), loc="outside upper center", ncols=2, fontsize=9)
     return axes[0]
+
+
+def side_by_side(
+    panels: Mapping[str, Mapping[str, Float[ndarray, " stages"]]], *, x_label: str, y_label: str
+) -> ndarray:
+    """Lines over stages, counted from 1, a panel per name; the same lines in each."""
+    figure, axes = plt.subplots(1, len(panels), figsize=(6.4, 3.1), sharey=True, squeeze=False)
+    for ax, (name, ys) in zip(axes[0], panels.items(), strict=True):
+        for (label, y), style in zip(ys.items(), itertools.cycle(("-", "--", ":", "-.")), strict=False):
+            ax.plot(np.arange(1, len(y) + 1), y, style, label=label)
+        ax.set_title(name, fontsize=10)
+        ax.set_xlabel(x_label)
+    axes[0, 0].set_ylabel(y_label)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=2, fontsize=9)
+    return axes[0]
+
+
+def sweeps(
+    panels: Mapping[str, tuple[Mapping[float, tuple[float, float]], str]], usual: float, *, y_label: str
+) -> ndarray:
+    """Means with intervals against one setting, a panel per setting: its values, and the scale of its axis.
+
+    `usual` is the mean at the usual settings, a dotted line.
+    """
+    rows = -(-len(panels) // 3)
+    figure, axes = plt.subplots(rows, 3, figsize=(6.4, 0.4 + 2.1 * rows), sharey=True, squeeze=False)
+    for ax in axes.flat[len(panels) :]:
+        ax.set_axis_off()
+    for ax, (name, (found, scale)) in zip(axes.flat, panels.items(), strict=False):
+        x = sorted(found)
+        mean, half = np.transpose([found[value] for value in x])
+        ax.errorbar(x, mean, yerr=half, fmt="o-", color=COLOURS[0], capsize=3, linewidth=1, markersize=4)
+        ax.axhline(usual, color="black", linewidth=0.8, linestyle=":")
+        ax.set(xlabel=name, xscale=scale)
+    for ax in axes[:, 0]:
+        ax.set_ylabel(y_label)
+    return axes

@@ -86,7 +86,7 @@ def networks(method: Method) -> dict[str, nn.Module]:
     found = {"teacher": method.teacher, "student": method.student}
     if hasattr(method, "generator"):
         found["generator"] = method.generator
-    if hasattr(method, "ema"):
+    if getattr(method, "ema", None):
         found["EMA(G)"] = method.ema.network
     return found
 

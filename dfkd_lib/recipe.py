@@ -34,6 +34,11 @@ GENERATOR = (
     *("generator", "generator_width", "z_dim", "batch", "generator_steps", "generator_lr", "generator_beta1"),
     *("generator_weight_decay", "reuse"),
 )
+COLLECTED = ("collected_from", "collected_ratio", "collected_by", "collected_imbalance")
+GAN = (
+    *("generator_width", "z_dim", "batch", "generator_steps", "generator_lr", "gan_share", "gan_loss"),
+    *("discriminator_lr", "gan_augment", "gan_momentum"),
+)
 
 
 @dataclass(frozen=True)
@@ -117,7 +122,7 @@ class Recipe:
     gan_loss: str = "log"  # log, as in Eq. 1 | non_saturating | hinge, as in the public code
     discriminator_lr: float = 4e-4
     gan_augment: bool = False  # differentiable augmentation
-    gan_momentum: float = 0.0  # of an averaged generator that makes the student's images; 0: none
+    gan_momentum: float = 0.0  # per step, of an averaged generator that makes the student's images; 0: none
     lambda_d: float = 0.1  # of L_blend + L_trans, HiDFD Eq. 13
     integration: str = "both"  # which of the two; one alone is for ablation (HiDFD Table 2)
     lambda_g: float = 0.1  # of L_reg, HiDFD Eq. 13
@@ -135,6 +140,11 @@ class Recipe:
             one_of(name, getattr(self, name), allowed)
         if self.mixup == "fixed" and self.mixup_a > 1:
             raise UserError(f"mixup_a: {self.mixup_a} is not allowed with mixup = fixed, where it is λ; give at most 1")
+        if 0 < self.collected_imbalance < 1:
+            raise UserError(
+                f"collected_imbalance: {self.collected_imbalance} is not allowed; give 0, for images as they come, or "
+                "at least 1: the largest class has so many times the images of the smallest"
+            )
         if self.reuse < 1 or self.student_steps % self.reuse:
             raise UserError(
                 f"reuse: {self.reuse} is not allowed with {self.student_steps} student steps a stage; give a divisor"
@@ -148,6 +158,11 @@ class Recipe:
     def sourced(self, source: str, **values: Any) -> "Recipe":
         """A copy with some values set, and their source noted: "DFAD Table 7", "code", "inferred" or "ours"."""
         return dataclasses.replace(self, **values, sources={**self.sources, **dict.fromkeys(values, source)})
+
+    @property
+    def gan_stages(self) -> int:
+        """How many stages are the GAN's; one at least is the student's."""
+        return min(round(self.gan_share * self.stages), self.stages - 1)
 
     @property
     def pair(self) -> str:

@@ -17,6 +17,7 @@ from .data import Dataset, check_fits, load_dataset
 from .errors import Parser, UserError, one_of
 from .evaluation import TestSet
 from .files import output_folder
+from .gan_probe import GANProbe
 from .listing import listing
 from .methods import METHODS
 from .methods.method import Method
@@ -88,12 +89,13 @@ def run(
     check_fits(dataset, "student", recipe.student)
     sha = results.commit()  # now: the checkout may move on while this runs
     kind = METHODS[method]
+    kind.check(recipe)
     recipe = as_run(method, recipe)
     name = results.run_name(method, recipe, seed)
     images, known = None, None
     if kind.needs:
-        choice = kind.choice(recipe, teacher.network)
-        images, known = ranks.in_turn(lambda: images_for(kind.needs, dataset, seed=seed, device=device, **choice))
+        chosen = kind.choice(recipe, teacher.network, device)
+        images, known = ranks.in_turn(lambda: images_for(kind.needs, dataset, seed=seed, device=device, **chosen))
     _, height, _, channels = dataset.x_test.shape
     game = kind(
         teacher.network,
@@ -169,7 +171,7 @@ def _parser() -> Parser:
     )
     parser.add_argument("--resume", action="store_true", help="continue from the checkpoint in the output folder")
     parser.add_argument("--checkpoint-every", type=int, metavar="STAGES", help="default: a hundred in all")
-    parser.add_argument("--probe", action="store_true", help="also record how the generator moves from stage to stage")
+    parser.add_argument("--probe", action="store_true", help="also record how the generator moves, or a GAN trains")
     parser.add_argument("--record-only", action="store_true", help="do not keep the student's weights")
     parser.add_argument(
         "--set",
@@ -225,18 +227,20 @@ def _run(args: Any) -> int:
     given |= {"teacher": teacher, "student": student, "precision": args.precision, "output_dir": args.output_dir}
     checked = parameters.check_parameters(given)
     kind = METHODS[one_of("method", args.method, METHODS)]
+    gan = "gan_share" in kind.uses
     recipe = override(recipe_for(args.dataset, args.method, teacher, student, args.recipe), args.set)
     for name in sorted(results.changes(recipe).keys() & kind.unused()):
         raise UserError(f"setting {name}: {args.method} does not use it")
+    kind.check(recipe)
     if args.checkpoint_every is not None:
         parameters.whole("checkpoint-every", args.checkpoint_every, 1)
-    recipe, sentence = apply_budget(budget, recipe, checked.device, gan="gan_share" in kind.uses)
+    recipe, sentence = apply_budget(budget, recipe, checked.device, gan=gan)
     ranks.share(recipe, kind.uses)  # now: a teacher may take hours
     if args.probe and recipe.stages < 2:
         raise UserError("probe: one stage has no movement to measure; give a budget of two stages or more")
     if args.probe and args.resume:
         raise UserError("probe: a run that is probed keeps no checkpoints; leave out --probe or --resume")
-    if args.probe and "generator" not in kind.uses:
+    if args.probe and not gan and "generator" not in kind.uses:
         raise UserError(f"probe: {args.method} has no generator to measure; leave out --probe")
     if kind.needs not in (None, "original"):
         source_for(kind.needs, args.dataset, recipe.collected_from)
@@ -258,7 +262,7 @@ def _run(args: Any) -> int:
     print(f"{args.method} on {args.dataset}: {sentence}", flush=True)
     if args.resume and not checkpoint.exists(results.checkpoint_path(folder, _name(args, recipe))):
         print(f"there is no checkpoint of this run in {folder}: it begins anew", flush=True)
-    probe = Probe() if args.probe else None
+    probe = (GANProbe(dataset) if gan else Probe()) if args.probe else None
     done = run(
         args.method,
         recipe,
@@ -273,7 +277,7 @@ def _run(args: Any) -> int:
         observe=probe,
     )
     if probe:
-        done.record["probe"] = probe.summary(recipe.momentum)
+        done.record["probe"] = probe.summary() if gan else probe.summary(recipe.momentum)
         done.record["command"] += " --probe"
     with ranks.agreed():
         if not ranks.rank():

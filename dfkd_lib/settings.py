@@ -11,7 +11,7 @@ from .recipe import CHOICES, SETTINGS, Recipe
 
 _AT_MOST = {
     **dict.fromkeys(("momentum", "student_momentum", "data_share", "gan_momentum", "gate_q", "gamma"), 1.0),
-    **dict.fromkeys(("frequency_floor",), 1.0),
+    "frequency_floor": 1.0,
     "gan_share": 0.999,
     "generator_beta1": 0.999,
     "temperature": 1e3,

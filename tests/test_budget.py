@@ -30,7 +30,7 @@ def test_a_papers_schedule_is_cut_short_on_a_processor_which_says_so(budget):
             **{
                 name: getattr(paper, name)
                 for name in (
-                    *("stages", "stages_per_epoch", "student_steps", "generator_steps", "inversion_steps"),
+                    *("stages", "stages_per_epoch", "student_steps", "generator_steps", "inversion_steps", "synthetic"),
                     *("batch", "student_batch"),
                 )
             }
@@ -43,6 +43,13 @@ def test_a_papers_schedule_is_cut_short_on_a_processor_which_says_so(budget):
 
 def test_a_papers_schedule_runs_whole_on_a_gpu():
     assert apply_budget("auto", recipe_for("cifar100"), "cuda")[0] == recipe_for("cifar100")
+
+
+def test_a_gans_stages_have_no_student_steps():
+    recipe = recipe_for("digits_hybrid", "hidfd")
+    assert apply_budget("full", recipe, "cpu", gan=True)[1] == "the full schedule: 100 stages, 1,500 student steps"
+    shown, sentence = apply_budget(1, recipe, "cpu", gan=True)
+    assert (shown.stages, shown.gan_stages) == (1, 0) and "30 student steps on batches of 64, of 1,500" in sentence
 
 
 def test_more_than_the_full_schedule_is_not_called_less():

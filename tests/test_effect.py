@@ -57,7 +57,7 @@ def accuracy(method: str) -> float:
     recipe = BUDGET
     if kind.needs == "collected":  # HiDFD's rates, and 400 steps of its GAN before 600 of the student
         recipe = recipe_for("digits_hybrid", method).replace(stages=40, stages_per_epoch=40)
-        images = images_for("collected", digits, seed=0, device="cpu", **kind.choice(recipe, teacher.network))[0]
+        images = images_for("collected", digits, seed=0, device="cpu", **kind.choice(recipe, teacher.network, "cpu"))[0]
     elif kind.needs == "original":
         images = Images.of(digits, "cpu")
     elif kind.needs:

@@ -55,3 +55,33 @@ def test_loops_mark_the_rare_class_and_the_one_that_takes_all():
     assert left.lines[3].get_ydata() == pytest.approx(3 * balanced[:, 0])
     assert right.lines[3].get_ydata()[-1] == 1e-3 and right.lines[4].get_ydata()[-1] == pytest.approx(3)
     assert [left.get_title(), right.get_title(), left.get_yscale()] == ["a", "b", "log"]
+
+
+def test_side_by_side_draws_every_line_in_its_panel():
+    panels = {name: {key: np.full(4, float(value)) for key, value in (("real", 1), ("fake", 2))} for name in ("a", "b")}
+    axes = figures_hybrid.side_by_side(panels, x_label="stage", y_label="share (%)")
+    assert [ax.get_title() for ax in axes] == ["a", "b"] and [ax.get_xlabel() for ax in axes] == 2 * ["stage"]
+    for ax in axes:
+        assert [line.get_ydata().tolist() for line in ax.lines] == [4 * [1], 4 * [2]]
+        assert ax.lines[0].get_xdata().tolist() == [1, 2, 3, 4]
+        assert len({line.get_linestyle() for line in ax.lines}) == 2
+    [legend] = axes[0].figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["real", "fake"]
+
+
+def test_sweeps_draw_means_with_intervals_over_sorted_values():
+    panels = {
+        "N": ({100: (3.0, 0.5), 1: (1.0, 0.25), 17: (2.0, 0.1)}, "log"),
+        "q": ({0.1: (4.0, 1.0), 0.9: (5.0, 1.0)}, "linear"),
+        "r": ({0.5: (1.0, 1.0)}, "linear"),
+        "s": ({0.5: (1.0, 1.0)}, "linear"),
+    }
+    axes = figures_hybrid.sweeps(panels, 2.0, y_label="accuracy (%)")
+    assert axes.shape == (2, 3)
+    first = axes[0, 0]
+    assert first.get_xscale() == "log" and axes[0, 1].get_xscale() == "linear"
+    points, usual = first.lines[0], first.lines[-1]
+    assert points.get_xdata().tolist() == [1, 17, 100] and points.get_ydata().tolist() == [1, 2, 3]
+    assert set(usual.get_ydata()) == {2.0}
+    bars = first.collections[0].get_segments()
+    assert [bar[:, 1].tolist() for bar in bars] == [[0.75, 1.25], [1.9, 2.1], [2.5, 3.5]]

@@ -8,6 +8,7 @@ import torch
 from method_checks import lenet, numbers, weights
 from torch import nn
 
+from dfkd_lib import run
 from dfkd_lib.data import load_dataset
 from dfkd_lib.images import Images
 from dfkd_lib.losses import hidfd as losses
@@ -171,6 +172,41 @@ def test_the_parts_of_the_objective_are_the_equations(collected):
     assert numbers(game.discriminator_loss()) == pytest.approx(expected, rel=1e-2)  # spectral norms move at each pass
 
 
+@pytest.mark.parametrize("method", ["hidfd", "degan"])
+def test_no_class_is_asked_for_that_was_not_collected(collected, method):
+    """Nobody has told the discriminator what its images look like."""
+    game = play(collected[(collected.y != 3).nonzero()[:, 0]], method)
+    assert game.present.tolist() == [0, 1, 2, 4, 5, 6, 7, 8, 9]
+    asked = []
+    usual = game.generate
+    game.generate = lambda generator, y: asked.append(y) or usual(generator, y)
+    game.generator_loss()
+    _, labels = game.synthesise()
+    assert 3 not in torch.cat(asked) and labels.bincount(minlength=10).tolist() == [5, 5, 5, 0, 5, 4, 4, 4, 4, 4]
+
+
+def test_the_averaged_generator_makes_the_students_images(collected):
+    game = play(collected, gan_momentum=0.5)
+    start = copy.deepcopy(game.generator)
+    game.generator_step()
+    for mine, now, before in zip(*(n.parameters() for n in (game.ema.network, game.generator, start)), strict=True):
+        assert torch.allclose(mine, (now + before) / 2, atol=1e-6)
+    assert all(map(torch.equal, game.ema.network.buffers(), game.generator.buffers()))
+    game.generator_loss = game.discriminator_loss = None  # the GAN is done
+    before = game.synthesise()[0]
+    torch.nn.init.zeros_(game.generator.last.parametrizations.weight.original)
+    assert torch.equal(game.synthesise()[0], before)
+
+
+def test_a_teacher_whose_classifier_has_no_bias_can_be_shared(collected):
+    teacher = copy.deepcopy(lenet())
+    teacher.classifier = nn.Linear(84, 10, bias=False)
+    loss = StudentLoss("align", 1.0)
+    student = loss.student(build("lenet5_half", 10), teacher, (1, 32, 32))
+    x = torch.randn(3, 1, 32, 32)
+    assert torch.allclose(loss.merged(student)(x), student(x), atol=1e-5)
+
+
 def test_images_lie_in_the_pixels_range(collected):
     game = play(collected)
     x = game.generate(game.generator, torch.arange(10))
@@ -224,3 +260,23 @@ def test_simkds_student_ends_in_the_teachers_layers():
     assert maps.shape == (3, 120, 1, 1)
     own = [m for m in lenet().features][8:]
     assert torch.allclose(student(x), lenet().classifier(nn.Sequential(*own)(maps)), atol=1e-6)
+
+
+# --- what is wrong ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "setting", "words"),
+    [
+        ("hidfd", "collected_by=random", "collected_by labels category confidence"),
+        ("kd_collected", "collected_by=random", "imbalance labels category confidence"),
+        ("hidfd", "collected_ratio=0.9", "ratio digits_rest 450"),
+        ("hidfd", "collected_imbalance=0.5", "imbalance 0.5"),
+    ],
+)
+def test_images_that_cannot_be_collected_are_told_in_one_line(capsys, tmp_path, method, setting, words):
+    place = ["--dataset", "digits_hybrid", "--device", "cpu", "--output-dir", str(tmp_path)]
+    assert run.main(["--method", method, *place, "--set", setting]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ") and [word for word in words.split() if word not in line] == []
+    assert [path for path in tmp_path.iterdir() if path.suffix != ".lock"] == []

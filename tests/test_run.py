@@ -197,6 +197,8 @@ def test_a_method_without_generator_cannot_be_probed(capsys, tmp_path, method):
         ("--probe --resume", "probe checkpoints --resume"),
         ("--probe --method kd_ori", "probe kd_ori generator"),
         ("--method kd_rel", "source digits mnist usps DFKD_DATA"),
+        ("--method hidfd --set collected_from=nowhere", "collected_from 'nowhere' usps DFKD_DATA"),
+        ("--method hidfd --set collected_from=a/b", "collected_from 'a/b' auto"),
         ("runs", "action 'runs' run list"),
         ("--seed -1", "seed -1 0"),
         ("--budget 0", "budget 0 auto full short"),

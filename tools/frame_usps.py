@@ -1,7 +1,7 @@
 """USPS in MNIST's frame: each digit's bounding box scaled to 20 pixels, its centre of mass in the middle of 28×28.
 
-MNIST was made so; USPS fills its 16×16 pixels. `python tools/frame_usps.py` reads $DFKD_DATA/usps.npz and writes
-usps_framed.npz beside it: chapter 4's control for what the collected images' frame alone costs.
+MNIST was made so; USPS fills its 16×16 pixels. `python tools/frame_usps.py` reads USPS from $DFKD_DATA and writes
+usps_framed.npz there: chapter 4's control for what the collected images' frame alone costs.
 """
 
 import io
@@ -14,6 +14,8 @@ from numpy import ndarray
 from PIL import Image
 from scipy.ndimage import center_of_mass, shift
 
+from dfkd_lib import layouts, sources
+from dfkd_lib.errors import UserError
 from dfkd_lib.files import write_atomically
 
 SIZE, BOX = 28, 20
@@ -35,19 +37,23 @@ def framed(digit: ndarray) -> ndarray:
 
 
 def main() -> int:
-    folder = Path(os.environ.get("DFKD_DATA") or ".")
-    if not (folder / "usps.npz").is_file():
-        print(f"error: there is no {folder / 'usps.npz'}; set DFKD_DATA to the folder that holds it", file=sys.stderr)
+    if not os.environ.get("DFKD_DATA"):
+        print("error: DFKD_DATA is not set; give it the folder that usps_framed.npz shall go to", file=sys.stderr)
         return 2
-    with np.load(folder / "usps.npz") as arrays:
-        made = {f"y_{part}": arrays[f"y_{part}"] for part in ("train", "test")}
-        for part in ("train", "test"):
-            x = arrays[f"x_{part}"].reshape(-1, 16, 16)
-            made[f"x_{part}"] = np.stack([framed(digit) for digit in x])[..., None]
+    try:
+        place = sources.locate("usps")
+        parts = {part: layouts.read("usps", place, part) for part in ("train", "test")}
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    made = {}
+    for part, split in parts.items():
+        made |= {f"x_{part}": np.stack([framed(digit[..., 0]) for digit in split.x])[..., None], f"y_{part}": split.y}
     file = io.BytesIO()
     np.savez_compressed(file, **made)
-    write_atomically(folder / "usps_framed.npz", file.getvalue())
-    print(f"written: {folder / 'usps_framed.npz'}")
+    path = Path(os.environ["DFKD_DATA"]).expanduser() / "usps_framed.npz"
+    write_atomically(path, file.getvalue())
+    print(f"written: {path}")
     return 0
 
 

@@ -45,9 +45,7 @@ class Method(ABC):
     choices: Choices
     uses: tuple[str, ...] = STUDENT  # the settings of the recipe that the method reads
     own: tuple[str, ...] = ("random",)  # of its state, what differs from rank to rank
-    needs: str | None = (
-        None  # the kind of real images that the student learns from: original, related, unrelated or collected
-    )
+    needs: str | None = None  # the student's kind of real images: original, related, unrelated or collected
 
     def __init__(
         self,
@@ -81,8 +79,18 @@ class Method(ABC):
         self.samples = 0  # images the student has been trained on, reused ones each time, and on all ranks
         self.buffer: list[list[Tensor]] = []  # a stage's images, where they are used more than once
 
+    @classmethod  # noqa: B027  most methods take any
+    def check(cls, recipe: Recipe) -> None:
+        """Refuse settings with which the method cannot run, before anything is trained.
+
+        Raises
+        ------
+        UserError
+            says which, and what to give.
+        """
+
     @classmethod
-    def choice(cls, recipe: Recipe, teacher: nn.Module) -> dict[str, Any]:
+    def choice(cls, recipe: Recipe, teacher: nn.Module, device: str) -> dict[str, Any]:
         """Of the real images that the method needs, which: options of `with_data.images_for`."""
         if cls.needs != "collected":
             return {"share": recipe.data_share}
@@ -91,7 +99,7 @@ class Method(ABC):
             "ratio": recipe.collected_ratio,
             "by": recipe.collected_by,
             "imbalance": recipe.collected_imbalance or None,
-        } | ({"teacher": teacher} if recipe.collected_by == "confidence" else {})
+        } | ({"teacher": copy.deepcopy(teacher).to(device)} if recipe.collected_by == "confidence" else {})
 
     @classmethod
     def unused(cls) -> set[str]:

@@ -45,8 +45,8 @@ class StudentLoss:
         *features, project = copy.deepcopy(student.features)
         classifier = copy.deepcopy(student.classifier)
         with torch.no_grad():
-            weight = classifier.weight @ project.weight
-            bias = classifier.bias + classifier.weight @ project.bias
+            weight, bias = classifier.weight @ project.weight, classifier.weight @ project.bias
+            bias += 0 if classifier.bias is None else classifier.bias
         one = nn.Linear(project.in_features, classifier.out_features)
         one.weight, one.bias = nn.Parameter(weight), nn.Parameter(bias)
         return Classifier(nn.Sequential(*features), one, student.cuts, student.size, student.smallest)

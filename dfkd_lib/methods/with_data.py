@@ -14,7 +14,7 @@ from ..collected import collect, default_source
 from ..data import Dataset
 from ..images import Images
 from ..losses import baselines
-from ..recipe import STUDENT
+from ..recipe import COLLECTED, STUDENT
 from ..sources import known_dataset
 from .method import Choices, Method, Terms
 
@@ -90,5 +90,5 @@ class KDCollected(KD):
     """KD on few collected images alone, without labels: what HiDFD's synthetic images must beat."""
 
     choices = Choices("KL", "no generator", "collected images", "–")
-    uses = (*STUDENT, "temperature", "collected_from", "collected_ratio", "collected_by", "collected_imbalance")
+    uses = (*STUDENT, "temperature", *COLLECTED)
     needs = "collected"

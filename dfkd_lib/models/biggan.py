@@ -1,5 +1,6 @@
-"""A class-conditional GAN for 32×32 images: BigGAN's residual generator and discriminator (Brock et al. 2019), the
-latter with ADCGAN's classifier of 2C classes (Hou et al. 2022). HiDFD's source of synthetic images.
+"""A class-conditional GAN for images whose side is a multiple of 8 (ADCGAN's is 32): BigGAN's residual generator and
+discriminator (Brock et al. 2019), the latter with ADCGAN's classifier of 2C classes (Hou et al. 2022). HiDFD's source
+of synthetic images.
 """
 
 from typing import NamedTuple
@@ -37,12 +38,12 @@ class UpBlock(nn.Module):
         super().__init__()
         self.norm1, self.norm2 = ClassBatchNorm(channels, embedded), ClassBatchNorm(channels, embedded)
         self.conv1, self.conv2 = (spectral_norm(nn.Conv2d(channels, channels, 3, 1, 1)) for _ in range(2))
-        self.past = spectral_norm(nn.Conv2d(channels, channels, 1))
+        self.shortcut = spectral_norm(nn.Conv2d(channels, channels, 1))
 
     def forward(self, x: Tensor, e: Tensor) -> Tensor:
         h = self.conv1(F.interpolate(self.norm1(x, e).relu(), scale_factor=2))
         h = self.conv2(self.norm2(h, e).relu())
-        return h + F.interpolate(self.past(x), scale_factor=2)  # 1×1: the same before and behind the doubling
+        return h + F.interpolate(self.shortcut(x), scale_factor=2)  # 1×1: the same before and behind the doubling
 
 
 class BigGANGenerator(nn.Module):
@@ -89,13 +90,13 @@ class DownBlock(nn.Module):
         self.first, self.halves = first, halves
         self.conv1 = spectral_norm(nn.Conv2d(c_in, c_out, 3, 1, 1))
         self.conv2 = spectral_norm(nn.Conv2d(c_out, c_out, 3, 1, 1))
-        self.past = spectral_norm(nn.Conv2d(c_in, c_out, 1)) if halves or c_in != c_out else nn.Identity()
+        self.shortcut = spectral_norm(nn.Conv2d(c_in, c_out, 1)) if halves or c_in != c_out else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.conv2(self.conv1(x if self.first else x.relu()).relu())
         if not self.halves:
-            return h + self.past(x)
-        return F.avg_pool2d(h, 2) + self.past(F.avg_pool2d(x, 2))
+            return h + self.shortcut(x)
+        return F.avg_pool2d(h, 2) + self.shortcut(F.avg_pool2d(x, 2))
 
 
 class BigGANDiscriminator(nn.Module):
