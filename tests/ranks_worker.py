@@ -17,6 +17,7 @@ from dfkd_lib.errors import UserError
 from dfkd_lib.evaluation import TestSet
 from dfkd_lib.methods import METHODS
 from dfkd_lib.methods.method import Method
+from dfkd_lib.methods.random_images import Random
 from dfkd_lib.models import build
 from dfkd_lib.recipe import Recipe
 from dfkd_lib.recipes import recipe_for
@@ -128,10 +129,24 @@ def agreement(folder: Path) -> dict[str, Any]:
             path.write_text("")
         return path.exists()
 
+    class Breaks(Random):
+        """Noise, whose loss is no number on rank 1, once."""
+
+        def student_loss(self, images: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+            self.steps = getattr(self, "steps", 0) + 1
+            terms = super().student_loss(images)
+            factor = float("nan") if self.steps == 3 and ranks.rank() else 1
+            return {name: factor * term for name, term in terms.items()}
+
+    try:
+        trained(Breaks(method_checks.lenet(), method_checks.TINY, 10, 1, seed=0))
+    except FloatingPointError as error:
+        broken = str(error)
     tensors = [torch.full((2, 3), float(ranks.rank())), torch.tensor(10.0 * ranks.rank())]
     ranks.average(tensors)
     different = {"student": {"weight": tensors[0] + ranks.rank()}, "random": ranks.rank()}
     return {
+        "broken": broken,
         "fails": refused(one_fails),
         "found": ranks.in_turn(in_turn),
         "mean": tensors,

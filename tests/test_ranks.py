@@ -174,6 +174,11 @@ def test_what_one_rank_refuses_all_refuse(found):
         assert told["together"] == ""
 
 
+def test_where_one_rank_breaks_down_all_say_so(found):
+    for told in found["agreement"]:
+        assert told["broken"].startswith("the student's loss is not finite at stage 1, student step 3, term KL; ")
+
+
 def test_rank_0_goes_first(found):
     assert [told["found"] for told in found["agreement"]] == [True, True]
 
