@@ -94,7 +94,8 @@ def session() -> Iterator[None]:
         raise UserError(f"ranks: the others cannot be reached ({str(error).partition(chr(10))[0]})") from error
     with contextlib.ExitStack() as stack:
         usual = signal.signal(signal.SIGTERM, _ended)
-        stack.callback(signal.signal, signal.SIGTERM, usual)
+        # Once a rank is lost, torchrun's signal must not come between this one and its last line.
+        stack.callback(lambda: _Joined.lost or signal.signal(signal.SIGTERM, usual))
         if number:
             nowhere = stack.enter_context(open(os.devnull, "w"))
             stack.enter_context(contextlib.redirect_stdout(nowhere))

@@ -197,7 +197,8 @@ def main(argv: list[str] | None = None) -> int:
         ranks.speak(lost)
         return 1
     except KeyboardInterrupt:  # outside the loop, or in a run that keeps no checkpoint
-        print("stopped by SIGINT", file=sys.stderr)
+        if not ranks.rank():
+            print("stopped by SIGINT", file=sys.stderr)
         return 128 + signal.SIGINT
 
 
