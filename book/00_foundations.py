@@ -882,6 +882,8 @@ figures.table(
 # | NLL, norm | the teacher should see the class that $G$ was told; the embedding of a class should stay short | {doc}`3 <03_mad>` |
 # | EMA(G) | a slow copy of the generator: an exponential moving average of its weights | {doc}`3 <03_mad>` |
 # | memory | images of earlier stages that are kept, and shown again | {doc}`3 <03_mad>` |
+# | GAN loss, class losses | the generator passes for few collected images, before a discriminator; and for images of the class asked for | {doc}`4 <04_hidfd>` |
+# | L_reg; sure and diverse answers | the teacher should see all classes alike; and be sure of each image | {doc}`4 <04_hidfd>` |
 
 # %% tags=["hide-input"]
 
@@ -926,7 +928,7 @@ figures.table(
 
 # %% [markdown]
 # AR+VI is DFAD with other choices in 2 and 3, so a gain of it has to be taken apart. ABM differs from DFAD in the discrepancy; what its generator adds (2, 4) is for teachers with BatchNorm and for large data, and on digits it adds nothing.
-# MAD and DFKD-Mem differ from ABM in 3 and nothing else, which is why [](sec-mad-controls) can ask what MAD's choice is worth. DAFL has a generator and no game to speak of: its generator never sees the student. The rest have no generator;
+# MAD and DFKD-Mem differ from ABM in 3 and nothing else, which is why [](sec-mad-controls) can ask what MAD's choice is worth. DAFL has a generator and no game to speak of: its generator never sees the student. Nor do those of HiDFD and DeGAN, which are GANs on collected images. The rest have no generator;
 # they decide the first and the third.
 #
 # (sec-found-evaluation)=
@@ -1335,10 +1337,11 @@ def made(name, recipe):
 
 
 def runnable():
-    """Of all methods those that take this data and these networks."""
+    """Of all methods those that take this data, with their passes."""
     for name in methods.METHODS:
         try:
-            yield name, made(name, tiny)
+            method = made(name, tiny)
+            yield name, method, passes.count(method)
         except UserError as error:
             print(f"{name}: {error}")
 
@@ -1349,8 +1352,7 @@ def written(p):
 
 NETWORKS = ("teacher", "student", "generator", "EMA(G)")
 counted, units, steps, sums = {}, {}, {}, {}
-for name, method in runnable():
-    counted[name] = passes.count(method)
+for name, method, counted[name] in runnable():
     units[name] = passes.per_update(method, counted[name])
     row = tuple(
         f",{NB} ".join(
@@ -1376,7 +1378,7 @@ figures.table(
 )
 
 # %% [markdown]
-# (T: teacher, S: student, G: generator, E: EMA(G). DFKD-Mem also draws one batch a stage for its memory, which is in the second table. `fitnet` and `ft` also train small layers of their own, which are not counted.)
+# (T: teacher, S: student, G: generator, E: EMA(G). DFKD-Mem also draws one batch a stage for its memory, which is in the second table. `fitnet` and `ft` also train small layers of their own, which are not counted. HiDFD and DeGAN have no stage like all others: first their GAN trains, then the student.)
 #
 # Is the count right? Torch has a counter of its own, of floating-point operations. With the multiply-adds of each network, next section, the passes have to give the same number; a first layer that is trained has no gradient to its inputs.
 # For all methods that is a test of the library; here is MAD's student step.

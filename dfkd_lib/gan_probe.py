@@ -38,7 +38,8 @@ class GANProbe:
         self.dataset, self.images = dataset, images
         self.series: dict[str, list[Any]] = defaultdict(list)
         self.unseen: Images | None = None
-        self.samples: Tensor | None = None  # synthetic images of the last stage seen, classes in turn
+        self.samples: Tensor | None = None  # synthetic images of the last stage seen, and the classes asked for
+        self.labels: Tensor | None = None
 
     def __call__(self, stage: int, method: HiDFD) -> None:
         if stage > method.recipe.gan_stages:
@@ -47,7 +48,7 @@ class GANProbe:
             self.unseen = self._not_collected(method)
         discriminator = copy.deepcopy(method.discriminator).eval()  # spectral norms move in training mode
         generator = copy.deepcopy(method.generator)  # in training mode, as it is judged; its statistics stay
-        y = torch.arange(self.images, device=method.device) % method.num_classes
+        y = method.present[torch.arange(self.images, device=method.device) % len(method.present)]
         usual, method.random = method.random, torch.Generator(method.device).manual_seed(stage)
         try:
             with torch.no_grad():
@@ -58,7 +59,8 @@ class GANProbe:
         with torch.no_grad():
             self._judge(method, discriminator, x)
             self._classes(method, x, y)
-        self.samples = x[: 10 * method.num_classes].cpu()
+        shown = slice(10 * len(method.present))
+        self.samples, self.labels = x[shown].cpu(), y[shown].cpu()
 
     def _slopes(self, method: HiDFD, discriminator: torch.nn.Module, x: Tensor, y: Tensor) -> None:
         """Gradients in the images; means over the batch are undone, so that a figure is one image's."""
@@ -67,7 +69,7 @@ class GANProbe:
         terms = {"GAN": hidfd.gan_generator(judged.real, r.gan_loss)}
         if "lambda_g" in method.uses:  # DeGAN has neither
             terms["classes"] = hidfd.class_generator(judged.classes, y)
-            frequencies = hidfd.class_frequencies(method.counters.made, r.frequency_floor)
+            frequencies = hidfd.class_frequencies(method.counters.counts, r.frequency_floor)
             terms["L_reg"] = r.lambda_g * hidfd.frequency_regulariser(method.teacher(x), frequencies)
         for name, term in terms.items():
             (slope,) = torch.autograd.grad(term, x, retain_graph=True)

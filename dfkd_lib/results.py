@@ -105,7 +105,9 @@ def command(method: str, recipe: Recipe, seed: int, device: str, precision: str)
     words += ["--recipe", recipe.paper] if recipe.paper != default.paper else []
     words += ["--pair", shlex.quote(recipe.pair)] if recipe.pair != of_paper.pair else []
     words += ["--seed", str(seed), "--budget full", "--device", device, "--precision", precision]
-    words += [word for name, value in changes(recipe).items() for word in ("--set", shlex.quote(f"{name}={value}"))]
+    own = recipe_for(recipe.dataset, method, recipe.teacher, recipe.student, recipe.paper).values()
+    told = changes(recipe) | {name: v for name, v in recipe.values().items() if name in SETTINGS and v != own[name]}
+    words += [word for name, value in told.items() for word in ("--set", shlex.quote(f"{name}={value}"))]
     return " ".join(words)
 
 

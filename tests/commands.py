@@ -36,7 +36,7 @@ def understood(command: str) -> tuple[Any, ...]:
     assert (program, arguments[:2]) == ("python", ["-m", "dfkd_lib.run"])
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Reached) as caught:
         patch.setattr(run, "run", reached)
-        for name in ("load_dataset", "check_fits", "load_teacher", "output_folder", "source_for"):
+        for name in ("load_dataset", "check_fits", "load_teacher", "output_folder", "source_for", "GANProbe"):
             patch.setattr(run, name, lambda *arguments, **options: None)
         run.main(arguments[2:])
     return caught.value.args

@@ -63,14 +63,21 @@ BESIDE_HIDFD = (
     ("degan", KD_RATE),
     ("hidfd", f"{ALONE} inflation=1000000"),  # alignment on the collected images alone
 )
-# Table 2, upper half: without L_blend, L_trans or L_reg; without all three; and without two of them.
-HIDFD_PARTS = ("integration=transfer", "integration=blend", "lambda_g=0", "lambda_d=0 lambda_g=0")
-HIDFD_PAIRS = ("lambda_d=0", "integration=transfer lambda_g=0", "integration=blend lambda_g=0")
+# Table 2, upper half: without L_blend, L_trans or L_reg; without two of them; without all three.
+HIDFD_PARTS = (
+    *("integration=transfer", "integration=blend", "lambda_g=0"),
+    *("lambda_d=0", "integration=transfer lambda_g=0", "integration=blend lambda_g=0"),
+    "lambda_d=0 lambda_g=0",
+)
+# Table 2, lower half, at two rates each; alignment's stands in hidfd_digits.
+HIDFD_STUDENTS = [
+    f"distill={loss} student_lr={rate}" for loss in ("kd", "dkd", "nkd", "cc", "rkd", "simkd") for rate in (0.01, 0.03)
+]
 HIDFD_GAN = ("", "integration=transfer", "lambda_d=0", "lambda_g=0")
-HIDFD_SWEEPS = (
-    *(f"inflation={n}" for n in (1, 100)),  # 0, which stands in hidfd_digits, is 17
-    *(f"collected_ratio={share}" for share in (0.05, 0.25)),
-    *("lambda_d=10", "lambda_g=10", "gate_q=0.1", "gamma=0.9"),  # weights of 0, and q = 1, stand in hidfd_gan
+HIDFD_SWEEPS = (  # N = 17 stands in hidfd_digits, weights of 0 and q = 1 in hidfd_gan
+    *("inflation=1", "collected_ratio=0.05", "gamma=0.9", "inflation=100"),
+    *("collected_ratio=0.25", "lambda_d=1", "lambda_d=10", "lambda_g=1", "lambda_g=10"),
+    *("gate_q=0.1", "gate_q=0.4", "gamma=0.1"),
 )
 
 # MSE's gradient grows with the residual. These runs ended with numbers that are not finite, and so without a record.
@@ -132,11 +139,7 @@ EXPERIMENTS = {
         ("degan", "digits_hybrid", KD_RATE, FEWER),
     ],
     "hidfd_parts": [("hidfd", "mnist", settings, FEWER) for settings in HIDFD_PARTS],
-    "hidfd_pairs": [("hidfd", "mnist", settings, FEWER) for settings in HIDFD_PAIRS],
-    "hidfd_students": [
-        ("hidfd", "digits_hybrid", f"distill={loss} student_lr=0.01", FEWER)
-        for loss in ("kd", "dkd", "nkd", "cc", "rkd", "simkd")
-    ],
+    "hidfd_students": [("hidfd", "digits_hybrid", settings, FEWER) for settings in HIDFD_STUDENTS],
     "hidfd_sweeps": [("hidfd", "digits_hybrid", settings, FEWER) for settings in HIDFD_SWEEPS],
     # Chapter 3: what the EMA generator adds, at equal samples and equal scale of the loss.
     "controls": [

@@ -21,7 +21,7 @@ from .method import Method, Terms, detached
 _BETAS = (0.0, 0.999)  # Adam's in BigGAN; ours, where HiDFD is silent
 
 
-class TwoModules(Method):
+class GANMethod(Method):
     """A GAN's stages, then the student's (HiDFD Algorithm A-1). Who makes the losses is the method."""
 
     needs = "collected"
@@ -74,7 +74,7 @@ class TwoModules(Method):
         return super().parts() | gan | {"counters": self.counters}
 
     def statistics(self) -> list[Tensor]:
-        return [*super().statistics(), self.counters.made]
+        return [*super().statistics(), self.counters.counts]
 
     def load(self, state: dict[str, object]) -> None:
         super().load(state)
@@ -172,8 +172,8 @@ class TwoModules(Method):
 class Counters(nn.Module):
     """What a checkpoint must hold besides networks: the stages done, the synthetic images' seed, and n of Eq. 10."""
 
-    def __init__(self, made: Float[Tensor, " classes"], seed: int):
+    def __init__(self, counts: Float[Tensor, " classes"], seed: int):
         super().__init__()
         self.register_buffer("seed", torch.tensor(seed))
         self.register_buffer("stage", torch.zeros((), dtype=torch.int64))  # on the CPU: read at every step
-        self.register_buffer("made", made)
+        self.register_buffer("counts", counts)

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from ..losses import hidfd
 from ..models import classifier_of, embedding_and_logits
 from ..recipe import COLLECTED, GAN, STUDENT
-from .gan import TwoModules
+from .gan import GANMethod
 from .method import Choices, Terms
 from .students import StudentLoss
 
 
-class HiDFD(TwoModules):
+class HiDFD(GANMethod):
     """A teacher-guided GAN on few collected images, then feature alignment on both kinds of images."""
 
     choices = Choices("features", "GAN and class losses, L_reg", "collected images and G", "z and y")
@@ -73,10 +73,10 @@ class HiDFD(TwoModules):
         }
         if r.lambda_g:
             logits = self.teacher(x)
-            frequencies = hidfd.class_frequencies(self.counters.made, r.frequency_floor)
+            frequencies = hidfd.class_frequencies(self.counters.counts, r.frequency_floor)
             terms["L_reg"] = r.lambda_g * hidfd.frequency_regulariser(logits, frequencies)
             made = hidfd.class_counts(logits.detach())
-            self.counters.made.copy_(hidfd.smoothed_counts(self.counters.made, made, r.gamma))
+            self.counters.counts.copy_(hidfd.smoothed_counts(self.counters.counts, made, r.gamma))
         return terms
 
     # --- module 2: student distillation

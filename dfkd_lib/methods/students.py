@@ -89,7 +89,7 @@ def _simkd(student: Classifier, teacher: nn.Module, shape: tuple[int, int, int])
             "distill: simkd looks inside the teacher, and knows only the library's own networks; give align"
         )
     with torch.no_grad():
-        x = torch.zeros(2, *shape)
+        x = torch.zeros(2, *shape)  # in evaluation mode: zeros are nobody's statistics; the method trains the student
         have, want = (network.eval().stages(x).maps[-1].shape[1:] for network in (student, teacher))
     if have[1:] != want[1:]:
         raise UserError(
