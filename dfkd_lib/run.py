@@ -14,16 +14,16 @@ from typing import Any
 from . import catalogue, checkpoint, parameters, ranks, results
 from .budget import apply_budget, resolve_precision
 from .data import Dataset, check_fits, load_dataset
-from .errors import Parser, UserError, one_of
+from .errors import UserError, one_of
 from .evaluation import TestSet
 from .files import output_folder
 from .gan_probe import GANProbe
-from .listing import listing
+from .listing import command_line, listing
 from .methods import METHODS
 from .methods.method import Method
 from .methods.with_data import images_for, source_for
 from .probe import Probe
-from .recipes import PAPERS, SETTINGS, Recipe, recipe_for
+from .recipes import Recipe, recipe_for
 from .settings import override
 from .teachers import Teacher, check_accuracy, load_teacher
 from .training import History, Interrupted, Keep, train
@@ -137,52 +137,6 @@ def run(
     return Run(name, made, history, game)
 
 
-def _parser() -> Parser:
-    parser = Parser(
-        prog="python -m dfkd_lib.run",
-        description="Distil a student from a teacher; write its weights and a record of the run.",
-        epilog="'python -m dfkd_lib.run list' prints methods, data sets, networks and recipes. "
-        "A run that was stopped, by Ctrl-C or otherwise, goes on with the same command and --resume.",
-    )
-    networks = ", ".join(sorted(catalogue.NETWORKS))
-    parser.add_argument("action", nargs="?", default="run", help="run (the default) or list")
-    parser.add_argument("--method", default="mad", help=f"one of {', '.join(METHODS)}")
-    parser.add_argument(
-        "--dataset", default="digits", help=f"one of {', '.join(catalogue.DATASETS)}, or one of your own"
-    )
-    parser.add_argument("--recipe", default="auto", help=f"whose schedule: auto (the method's), {', '.join(PAPERS)}")
-    parser.add_argument(
-        "--pair",
-        default="auto",
-        help=f"TEACHER-STUDENT, of {networks}; the teacher may also be "
-        "FILE:NETWORK (your weights), torchvision:NAME or timm:NAME; auto: the recipe's",
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of first weights, noise and order; default: 0")
-    parser.add_argument(
-        "--budget",
-        default="auto",
-        help="full: the recipe's schedule; short: 20 steps; a number of stages; auto: "
-        "full on a GPU and for embedded data, else short",
-    )
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    parser.add_argument("--precision", default="auto", help="of the generator: auto, bfloat16 or float32")
-    parser.add_argument(
-        "--output-dir", default="output", help="where the record and the student go, from the checkout's folder"
-    )
-    parser.add_argument("--resume", action="store_true", help="continue from the checkpoint in the output folder")
-    parser.add_argument("--checkpoint-every", type=int, metavar="STAGES", help="default: a hundred in all")
-    parser.add_argument("--probe", action="store_true", help="also record how the generator moves, or a GAN trains")
-    parser.add_argument("--record-only", action="store_true", help="do not keep the student's weights")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help=f"change a setting of the recipe, as in --set stages=40; settings: {', '.join(sorted(SETTINGS))}",
-    )
-    return parser
-
-
 def main(argv: list[str] | None = None) -> int:
     """The command line. Exit code 2 for anything the caller can mend, 128 and the signal's number for a stopped run,
     1 where another rank has ended.
@@ -205,7 +159,7 @@ def main(argv: list[str] | None = None) -> int:
 def _told(argv: list[str] | None) -> int:
     """The command line, where what ends a run ends it on all ranks alike."""
     try:
-        args = _parser().parse_args(argv)
+        args = command_line().parse_args(argv)
         if one_of("action", args.action, ("run", "list")) == "list":
             print(listing())
             return 0
@@ -284,12 +238,10 @@ def _run(args: Any) -> int:
         if not ranks.rank():
             student = None if args.record_only else done.method.result()
             path = results.save_run(folder, done.name, done.record, student)
-    if ranks.rank():
-        return 0
-    print(
-        f"accuracy {done.record['accuracy_last']:.2f} % (teacher {teacher.accuracy:.2f} %), "
-        f"{done.record['seconds']:.0f} s; record: {path}"
-    )
+            print(
+                f"accuracy {done.record['accuracy_last']:.2f} % (teacher {teacher.accuracy:.2f} %), "
+                f"{done.record['seconds']:.0f} s; record: {path}"
+            )
     return 0
 
 
