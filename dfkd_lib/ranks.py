@@ -14,7 +14,6 @@ In a process that is not one of several, nothing here does anything.
 
 import contextlib
 import dataclasses
-import hashlib
 import os
 import signal
 import sys
@@ -178,16 +177,6 @@ def average(tensors: list[Tensor]) -> None:
         tensor.copy_(mean.view(tensor.shape))
 
 
-def highest(number: int) -> int:
-    """The highest of all ranks' numbers."""
-    if not together():
-        return number
-    told = torch.tensor(number)  # on the CPU: a rank that has died is noticed here, where a GPU would wait for it
-    with _reached():
-        dist.all_reduce(told, dist.ReduceOp.MAX)
-    return int(told)
-
-
 def gather(value: Any, *, patient: bool = False) -> list[Any]:
     """Every rank's value, on every rank. `patient`: also if one takes hours."""
     if not together():
@@ -238,26 +227,6 @@ def in_turn(work: Callable[[], Made]) -> Made:
     return made
 
 
-def check_equal(state: dict[str, Any], own: tuple[str, ...]) -> None:
-    """Check that the parts of a state, but for those that are each rank's `own`, are equal on all ranks.
-
-    Raises
-    ------
-    UserError
-        if they have come apart.
-    """
-    if not together():
-        return
-    first, *others = gather({name: _digest(part) for name, part in state.items() if name not in own})
-    for number, other in enumerate(others, 1):
-        for name in first:
-            if other.get(name) != first[name]:
-                raise UserError(
-                    f"ranks: the {name.replace('_', ' ')} of rank {number} is not that of rank 0; give all ranks "
-                    "the same files, versions, and kind of processor; checkpoints are from before"
-                )
-
-
 @contextlib.contextmanager
 def _reached() -> Iterator[None]:
     """Around a call to the others. torch's errors say which connection broke: say which rank is missing."""
@@ -295,16 +264,3 @@ def _on_cpu(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _on_cpu(part) for name, part in value.items()}
     return value.cpu() if isinstance(value, Tensor) else value
-
-
-def _digest(value: Any) -> str:
-    """A hash of a state's content."""
-    if isinstance(value, dict):
-        content = "".join(f"{name!r}{_digest(part)}" for name, part in value.items()).encode()
-    elif isinstance(value, list | tuple):
-        content = "".join(map(_digest, value)).encode()
-    elif isinstance(value, Tensor):
-        content = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
-    else:
-        content = repr(value).encode()
-    return hashlib.sha256(content).hexdigest()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from . import catalogue, checkpoint, parameters, ranks, results
+from .breakage import check_equal
 from .budget import apply_budget, resolve_precision
 from .data import Dataset, check_fits, load_dataset
 from .errors import UserError, one_of
@@ -124,7 +125,7 @@ def run(
                 until_the_end.enter_context(checkpoint.place(folder, name, keep.path, resume))
             test = TestSet.of(dataset, game.teacher, device)
             check_accuracy(teacher, test, dataset.name)
-        ranks.check_equal({"teacher": teacher.hash, "images": known}, ())
+        check_equal({"teacher": teacher.hash, "images": known}, ())
         try:
             history = train(game, test, title=f"{method}, seed {seed}", keep=keep, **options)
         except ranks.Lost as lost:

@@ -18,7 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from . import checkpoint, ranks
-from .breakage import Watch, broken_part
+from .breakage import Watch, broken_part, check_equal
 from .errors import UserError
 from .evaluation import TestSet, evaluate
 from .methods.method import Method, Terms
@@ -155,7 +155,7 @@ def train(
                 raise UserError(f"{line}, or give another output folder") from error
             history.resumed.append(done)
             print(f"{title}: continuing behind stage {done:,} of {stages:,}", flush=True)
-        ranks.check_equal(method.state(), method.own)
+        check_equal(method.state(), method.own)
         statistics = method.statistics()
         started = time.perf_counter()
         with tqdm(total=stages, initial=done, desc=title, unit="stage", disable=hidden) as bar:
@@ -180,12 +180,14 @@ def train(
                 ranks.average(statistics)
                 since += 1
                 bar.update()
-                stopped = ranks.highest(caught[0] if caught else 0)  # all in the same stage, though one was told first
+                # All in the same stage, though one was told first. A rank that has died is noticed here, between CPUs:
+                # a GPU would wait for it.
+                stopped = max(ranks.gather(caught[0] if caught else 0))
                 testing = stage % recipe.stages_per_epoch == 0 or stage == stages
                 keeping = keep and (stopped or stage % keep.every == 0 or stage == stages)
                 if testing or keeping:
                     check(stage)
-                    ranks.check_equal(method.state(), method.own)
+                    check_equal(method.state(), method.own)
                 if testing:
                     ranks.average([sums])
                     generator_loss, student_loss = (sums / since).tolist()

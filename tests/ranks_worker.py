@@ -12,6 +12,7 @@ import torch
 from faults import EVERY, SHORT, Crash, ended_at, same, told
 
 from dfkd_lib import ranks, run
+from dfkd_lib.breakage import check_equal
 from dfkd_lib.data import load_dataset
 from dfkd_lib.errors import UserError
 from dfkd_lib.evaluation import TestSet
@@ -150,11 +151,10 @@ def agreement(folder: Path) -> dict[str, Any]:
         "fails": refused(one_fails),
         "found": ranks.in_turn(in_turn),
         "mean": tensors,
-        "highest": ranks.highest(ranks.rank()),
         "gathered": ranks.gather(ranks.rank()),
         "collected": ranks.collect({"x": torch.tensor(ranks.rank())}),
-        "apart": refused(lambda: ranks.check_equal(different, ("random",))),
-        "together": refused(lambda: ranks.check_equal({"random": ranks.rank(), "x": tensors}, ("random",))),
+        "apart": refused(lambda: check_equal(different, ("random",))),
+        "together": refused(lambda: check_equal({"random": ranks.rank(), "x": tensors}, ("random",))),
         "seed": ranks.own_seed(7),
     }
 
