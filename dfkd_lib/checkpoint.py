@@ -4,18 +4,19 @@ The file is a line with a SHA-256 hash, and behind it what `torch.save` makes of
 with ``weights_only=True``: nothing in it can run.
 """
 
+import contextlib
 import hashlib
 import io
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from .errors import UserError
-from .files import write_atomically
+from .files import locked, remove_leftovers, write_atomically
 
 _MAGIC = b"dfkd_lib checkpoint 1 "
 
@@ -82,6 +83,26 @@ def remove(path: Path) -> None:
         file.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def place(folder: Path, name: str, path: Path, resume: bool) -> Iterator[None]:
+    """Hold a run's place in a folder, swept of what killed processes had begun to write.
+
+    Raises
+    ------
+    UserError
+        if another process holds it, or a checkpoint is there and is not to be continued from.
+    """
+    busy = f"output_dir: another process is running {name} in {folder}; give another folder"
+    with locked(folder / f".{name}.lock", busy):
+        for ending in ("ckpt", "safetensors", "json"):
+            remove_leftovers(folder / f"{name}.{ending}")
+        if not resume and exists(path):
+            raise UserError(
+                f"output_dir: {path} is the checkpoint of such a run; continue it with --resume, or delete it"
+            )
+        yield
+
+
 def difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     """In what a run's identity is not the one that is wanted, in words; empty where it is."""
     for name, value in wanted.items():
@@ -112,7 +133,8 @@ def _read(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
     # The hash vouches for the transfer, not for who wrote the file: still nothing but tensors and plain values is read.
     try:
         made = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
-        other, state = difference(made["identity"], identity), made["state"]
+        # One process used to say nothing of ranks.
+        other, state = difference({"ranks": 1} | made["identity"], identity), made["state"]
     except Exception as error:  # unpickling foreign bytes fails in its own ways
         raise ValueError(f"holds something else than a run's state ({type(error).__name__})") from error
     if other:

@@ -1,9 +1,64 @@
-"""What `python -m dfkd_lib.run list` prints."""
+"""What `python -m dfkd_lib.run` can be asked for: its options, and what `list` prints."""
 
 from . import catalogue
+from .errors import Parser
 from .methods import METHODS
 from .methods.method import Method
-from .recipes import METHOD_PAPERS, RECIPES
+from .recipes import METHOD_PAPERS, PAPERS, RECIPES, SETTINGS
+
+
+def command_line() -> Parser:
+    """The options of a run, with what is allowed for each."""
+    parser = Parser(
+        prog="python -m dfkd_lib.run",
+        description="Distil a student from a teacher; write its weights and a record of the run.",
+        epilog="'python -m dfkd_lib.run list' prints methods, data sets, networks and recipes. "
+        "A run that was stopped, by Ctrl-C or otherwise, goes on with the same command and --resume.",
+    )
+    networks = ", ".join(sorted(catalogue.NETWORKS))
+    parser.add_argument("action", nargs="?", default="run", help="run (the default) or list")
+    parser.add_argument("--method", default="mad", help=f"one of {', '.join(METHODS)}")
+    parser.add_argument(
+        "--dataset", default="digits", help=f"one of {', '.join(catalogue.DATASETS)}, or one of your own"
+    )
+    parser.add_argument("--recipe", default="auto", help=f"whose schedule: auto (the method's), {', '.join(PAPERS)}")
+    parser.add_argument(
+        "--pair",
+        default="auto",
+        help=f"TEACHER-STUDENT, of {networks}; the teacher may also be "
+        "FILE:NETWORK (your weights), torchvision:NAME or timm:NAME; auto: the recipe's",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of first weights, noise and order; default: 0")
+    parser.add_argument(
+        "--budget",
+        default="auto",
+        help="full: the recipe's schedule; short: 20 steps; a number of stages; auto: "
+        "full on a GPU and for embedded data, else short",
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument(
+        "--precision",
+        default="auto",
+        help="of the generator: auto, bfloat16 or float32; plain: float32, and all computed as DFAD's public code does",
+    )
+    parser.add_argument(
+        "--plain", dest="precision", action="store_const", const="plain", help="the slow path: --precision plain"
+    )
+    parser.add_argument(
+        "--output-dir", default="output", help="where the record and the student go, from the checkout's folder"
+    )
+    parser.add_argument("--resume", action="store_true", help="continue from the checkpoint in the output folder")
+    parser.add_argument("--checkpoint-every", type=int, metavar="STAGES", help="default: a hundred in all")
+    parser.add_argument("--probe", action="store_true", help="also record how the generator moves, or a GAN trains")
+    parser.add_argument("--record-only", action="store_true", help="do not keep the student's weights")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help=f"change a setting of the recipe, as in --set stages=40; settings: {', '.join(sorted(SETTINGS))}",
+    )
+    return parser
 
 
 def listing() -> str:

@@ -71,7 +71,7 @@ CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "seeds": lambda name, value: whole(name, value, 1, 100),
     "budget": budget,
     "device": device,
-    "precision": lambda name, value: one_of(name, value, ("auto", "bfloat16", "float32")),
+    "precision": lambda name, value: one_of(name, value, ("auto", "bfloat16", "float32", "plain")),
     "momentum": lambda name, value: real(name, value, 0, 1),
     "overrides": overrides,
     "output_dir": text,

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save as to_bytes
 from torch import nn
 
-from . import checkpoint, theory
+from . import checkpoint, ranks, theory
 from .errors import UserError
 from .files import project_folder, write_atomically
 from .machine import hardware, versions
@@ -63,6 +63,7 @@ def record(
         "seconds": round(history.seconds[-1], 2),
         "device": device,
         "hardware": hardware(device),
+        "ranks": ranks.count(),
         "precision": precision,
         "threads": torch.get_num_threads(),
         "versions": versions(),
@@ -98,7 +99,9 @@ def changes(recipe: Recipe) -> dict[str, Any]:
 def command(method: str, recipe: Recipe, seed: int, device: str, precision: str) -> str:
     """The command line that repeats a run."""
     default, of_paper = recipe_for(recipe.dataset, method), recipe_for(recipe.dataset, method, paper=recipe.paper)
-    words = ["python -m dfkd_lib.run", "--method", method, "--dataset", recipe.dataset]
+    several = ranks.count() > 1
+    words = [f"torchrun --nproc-per-node {ranks.count()} -m dfkd_lib.run" if several else "python -m dfkd_lib.run"]
+    words += ["--method", method, "--dataset", recipe.dataset]
     words += ["--recipe", recipe.paper] if recipe.paper != default.paper else []
     words += ["--pair", shlex.quote(recipe.pair)] if recipe.pair != of_paper.pair else []
     words += ["--seed", str(seed), "--budget full", "--device", device, "--precision", precision]
@@ -157,7 +160,7 @@ def finished(folder: Path, name: str, **identity: Any) -> Path | None:
     path = folder / f"{name}.json"
     if not path.exists():
         return None
-    if other := checkpoint.difference(_read(path), json.loads(json.dumps(identity))):
+    if other := checkpoint.difference({"ranks": 1} | _read(path), json.loads(json.dumps(identity))):
         raise UserError(
             f"resume: {path} is the record of another run ({other}); leave out --resume to replace it, "
             "or give another output folder"

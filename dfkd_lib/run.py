@@ -6,30 +6,28 @@
 import dataclasses
 import signal
 import sys
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import catalogue, checkpoint, files, parameters, results, teachers
+from . import catalogue, checkpoint, parameters, ranks, results
+from .breakage import check_equal
 from .budget import apply_budget, resolve_precision
 from .data import Dataset, check_fits, load_dataset
-from .errors import Parser, UserError, one_of
-from .evaluation import TestSet, accuracy
+from .errors import UserError, one_of
+from .evaluation import TestSet
 from .files import output_folder
 from .gan_probe import GANProbe
-from .listing import listing
+from .listing import command_line, listing
 from .methods import METHODS
 from .methods.method import Method
 from .methods.with_data import images_for, source_for
 from .probe import Probe
-from .recipes import PAPERS, SETTINGS, Recipe, recipe_for
+from .recipes import Recipe, recipe_for
 from .settings import override
-from .teachers import Teacher, load_teacher
+from .teachers import Teacher, check_accuracy, load_teacher
 from .training import History, Interrupted, Keep, train
-
-_ROUNDING = 1.0  # points of accuracy that another processor or precision may change; or this many images:
-_IMAGES = 1.5
 
 
 @dataclass(frozen=True)
@@ -68,6 +66,8 @@ def run(
 ) -> Run:
     """Distil once. `options` go to `training.train`. Settings that the method does not read become the defaults.
 
+    Where several `ranks` call this, each has its part of the recipe's batches.
+
     Parameters
     ----------
     folder
@@ -80,7 +80,9 @@ def run(
     ------
     UserError
         if the recipe is for another data set or teacher, its student does not fit the images, or another process runs
-        the same in the same folder.
+        the same in the same folder; or if batches cannot be shared by the ranks.
+    ranks.Lost
+        if another rank has ended; says from where to go on.
     """
     one_of("method", method, METHODS)
     one_of("recipe's dataset", recipe.dataset, [dataset.name])
@@ -94,11 +96,11 @@ def run(
     images, known = None, None
     if kind.needs:
         chosen = kind.choice(recipe, teacher.network, device)
-        images, known = images_for(kind.needs, dataset, seed=seed, device=device, **chosen)
+        images, known = ranks.in_turn(lambda: images_for(kind.needs, dataset, seed=seed, device=device, **chosen))
     _, height, _, channels = dataset.x_test.shape
     game = kind(
         teacher.network,
-        recipe,
+        ranks.share(recipe, kind.uses),
         dataset.num_classes,
         channels,
         seed=seed,
@@ -107,96 +109,58 @@ def run(
         precision=precision,
         images=images,
     )
-    keep, lock = None, nullcontext()
+    keep = None
     if folder:
         path = results.checkpoint_path(folder, name)
-        lock = files.locked(
-            folder / f".{name}.lock", f"output_dir: another process is running {name} in {folder}; give another folder"
-        )
         identity = {"run": name, "device": device, "precision": precision, "teacher": teacher.hash}
         identity |= {
+            "ranks": ranks.count(),
             "parameters": results.read_by(method, recipe),
             "images": known and known.get("sha256", known["source"]),
         }
         keep = Keep(path, identity, every or max(recipe.stages // 100, 1), resume)
-    with lock:
-        if keep:
-            for kind_of_file in ("ckpt", "safetensors", "json"):
-                files.remove_leftovers(folder / f"{name}.{kind_of_file}")
-            if not resume and checkpoint.exists(keep.path):
-                raise UserError(
-                    f"output_dir: {keep.path} is the checkpoint of such a run; continue it with --resume, or delete it"
-                )
-        test = TestSet.of(dataset, game.teacher, device)
-        _check_teacher(teacher, test, dataset.name)
-        history = train(game, test, title=f"{method}, seed {seed}", keep=keep, **options)
+    with ExitStack() as until_the_end:
+        with ranks.agreed():
+            if keep and not ranks.rank():
+                until_the_end.enter_context(checkpoint.place(folder, name, keep.path, resume))
+            test = TestSet.of(dataset, game.teacher, device)
+            check_accuracy(teacher, test, dataset.name)
+        check_equal({"teacher": teacher.hash, "images": known}, ())
+        try:
+            history = train(game, test, title=f"{method}, seed {seed}", keep=keep, **options)
+        except ranks.Lost as lost:
+            there = keep is not None and checkpoint.exists(keep.path)
+            last = f"the last checkpoint is {keep.path}; continue with the same command and --resume"
+            raise ranks.Lost(f"{lost}; {last if there else 'there is no checkpoint'}", lost.speaks) from lost
     made = results.record(method, recipe, seed, teacher, history, device=device, precision=precision, sha=sha)
     if known:
         made["images"] = known
     return Run(name, made, history, game)
 
 
-def _check_teacher(teacher: Teacher, test: TestSet, dataset: str) -> None:
-    """A teacher is kept under its data set's name: it may be that of other images, which had that name before."""
-    measured = accuracy(test.teacher_logits, test.y)
-    if teacher.accuracy is not None and abs(measured - teacher.accuracy) > max(_ROUNDING, 100 * _IMAGES / len(test.y)):
-        raise UserError(
-            f"teacher: {teacher.name} gets {measured:.2f} % of {dataset}'s test images right, by its record "
-            f"{teacher.accuracy:.2f} %: it was trained on other images of that name; give this data another name, or "
-            f"train the teacher again with: {teachers.command(dataset, teacher.name)}"
-        )
-
-
-def _parser() -> Parser:
-    parser = Parser(
-        prog="python -m dfkd_lib.run",
-        description="Distil a student from a teacher; write its weights and a record of the run.",
-        epilog="'python -m dfkd_lib.run list' prints methods, data sets, networks and recipes. "
-        "A run that was stopped, by Ctrl-C or otherwise, goes on with the same command and --resume.",
-    )
-    networks = ", ".join(sorted(catalogue.NETWORKS))
-    parser.add_argument("action", nargs="?", default="run", help="run (the default) or list")
-    parser.add_argument("--method", default="mad", help=f"one of {', '.join(METHODS)}")
-    parser.add_argument(
-        "--dataset", default="digits", help=f"one of {', '.join(catalogue.DATASETS)}, or one of your own"
-    )
-    parser.add_argument("--recipe", default="auto", help=f"whose schedule: auto (the method's), {', '.join(PAPERS)}")
-    parser.add_argument(
-        "--pair",
-        default="auto",
-        help=f"TEACHER-STUDENT, of {networks}; the teacher may also be "
-        "FILE:NETWORK (your weights), torchvision:NAME or timm:NAME; auto: the recipe's",
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of first weights, noise and order; default: 0")
-    parser.add_argument(
-        "--budget",
-        default="auto",
-        help="full: the recipe's schedule; short: 20 steps; a number of stages; auto: "
-        "full on a GPU and for embedded data, else short",
-    )
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    parser.add_argument("--precision", default="auto", help="of the generator: auto, bfloat16 or float32")
-    parser.add_argument(
-        "--output-dir", default="output", help="where the record and the student go, from the checkout's folder"
-    )
-    parser.add_argument("--resume", action="store_true", help="continue from the checkpoint in the output folder")
-    parser.add_argument("--checkpoint-every", type=int, metavar="STAGES", help="default: a hundred in all")
-    parser.add_argument("--probe", action="store_true", help="also record how the generator moves, or a GAN trains")
-    parser.add_argument("--record-only", action="store_true", help="do not keep the student's weights")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help=f"change a setting of the recipe, as in --set stages=40; settings: {', '.join(sorted(SETTINGS))}",
-    )
-    return parser
-
-
 def main(argv: list[str] | None = None) -> int:
-    """The command line. Exit code 2 for anything the caller can mend, 128 and the signal's number for a stopped run."""
+    """The command line. Exit code 2 for anything the caller can mend, 128 and the signal's number for a stopped run,
+    1 where another rank has ended.
+    """
     try:
-        args = _parser().parse_args(argv)
+        with ranks.session():
+            return _told(argv)
+    except UserError as error:  # of the session itself
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except ranks.Lost as lost:
+        ranks.speak(lost)
+        return 1
+    except KeyboardInterrupt:  # outside the loop, or in a run that keeps no checkpoint
+        if not ranks.rank():
+            print("stopped by SIGINT", file=sys.stderr)
+        return 128 + signal.SIGINT
+
+
+def _told(argv: list[str] | None) -> int:
+    """The command line, where what ends a run ends it on all ranks alike."""
+    try:
+        args = command_line().parse_args(argv)
         if one_of("action", args.action, ("run", "list")) == "list":
             print(listing())
             return 0
@@ -207,9 +171,6 @@ def main(argv: list[str] | None = None) -> int:
     except Interrupted as stopped:
         print(f"{stopped}; continue with the same command and --resume", file=sys.stderr)
         return 128 + stopped.number
-    except KeyboardInterrupt:  # outside the loop, or in a run that keeps no checkpoint
-        print("stopped by SIGINT", file=sys.stderr)
-        return 128 + signal.SIGINT
 
 
 def _run(args: Any) -> int:
@@ -230,6 +191,7 @@ def _run(args: Any) -> int:
     if args.checkpoint_every is not None:
         parameters.whole("checkpoint-every", args.checkpoint_every, 1)
     recipe, sentence = apply_budget(budget, recipe, checked.device, gan=gan)
+    ranks.share(recipe, kind.uses)  # now: a teacher may take hours
     if args.probe and recipe.stages < 2:
         raise UserError("probe: one stage has no movement to measure; give a budget of two stages or more")
     if args.probe and args.resume:
@@ -238,15 +200,20 @@ def _run(args: Any) -> int:
         raise UserError(f"probe: {args.method} has no generator to measure; leave out --probe")
     if kind.needs not in (None, "original"):
         source_for(kind.needs, args.dataset, recipe.collected_from)
-    dataset = load_dataset(args.dataset)
+    dataset = ranks.in_turn(lambda: load_dataset(args.dataset))
     check_fits(dataset, "student", recipe.student)
     if recipe.teacher in catalogue.NETWORKS:
         check_fits(dataset, "teacher", recipe.teacher)
-    folder = output_folder(args.output_dir)
-    teacher = load_teacher(dataset, recipe.teacher, device=checked.device)
+    folder = ranks.in_turn(lambda: output_folder(args.output_dir))
+    if checked.device == "cuda":
+        with ranks.agreed():
+            ranks.take_gpu()
+    teacher = ranks.in_turn(lambda: load_teacher(dataset, recipe.teacher, device=checked.device))
     precision = resolve_precision(args.precision, checked.device)
-    if args.resume and (record := _finished(args, recipe, folder, checked.device, precision, teacher)):
-        print(f"{args.method}, seed {args.seed}: this run is finished; record: {record}")
+    with ranks.agreed():
+        made = args.resume and _finished(args, recipe, folder, checked.device, precision, teacher)
+    if made:
+        print(f"{args.method}, seed {args.seed}: this run is finished; record: {made}")
         return 0
     print(f"{args.method} on {args.dataset}: {sentence}", flush=True)
     if args.resume and not checkpoint.exists(results.checkpoint_path(folder, _name(args, recipe))):
@@ -268,11 +235,14 @@ def _run(args: Any) -> int:
     if probe:
         done.record["probe"] = probe.summary() if gan else probe.summary(recipe.momentum)
         done.record["command"] += " --probe"
-    path = results.save_run(folder, done.name, done.record, None if args.record_only else done.method.result())
-    print(
-        f"accuracy {done.record['accuracy_last']:.2f} % (teacher {teacher.accuracy:.2f} %), "
-        f"{done.record['seconds']:.0f} s; record: {path}"
-    )
+    with ranks.agreed():
+        if not ranks.rank():
+            student = None if args.record_only else done.method.result()
+            path = results.save_run(folder, done.name, done.record, student)
+            print(
+                f"accuracy {done.record['accuracy_last']:.2f} % (teacher {teacher.accuracy:.2f} %), "
+                f"{done.record['seconds']:.0f} s; record: {path}"
+            )
     return 0
 
 
@@ -290,6 +260,7 @@ def _finished(args: Any, recipe: Recipe, folder: Path, device: str, precision: s
         folder,
         name,
         device=device,
+        ranks=ranks.count(),
         precision=precision,
         teacher_hash=teacher.hash,
         parameters=results.read_by(args.method, recipe),

@@ -20,6 +20,7 @@ from torch import nn
 from . import catalogue, parameters
 from .data import Dataset, check_fits, load_dataset
 from .errors import Parser, UserError, one_of, real, whole
+from .evaluation import TestSet, accuracy
 from .files import locked, writable_folder, write_atomically
 from .foreign import load_foreign
 from .machine import hardware, versions
@@ -31,6 +32,8 @@ from .trained import Teacher, accuracy_on, digest, least_accuracy, weights
 
 SHIPPED = Path(__file__).parent / "assets"
 CPU_LIMIT = 30 * 60  # seconds; what takes longer on a CPU is trained by the command only
+_ROUNDING = 1.0  # points of accuracy that another processor or precision may change; or this many images:
+_IMAGES = 1.5
 
 
 def cache() -> Path:
@@ -82,6 +85,23 @@ def load_teacher(dataset: Dataset, name: str, *, train: bool = True, device: str
             )
         _make(dataset, name, recipe, folder, seed=0, device=device)
     return _read(dataset, name, folder)
+
+
+def check_accuracy(teacher: Teacher, test: TestSet, dataset: str) -> None:
+    """A teacher is kept under its data set's name: it may be that of other images, which had that name before.
+
+    Raises
+    ------
+    UserError
+        if it gets another share of the test images right than by its record.
+    """
+    measured = accuracy(test.teacher_logits, test.y)
+    if teacher.accuracy is not None and abs(measured - teacher.accuracy) > max(_ROUNDING, 100 * _IMAGES / len(test.y)):
+        raise UserError(
+            f"teacher: {teacher.name} gets {measured:.2f} % of {dataset}'s test images right, by its record "
+            f"{teacher.accuracy:.2f} %: it was trained on other images of that name; give this data another name, or "
+            f"train the teacher again with: {command(dataset, teacher.name)}"
+        )
 
 
 def save_teacher(dataset: Dataset, name: str, network: nn.Module, folder: Path, **known: Any) -> dict[str, Any]:

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from . import checkpoint
-from .breakage import Watch, broken_part
+from . import checkpoint, ranks
+from .breakage import Watch, broken_part, check_equal
 from .errors import UserError
 from .evaluation import TestSet, evaluate
 from .methods.method import Method, Terms
@@ -102,14 +102,18 @@ def train(
         write checkpoints there, also when SIGTERM or SIGINT arrives; with ``resume``, continue from the last one. On
         one kind of processor and with one thread the outcome is the uninterrupted run's, bit for bit.
 
+    Of several `ranks`, each calls this; rank 0 writes the checkpoints, with what is each rank's own.
+
     Raises
     ------
     FloatingPointError
         where a loss is not finite: with the stage, the step and the term; or a weight. Checkpoints are from before.
     UserError
-        where no checkpoint that is there can be continued from.
+        where no checkpoint that is there can be continued from, or ranks have come apart.
     Interrupted
-        where a signal ended the run; only with `keep`.
+        where a signal ended the run, or another rank's; only with `keep`.
+    ranks.Lost
+        where another rank has ended.
     """
     recipe, history = method.recipe, History()
     stages, updates = recipe.stages, recipe.generator_steps + recipe.student_steps
@@ -129,12 +133,20 @@ def train(
             _refuse(part.replace("_", "'s "), f"behind stage {stage}, though its losses were", keep)
 
     with _own_randomness(method), _signals(keep is not None) as caught:
-        state = checkpoint.load(keep.path, keep.identity) if keep and keep.resume else None
+        with ranks.agreed():
+            state = checkpoint.load(keep.path, keep.identity) if keep and keep.resume else None
+        if len(set(ranks.gather(state and state["stage"]))) > 1:
+            raise UserError(
+                "resume: not all ranks find the same checkpoint; give an output folder that all machines share"
+            )
         if state is None:
             method.prepare()
+            ranks.average(method.statistics())
         else:
             try:
-                method.load(state["method"])
+                own = state["others"][ranks.rank() - 1] if ranks.rank() else {"method": {}}
+                method.load(state["method"] | own.pop("method"))
+                state |= own
                 _set_randomness(method, state["randomness"])
                 history, sums = History(**state["history"]), state["sums"].to(method.device)
                 done, since, spent = state["stage"], state["since"], state["spent"]
@@ -143,6 +155,8 @@ def train(
                 raise UserError(f"{line}, or give another output folder") from error
             history.resumed.append(done)
             print(f"{title}: continuing behind stage {done:,} of {stages:,}", flush=True)
+        check_equal(method.state(), method.own)
+        statistics = method.statistics()
         started = time.perf_counter()
         with tqdm(total=stages, initial=done, desc=title, unit="stage", disable=hidden) as bar:
             for stage in range(done + 1, stages + 1):
@@ -154,6 +168,7 @@ def train(
                     watch.see((stage - 1) * updates + step, "generator", terms)
                     sums[0] += _total(terms) / recipe.generator_steps
                 method.end_generator_stage()
+                ranks.average(statistics)
                 if observe:
                     spent += time.perf_counter() - started
                     observe(stage, method)
@@ -162,13 +177,19 @@ def train(
                     terms = method.student_step(step)
                     watch.see((stage - 1) * updates + recipe.generator_steps + step, "student", terms)
                     sums[1] += _total(terms) / recipe.student_steps
+                ranks.average(statistics)
                 since += 1
                 bar.update()
+                # All in the same stage, though one was told first. A rank that has died is noticed here, between CPUs:
+                # a GPU would wait for it.
+                stopped = max(ranks.gather(caught[0] if caught else 0))
                 testing = stage % recipe.stages_per_epoch == 0 or stage == stages
-                keeping = keep and (caught or stage % keep.every == 0 or stage == stages)
+                keeping = keep and (stopped or stage % keep.every == 0 or stage == stages)
                 if testing or keeping:
                     check(stage)
+                    check_equal(method.state(), method.own)
                 if testing:
+                    ranks.average([sums])
                     generator_loss, student_loss = (sums / since).tolist()
                     spent += time.perf_counter() - started
                     scores = evaluate(method.student, test)
@@ -191,11 +212,11 @@ def train(
                     since, started = 0, time.perf_counter()
                 if keeping:
                     spent += time.perf_counter() - started
-                    where = {"stage": stage, "since": since, "spent": spent, "sums": sums, "history": history.asdict()}
-                    written = _save(keep, method, where)
+                    where = {"stage": stage, "since": since, "spent": spent, "history": history.asdict()}
+                    written = _save(keep, method, where, sums)
                     started = time.perf_counter()
-                    if caught and stage < stages:
-                        raise Interrupted(caught[0], stage, written)
+                    if stopped and stage < stages:
+                        raise Interrupted(stopped, stage, written)
     return history
 
 
@@ -203,9 +224,14 @@ def _total(terms: Terms) -> Tensor | float:
     return sum(terms.values())
 
 
-def _save(keep: Keep, method: Method, progress: dict[str, Any]) -> bool:
+def _save(keep: Keep, method: Method, progress: dict[str, Any], sums: Tensor) -> bool:
     """A checkpoint that cannot be written is no reason to lose the run: say so, and try again the next time."""
-    state = progress | {"method": method.state(), "randomness": _randomness(method)}
+    state = method.state()
+    own = {"randomness": _randomness(method), "sums": sums}
+    others = ranks.collect(own | {"method": {name: state[name] for name in method.own}})[1:]
+    if ranks.rank():
+        return True
+    state = progress | own | {"method": state, "others": others}
     try:
         checkpoint.save(keep.path, keep.identity, state)
     except OSError as error:
@@ -228,9 +254,10 @@ def _own_randomness(method: Method) -> Iterator[None]:
     """Dropout draws from torch's global random state: give the run its own, and leave everybody else's alone."""
     cuda = method.device.type == "cuda"
     with torch.random.fork_rng(devices=[torch.cuda.current_device()] if cuda else []):
-        torch.default_generator.manual_seed(method.seed)
+        seed = ranks.own_seed(method.seed)
+        torch.default_generator.manual_seed(seed)
         if cuda:
-            torch.cuda.manual_seed(method.seed)
+            torch.cuda.manual_seed(seed)
         yield
 
 

@@ -23,6 +23,7 @@ class DeepInversion(Method):
         *("batch", "generator_steps", "inversion_steps", "inversion_lr", "lambda_tv", "lambda_l2", "lambda_bn"),
         *("lambda_compete", "memory", "temperature"),
     )
+    own = (*Method.own, "memory")
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)

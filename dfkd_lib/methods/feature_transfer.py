@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .. import ranks
 from ..errors import UserError
 from ..losses import baselines
 from ..models import Classifier
@@ -122,7 +123,7 @@ class FT(_Features):
     def prepare(self) -> None:
         """Train the paraphraser: FT's first stage, without labels."""
         pair = [self.helpers["paraphraser"], self.helpers["decoder"]]
-        optimizer = torch.optim.Adam([p for network in pair for p in network.parameters()], 1e-3)
+        optimizer = ranks.averaging(torch.optim.Adam([p for network in pair for p in network.parameters()], 1e-3))
         for _ in range(2 * self.recipe.stages_per_epoch * self.recipe.student_steps):
             with torch.no_grad():
                 features = self.teacher.stages(self.student_images()[0]).maps[self.layer]

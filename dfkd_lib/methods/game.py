@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ..models import GeneratorA, GeneratorB, MADGenerator, MADResNetGenerator, conditioned, flow_for
+from .. import ranks
+from ..models import GeneratorA, GeneratorB, MADGenerator, MADResNetGenerator, build, conditioned, flow_for
 from ..models.fast_layers import quicken
 from ..recipe import GENERATOR, STUDENT
 from .method import Method, Terms, detached
@@ -38,13 +39,22 @@ class Game(Method):
         if not self.plain and self.device.type == "cpu":
             for network in self.networks():
                 quicken(network)
-        self.generator_optimizer = torch.optim.Adam(
-            self.generator.parameters(),
-            r.generator_lr,
-            betas=(r.generator_beta1, 0.999),
-            weight_decay=r.generator_weight_decay,
-            fused=None if self.plain else True,
+        self.generator_optimizer = ranks.averaging(
+            torch.optim.Adam(
+                self.generator.parameters(),
+                r.generator_lr,
+                betas=(r.generator_beta1, 0.999),
+                weight_decay=r.generator_weight_decay,
+                fused=self.fused,
+            )
         )
+
+    def result(self) -> nn.Module:
+        """The trained student by itself, with the layers that its name stands for."""
+        with torch.random.fork_rng(devices=[]):
+            student = build(self.recipe.student, self.num_classes).to(self.device)
+        student.load_state_dict(self.student.state_dict())
+        return student
 
     @property
     def conditional(self) -> bool:

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
+from .. import ranks
 from ..errors import UserError
 from ..models.biggan import BigGANDiscriminator, BigGANGenerator, differentiable_augmentation
 from ..recipe import Recipe
@@ -31,7 +32,9 @@ class GANMethod(Method):
         trained = {"generator": [self.generator], "discriminator": [self.discriminator, *self.helpers()]}
         rates = {"generator": r.generator_lr, "discriminator": r.discriminator_lr}
         self.gan_optimizers = {
-            name: torch.optim.Adam([p for part in parts for p in part.parameters()], rates[name], betas=_BETAS)
+            name: ranks.averaging(
+                torch.optim.Adam([p for part in parts for p in part.parameters()], rates[name], betas=_BETAS)
+            )
             for name, parts in trained.items()
         }
         fair = torch.full((self.num_classes,), r.batch / self.num_classes, device=self.device)
@@ -69,6 +72,9 @@ class GANMethod(Method):
         gan |= {f"{name}_optimizer": optimizer for name, optimizer in self.gan_optimizers.items()}
         gan |= {"ema": self.ema.network} if self.ema else {}
         return super().parts() | gan | {"counters": self.counters}
+
+    def statistics(self) -> list[Tensor]:
+        return [*super().statistics(), self.counters.counts]
 
     def load(self, state: dict[str, object]) -> None:
         super().load(state)

@@ -44,6 +44,7 @@ class DFKDMem(ABM):
 
     choices = replace(ABM.choices, samples_from="G and a memory of G's images")
     uses = (*ABM.uses, "lambda1", "memory")
+    own = (*ABM.own, "memory")
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from .. import ranks
 from ..images import Images, augment
 from ..models import build
 from ..recipe import SETTINGS, STUDENT, Recipe
@@ -43,11 +44,13 @@ class Choices:
 class Method(ABC):
     """The teacher is fixed, in evaluation mode; the student trains, in training mode throughout (as in DFAD's code).
 
-    With `plain`, everything is computed as DFAD's public loop does it: what the fast path is measured against.
+    ``precision="plain"``: float32, and everything computed as DFAD's public loop does it, what it needs and what it
+    does not. The fast path is measured against that.
     """
 
     choices: Choices
     uses: tuple[str, ...] = STUDENT  # the settings of the recipe that the method reads
+    own: tuple[str, ...] = ("random",)  # of its state, what differs from rank to rank
     needs: str | None = None  # the student's kind of real images: original, related, unrelated or collected
 
     def __init__(
@@ -62,12 +65,12 @@ class Method(ABC):
         device: str = "cpu",
         precision: str = "float32",
         images: Images | None = None,
-        plain: bool = False,
     ):
-        self.plain = plain
+        self.plain = precision == "plain"
+        self.fused = None if self.plain else True  # optimisers: one pass over all weights
         self.recipe, self.num_classes, self.device = recipe, num_classes, torch.device(device)
         self.shape = (channels, size, size)
-        self.dtype = getattr(torch, precision)
+        self.dtype = torch.float32 if self.plain else getattr(torch, precision)
         self.seed, self.images = seed, images
         self.teacher = copy.deepcopy(teacher).eval().requires_grad_(False)
         with torch.random.fork_rng(devices=[]):  # initial weights depend on the seed, and disturb nobody's random state
@@ -76,12 +79,13 @@ class Method(ABC):
             self.build_networks()
         for network in self.networks():
             # The faster layout, on CPU and GPU.
-            network.to(self.device, memory_format=torch.contiguous_format if plain else torch.channels_last)
+            network.to(self.device, memory_format=torch.contiguous_format if self.plain else torch.channels_last)
         self.student.train()
-        make = _STUDENT_OPTIMIZERS[recipe.student_optimizer]
-        self.student_optimizer = make(self.student_parameters(), recipe, None if plain else True)
-        self.random = torch.Generator(self.device).manual_seed(seed)
-        self.samples = 0  # images the student has been trained on, reused ones each time
+        self.student_optimizer = ranks.averaging(
+            _STUDENT_OPTIMIZERS[recipe.student_optimizer](self.student_parameters(), recipe, self.fused)
+        )
+        self.random = torch.Generator(self.device).manual_seed(ranks.own_seed(seed))
+        self.samples = 0  # images the student has been trained on, reused ones each time, and on all ranks
         self.buffer: list[list[Tensor]] = []  # a stage's images, where they are used more than once
 
     @classmethod  # noqa: B027  most methods take any
@@ -134,6 +138,14 @@ class Method(ABC):
         """What a checkpoint must hold besides random states: everything here has a `state_dict`."""
         return {"student": self.student, "student_optimizer": self.student_optimizer}
 
+    def statistics(self) -> list[Tensor]:
+        """What networks remember of batches, BatchNorm's running moments: to be averaged over ranks."""
+        networks = [part for part in self.parts().values() if isinstance(part, nn.Module)]
+        layers = [
+            m for network in networks for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)
+        ]
+        return [moment for layer in layers for moment in (layer.running_mean, layer.running_var)]
+
     def state(self) -> dict[str, object]:
         """The whole state between two stages."""
         parts = {name: part.state_dict() for name, part in self.parts().items()}
@@ -181,7 +193,7 @@ class Method(ABC):
         self.student_optimizer.zero_grad()
         sum(terms.values()).backward()
         self.student_optimizer.step()
-        self.samples += sum(len(x) for x in images if x.ndim == 4)  # labels may come along
+        self.samples += ranks.count() * sum(len(x) for x in images if x.ndim == 4)  # labels may come along
         return detached(terms)
 
     @abstractmethod
