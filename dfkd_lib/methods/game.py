@@ -129,11 +129,11 @@ class Game(Method):
             network.requires_grad_(self.plain)
         try:
             terms = loss()
+            self.generator_optimizer.zero_grad()
+            sum(terms.values()).backward()
         finally:
             self.teacher.requires_grad_(False)
             self.student.requires_grad_(True)
-        self.generator_optimizer.zero_grad()
-        sum(terms.values()).backward()
         self.generator_optimizer.step()
         return detached(terms)
 

@@ -1,0 +1,162 @@
+"""The rewritten layers compute what the layers that they replace compute."""
+
+import copy
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from method_checks import play, stage
+from torch import nn
+
+from dfkd_lib.models import GeneratorA, GeneratorB, LeNet5, build
+from dfkd_lib.models.fast_layers import PooledConv2d, UpsampledConv2d, doubled_kernels, quicken
+
+few = st.integers(1, 4)
+
+
+def both_ways(slow: nn.Module, x: torch.Tensor) -> None:
+    """The same maps, and the same gradients of all parameters and of the input, in double precision."""
+    slow, x = slow.double(), x.double()
+    fast = quicken(copy.deepcopy(slow))
+    inputs = [x.clone().requires_grad_() for _ in range(2)]
+    maps = [network(own) for network, own in zip((slow, fast), inputs, strict=True)]
+    torch.testing.assert_close(maps[1], maps[0], rtol=1e-12, atol=1e-12)
+    weights = torch.randn_like(maps[0])
+    for y in maps:
+        (y * weights).sum().backward()
+    torch.testing.assert_close(inputs[1].grad, inputs[0].grad, rtol=1e-11, atol=1e-11)
+    for (name, p), (other, q) in zip(slow.named_parameters(), fast.named_parameters(), strict=True):
+        assert name == other
+        torch.testing.assert_close(q.grad, p.grad, rtol=1e-10, atol=1e-10)
+
+
+@settings(max_examples=25, deadline=None)
+@given(few, few, few, few, few, st.sampled_from([torch.contiguous_format, torch.channels_last]))
+def test_upsampling_and_convolution_are_one(n, c_in, c_out, height, width, layout):
+    pair = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(c_in, c_out, 3, 1, 1))
+    assert isinstance(quicken(copy.deepcopy(pair))[1], UpsampledConv2d)
+    both_ways(pair, torch.randn(n, c_in, height, width).contiguous(memory_format=layout))
+
+
+@settings(max_examples=25, deadline=None)
+@given(few, few, few, few, few, st.sampled_from([1, 3, 5, 7]))
+def test_convolution_and_pooling_are_one(n, c_in, c_out, height, width, kernel):
+    triple = nn.Sequential(nn.Conv2d(c_in, c_out, kernel), nn.ReLU(), nn.MaxPool2d(2))
+    assert isinstance(quicken(copy.deepcopy(triple))[0], PooledConv2d)
+    both_ways(triple, torch.randn(n, c_in, 2 * height + kernel - 1, 2 * width + kernel - 1))
+
+
+def test_kernels_by_hand():
+    """One row of a kernel that reads 1, 10, 100 pixels of the large grid."""
+    kernel = torch.zeros(1, 1, 3, 3)
+    kernel[0, 0, 1] = torch.tensor([1.0, 10, 100])
+    phases = doubled_kernels(kernel)  # the middle row falls on tap 1 of upper phases, on tap 0 of lower ones
+    assert phases[0, 0].tolist() == [[0, 0], [1, 110]] and phases[1, 0].tolist() == [[0, 0], [11, 100]]
+    assert phases[2, 0].tolist() == [[1, 110], [0, 0]] and phases[3, 0].tolist() == [[11, 100], [0, 0]]
+
+
+def test_of_equal_pixels_the_first_one_gets_the_gradient():
+    """Images of one colour: every square of maps is a tie."""
+    slow = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.MaxPool2d(2))
+    with torch.no_grad():
+        slow[0].weight.copy_(torch.tensor([1.0, 2, 3]).view(3, 1, 1, 1).expand(3, 1, 3, 3))
+    both_ways(slow, torch.ones(2, 1, 8, 8))
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [nn.Upsample(scale_factor=2, mode="bilinear"), nn.Conv2d(2, 2, 3, 1, 1)],
+        [nn.Upsample(scale_factor=3), nn.Conv2d(2, 2, 3, 1, 1)],
+        [nn.Upsample(scale_factor=2), nn.Conv2d(2, 2, 3)],
+        [nn.Upsample(scale_factor=2), nn.Conv2d(2, 2, 3, 1, 1, bias=False)],
+        [nn.Upsample(scale_factor=2), nn.Conv2d(2, 2, 3, 1, 1, groups=2)],
+        [nn.Upsample(scale_factor=2), nn.Conv2d(2, 2, 3, 1, 1, padding_mode="reflect")],
+        [nn.Conv2d(2, 2, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)],
+        [nn.Conv2d(2, 2, 4), nn.ReLU(), nn.MaxPool2d(2)],
+        [nn.Conv2d(2, 2, 3), nn.BatchNorm2d(2), nn.MaxPool2d(2)],
+        [nn.Conv2d(2, 2, 3), nn.ReLU(), nn.MaxPool2d(2, stride=1)],
+        [nn.Conv2d(2, 2, 3), nn.ReLU(), nn.MaxPool2d(3)],
+    ],
+)
+def test_other_layers_are_left_alone(layers):
+    before = [type(layer) for layer in layers]
+    assert [type(layer) for layer in quicken(nn.Sequential(*layers))] == before
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_lenet(half):
+    both_ways(LeNet5(half=half), torch.randn(3, 1, 32, 32))
+    assert sum(isinstance(m, PooledConv2d) for m in quicken(LeNet5(half=half)).modules()) == 2
+
+
+def test_generator_a():
+    both_ways(GeneratorA(7, 3, 16, width=4), torch.randn(5, 7))
+    assert sum(isinstance(m, UpsampledConv2d) for m in quicken(GeneratorA(7, 3, 16, width=4)).modules()) == 2
+
+
+def test_a_network_without_such_layers_stays_as_it_is():
+    for network in (GeneratorB(7, 3, 16, width=4), build("wrn16_2", 10)):
+        before = [type(m) for m in network.modules()]
+        assert [type(m) for m in quicken(network).modules()] == before
+
+
+# --- the fast path of the methods ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["dfad", "abm", "mad"])
+def test_a_run_without_reduced_precision_follows_the_public_loop(method):
+    """Six stages from the same seed. Sums in another order differ by 1e-7; the game makes more of it at every step."""
+    plain, fast = (play(method, precision=precision) for precision in ("plain", "float32"))
+    for _ in range(6):
+        for slow, quick in zip(_losses(plain), _losses(fast), strict=True):
+            assert quick == pytest.approx(slow, rel=1e-3, abs=1e-5)
+
+
+@pytest.mark.parametrize("method", ["dfad", "abm", "mad"])
+def test_a_run_in_reduced_precision_stays_near_the_public_loop(method):
+    """bfloat16 has three digits: the first losses agree to 5 %, with as much again for losses near zero."""
+    plain, fast = (play(method, precision=precision) for precision in ("plain", "bfloat16"))
+    for slow, quick in zip(_losses(plain), _losses(fast), strict=True):
+        assert quick == pytest.approx(slow, rel=0.05, abs=0.01)
+
+
+def _losses(game) -> list[float]:
+    found = [game.generator_step() for _ in range(game.recipe.generator_steps)]
+    game.end_generator_stage()
+    found += [game.student_step(step) for step in range(game.recipe.student_steps)]
+    return [float(sum(terms.values())) for terms in found]
+
+
+def test_the_public_loop_builds_every_graph_and_has_torchs_own_layers(monkeypatch):
+    game = play("dfad", precision="plain")
+    assert game.dtype == torch.float32 and game.teacher.features[0].weight.is_contiguous()
+    assert not [m for m in game.generator.modules() if isinstance(m, UpsampledConv2d)]
+    built = []
+    generate = game.generate
+    monkeypatch.setattr(game, "generate", lambda *a: built.append(generate(*a)) or built[-1])
+    stage(game)
+    assert all(x.requires_grad for x in built)
+    assert all(p.grad is not None for p in game.teacher.parameters())  # as nobody needs
+
+
+def test_the_fast_path_builds_no_graph_that_nobody_needs(monkeypatch):
+    game = play("dfad")
+    built = []
+    generate = game.generate
+    monkeypatch.setattr(game, "generate", lambda *a: built.append(generate(*a)) or built[-1])
+    stage(game)
+    assert [x.requires_grad for x in built] == [True] * game.recipe.generator_steps + [False] * (
+        len(built) - game.recipe.generator_steps
+    )
+    assert all(p.grad is None for p in game.teacher.parameters())
+
+
+def test_the_student_comes_out_with_the_layers_of_its_name():
+    game = play("mad")
+    assert any(isinstance(m, PooledConv2d) for m in game.student.modules())
+    student = game.result()
+    assert [type(m) for m in student.modules()] == [type(m) for m in LeNet5(half=True).modules()]
+    x = torch.randn(2, 1, 32, 32)
+    torch.testing.assert_close(student(x), game.student(x))
