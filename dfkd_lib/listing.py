@@ -44,6 +44,7 @@ def command_line() -> Parser:
     parser.add_argument(
         "--plain", dest="precision", action="store_const", const="plain", help="the slow path: --precision plain"
     )
+    parser.add_argument("--compile", default="auto", help="the networks, by torch.compile: on, off; auto: on a GPU")
     parser.add_argument(
         "--output-dir", default="output", help="where the record and the student go, from the checkout's folder"
     )

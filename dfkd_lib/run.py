@@ -14,6 +14,7 @@ from typing import Any
 from . import catalogue, checkpoint, parameters, ranks, results
 from .breakage import check_equal
 from .budget import apply_budget, resolve_precision
+from .compiling import compile_networks
 from .data import Dataset, check_fits, load_dataset
 from .errors import UserError, one_of
 from .evaluation import TestSet
@@ -21,6 +22,7 @@ from .files import output_folder
 from .gan_probe import GANProbe
 from .listing import command_line, listing
 from .methods import METHODS
+from .methods.game import Game
 from .methods.method import Method
 from .methods.with_data import images_for, source_for
 from .probe import Probe
@@ -62,6 +64,7 @@ def run(
     folder: Path | None = None,
     every: int | None = None,
     resume: bool = False,
+    compiling: bool = False,
     **options: Any,
 ) -> Run:
     """Distil once. `options` go to `training.train`. Settings that the method does not read become the defaults.
@@ -75,6 +78,8 @@ def run(
         them. Without it nothing is kept.
     resume
         continue from the checkpoint in `folder`, if there is one.
+    compiling
+        compile the networks of an adversarial game, if that works; else say why not, and go on.
 
     Raises
     ------
@@ -109,6 +114,11 @@ def run(
         precision=precision,
         images=images,
     )
+    mode = None
+    if compiling and isinstance(game, Game):
+        mode, refused = compile_networks(game)
+        if refused:
+            print(f"torch.compile: {refused}; networks are compiled: {mode}", file=sys.stderr, flush=True)
     keep = None
     if folder:
         path = results.checkpoint_path(folder, name)
@@ -133,8 +143,8 @@ def run(
             last = f"the last checkpoint is {keep.path}; continue with the same command and --resume"
             raise ranks.Lost(f"{lost}; {last if there else 'there is no checkpoint'}", lost.speaks) from lost
     made = results.record(method, recipe, seed, teacher, history, device=device, precision=precision, sha=sha)
-    if known:
-        made["images"] = known
+    made |= {"images": known} if known else {}
+    made |= {"compiled": mode} if mode else {}
     return Run(name, made, history, game)
 
 
@@ -183,6 +193,7 @@ def _run(args: Any) -> int:
     given |= {"teacher": teacher, "student": student, "precision": args.precision, "output_dir": args.output_dir}
     checked = parameters.check_parameters(given)
     kind = METHODS[one_of("method", args.method, METHODS)]
+    compiling = _compiling(args.compile, checked.device, args.precision)
     gan = "gan_share" in kind.uses
     recipe = override(recipe_for(args.dataset, args.method, teacher, student, args.recipe), args.set)
     for name in sorted(results.changes(recipe).keys() & kind.unused()):
@@ -227,6 +238,7 @@ def _run(args: Any) -> int:
         seed=args.seed,
         device=checked.device,
         precision=precision,
+        compiling=compiling,
         folder=None if args.probe else folder,
         every=args.checkpoint_every,
         resume=args.resume,
@@ -235,6 +247,7 @@ def _run(args: Any) -> int:
     if probe:
         done.record["probe"] = probe.summary() if gan else probe.summary(recipe.momentum)
         done.record["command"] += " --probe"
+    done.record["command"] += f" --compile {args.compile}" if args.compile != "auto" else ""
     with ranks.agreed():
         if not ranks.rank():
             student = None if args.record_only else done.method.result()
@@ -244,6 +257,15 @@ def _run(args: Any) -> int:
                 f"{done.record['seconds']:.0f} s; record: {path}"
             )
     return 0
+
+
+def _compiling(asked: str, device: str, precision: str) -> bool:
+    """Compiling takes a CPU a minute or two, and gains little there; ranks would have to fail alike."""
+    if one_of("compile", asked, ("auto", "off", "on")) == "on" and precision == "plain":
+        raise UserError(
+            "compile: on is not allowed with the plain path, which is not to be fast; leave out one of them"
+        )
+    return asked == "on" or (asked == "auto" and device == "cuda" and precision != "plain" and ranks.count() == 1)
 
 
 def _name(args: Any, recipe: Recipe) -> str:

@@ -34,7 +34,10 @@ class ABM(Game):
         """MAD Eq. 2 and BNmm (Eq. 9); for a conditional generator Eq. 6; the logit bounds of Eq. 11."""
         r = self.recipe
         z, y = self.noise(r.batch)
-        before, x = self.generate_both(self.generator, z, y)
+        if r.lambda_logit:
+            before, x = self.generate_both(self.generator, z, y)
+        else:
+            x = self.generate(self.generator, z, y)  # one call, which may be compiled
         teacher_logits, bn = mad.bn_moments(self.teacher, x)
         terms = {}
         if adversarial:
