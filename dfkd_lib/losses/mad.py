@@ -54,7 +54,8 @@ def moment_gaps(
     gaps: list[tuple[Tensor, Tensor]] = []
 
     def compare(layer: nn.BatchNorm2d, inputs: tuple[Tensor]) -> None:
-        var, mean = torch.var_mean(inputs[0], dim=(0, 2, 3), correction=0)
+        x = inputs[0].float() if inputs[0].dtype == torch.bfloat16 else inputs[0]  # its moments have three digits
+        var, mean = torch.var_mean(x, dim=(0, 2, 3), correction=0)
         gaps.append((mean - layer.running_mean, var - layer.running_var))
 
     layers = [m for m in teacher.modules() if isinstance(m, nn.BatchNorm2d)]

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from .. import ranks
 from ..models import GeneratorA, GeneratorB, MADGenerator, MADResNetGenerator, build, conditioned, flow_for
 from ..models.fast_layers import quicken
+from ..models.precision import gains_from_reduction, keep_logits_exact
 from ..recipe import GENERATOR, STUDENT
 from .method import Method, Terms, detached
 
@@ -36,6 +37,11 @@ class Game(Method):
         super().__init__(*args, **kwargs)
         r = self.recipe
         self.generator.train()
+        players = (self.teacher, self.student)
+        self.reduces_all = self.dtype != torch.float32 and all(gains_from_reduction(network) for network in players)
+        if self.reduces_all:
+            for network in players:
+                keep_logits_exact(network)
         if not self.plain and self.device.type == "cpu":
             for network in self.networks():
                 quicken(network)
@@ -92,7 +98,7 @@ class Game(Method):
     def generate(
         self, generator: nn.Module, z: Float[Tensor, "n z"], y: Int[Tensor, " n"]
     ) -> Float[Tensor, "n channels height width"]:
-        """Images in the teacher's normalised input space. Only the generator runs in reduced precision."""
+        """Images in the teacher's normalised input space."""
         with self.reduced():
             x = generator(*self.inputs(z, y))
         return x.float()
@@ -114,6 +120,10 @@ class Game(Method):
         """The generator's precision."""
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
+    def precision_of_loss(self) -> torch.autocast:
+        """Teacher's and student's: the generator's, where they gain by it."""
+        return torch.autocast(self.device.type, self.dtype, enabled=self.reduces_all)
+
     def draw(self, generator: nn.Module, n: int) -> Float[Tensor, "n channels height width"]:
         """n fresh images to learn from: no graph is kept, nor even built but by the public loop."""
         with torch.set_grad_enabled(self.plain):
@@ -128,7 +138,8 @@ class Game(Method):
         for network in (self.teacher, self.student):  # their weights' gradients are computed for nothing, if at all
             network.requires_grad_(self.plain)
         try:
-            terms = loss()
+            with self.precision_of_loss():
+                terms = loss()
             self.generator_optimizer.zero_grad()
             sum(terms.values()).backward()
         finally:

@@ -4,6 +4,7 @@ A method says where the student's images come from and what its losses are. A lo
 already signed and weighted; their sum is minimised. The names are what a run that breaks down can be told by.
 """
 
+import contextlib
 import copy
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -189,12 +190,17 @@ class Method(ABC):
         if step == 0:
             self.buffer = [self.student_images() for _ in range(fresh)] if reuse > 1 else []
         images = self.buffer[step % fresh] if self.buffer else self.student_images()
-        terms = self.student_loss(images)
+        with self.precision_of_loss():
+            terms = self.student_loss(images)
         self.student_optimizer.zero_grad()
         sum(terms.values()).backward()
         self.student_optimizer.step()
         self.samples += ranks.count() * sum(len(x) for x in images if x.ndim == 4)  # labels may come along
         return detached(terms)
+
+    def precision_of_loss(self) -> contextlib.AbstractContextManager:
+        """What the student's loss is computed in: float32, but for games."""
+        return contextlib.nullcontext()
 
     @abstractmethod
     def student_images(self) -> list[Tensor]:
