@@ -7,13 +7,13 @@ OUTPUT := output
 
 # One thread: the same seed then gives the same numbers to the last bit, and two runs
 # side by side do not fight for the cores.
-run test execute nightly: export OMP_NUM_THREADS := 1
+run test execute nightly bench: export OMP_NUM_THREADS := 1
 
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile -p no:cacheprovider
 NBVAL  := --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg --ignore-glob='*/_build/*'
 
 .DEFAULT_GOAL := help
-.PHONY: run test lint execute book nightly lock clean help
+.PHONY: run test lint execute book bench nightly lock clean help
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -41,6 +41,9 @@ execute: $(STAMP) ## run every chapter and store its outputs in the repository
 book: $(STAMP) ## render the book; a warning is an error
 	$(BIN)/jupyter-book build . -W -n --keep-going --all
 	@echo "The book: _build/html/index.html"
+
+bench: $(STAMP) ## measure speed: fast against plain, reuse, growth; keeps a record by the hardware's name
+	$(BIN)/python -m benchmarks.bench
 
 nightly: $(STAMP) ## what is too slow for every change
 	$(BIN)/python tools/nightly.py

@@ -201,6 +201,23 @@ def test_reuse_draws_fewer_images_and_trains_on_as_many(method, reuse, fresh):
         assert game.samples == stages * 4 * 8 * SOURCES[method]
 
 
+@pytest.mark.parametrize("method", ["dfad", "abm", "mad", "dafl"])
+def test_reused_images_are_asked_about_once_and_learned_alike(method, monkeypatch):
+    """The teacher is fixed: what it said is what it would say."""
+    once, anew = play(method, reuse=2), play(method, reuse=2)
+    monkeypatch.setattr(anew, "answers", anew.teacher)
+    asked = {game: [] for game in (once, anew)}
+    for game, calls in asked.items():
+        generator_stage(game)
+        handle = game.teacher.register_forward_hook(lambda *_, calls=calls: calls.append(1))
+        for step in range(game.recipe.student_steps):
+            game.student_step(step)
+        handle.remove()
+    assert 2 * len(asked[once]) == len(asked[anew]) > 0
+    for one, other in zip(once.student.parameters(), anew.student.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
 def test_reuse_shows_each_batch_equally_often():
     game = play("mad", reuse=2)
     shown, loss = [], game.student_loss

@@ -23,6 +23,7 @@ TWICE = "student_batch=256"
 HALF = "student_batch=64 lambda0=0.5 lambda1=0.5"
 LOW = ("", "student_lr=0.003")  # at the usual rate, T² times the gradient of T = 20 breaks down
 STAGES_OF_20 = "stages=40 student_steps=20 stages_per_epoch=5"
+REUSED = ("", *(f"reuse={times}" for times in (2, 4, 5, 10, 20)))
 
 # AR+VI's weights and distribution of mixtures, which its paper leaves open: a search on digits, one thing at a time.
 NOTHING = "lambda_l=0 lambda_m=0 lambda_vi=0"
@@ -79,6 +80,9 @@ HIDFD_SWEEPS = (  # N = 17 stands in hidfd_digits, weights of 0 and q = 1 in hid
     *("collected_ratio=0.25", "lambda_d=1", "lambda_d=10", "lambda_g=1", "lambda_g=10"),
     *("gate_q=0.1", "gate_q=0.4", "gamma=0.1"),
 )
+
+# The public loop, and the fast path, from the same seeds.
+SPEED = [*((m, "digits", "", SEEDS) for m in ("dfad", "mad")), ("dfad", "mnist", "", SEEDS)]
 
 # MSE's gradient grows with the residual. These runs ended with numbers that are not finite, and so without a record.
 NOT_FINITE = {("mse", 0.03): (1, 2), ("mse_mae", 0.01): (0,)}
@@ -150,6 +154,9 @@ EXPERIMENTS = {
         ("mad", "digits_half", "", MORE),
         ("mad", "digits_half", HALF, MORE),
     ],
+    # The page on performance.
+    "plain": SPEED,
+    "fast": SPEED,
     # Adversarial training made to oscillate: constant learning rates, the generator's turned up, five steps a stage.
     "stress": [
         (m, "digits_half", f"stages=80 schedule=constant generator_steps=5 {lr} {more}", seeds)
@@ -162,7 +169,10 @@ EXPERIMENTS = {
     # Adam without its memory of past gradients: the game's own movement, not the optimiser's.
     "memory": [(m, "digits_half", "generator_beta1=0.0", SEEDS) for m in ("abm", "mad")],
     "statistics": [("mad", "digits_half", f"ema_statistics={s}", FEWER) for s in ("averaged", "reestimated")],
-    "reuse": [("mad", "digits_half", f"{STAGES_OF_20} {r}", FEWER) for r in ("", "reuse=5", "reuse=20")],
+    "reuse": [
+        *(("mad", "digits_half", f"{STAGES_OF_20} {r}", SEEDS) for r in REUSED),
+        ("abm", "digits_half", STAGES_OF_20, SEEDS),
+    ],
     "conditional": [("mad", "digits_half", f"conditional=True {g}", FEWER) for g in ("", "norm_scale=3.0")],
     # 0.95 stands in controls.
     "momentum": [("mad", "digits_half", f"momentum={a}", FEWER) for a in ("0.5", "1.0")],
@@ -190,7 +200,8 @@ def missing(experiments: list[str]) -> list[str]:
                 if not (folder / f"{results.run_name(method, recipe, seed)}.json").exists():
                     # A run that was killed goes on; one that is probed keeps no checkpoints.
                     how = "--probe" if experiment in PROBED else "--resume"
-                    command = results.command(method, recipe, seed, "cpu", "auto")
+                    precision = "plain" if experiment == "plain" else "auto"
+                    command = results.command(method, recipe, seed, "cpu", precision)
                     lines.append(
                         f"{command.removeprefix('python ')} {how} --record-only --output-dir {shlex.quote(str(folder))}"
                     )

@@ -62,7 +62,7 @@ class ABM(Game):
     def match(self, x: Tensor, source: str, weight: float) -> Terms:
         """The student's loss on one source's images: KL, and the bound of MAD Eq. 10 on its logits."""
         r = self.recipe
-        teacher_logits, student_logits = self.teacher(x), self.student(x)
+        teacher_logits, student_logits = self.answers(x), self.student(x)
         terms = {f"KL on {source}": weight * mad.kl(teacher_logits, student_logits)}
         if r.lambda_logit:
             terms[f"bound on {source}"] = r.lambda_logit * mad.logit_bound(student_logits, r.logit_bound)

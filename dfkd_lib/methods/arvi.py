@@ -41,7 +41,7 @@ class ARVI(DFAD):
         r = self.recipe
         (x,) = images
         discrepancy = dfad.DISCREPANCIES[r.discrepancy]
-        answers = self.teacher(x)
+        answers = self.answers(x)
         terms = {"discrepancy": discrepancy(answers, self.student(x))}
         if r.lambda_vi:
             lam = self.mixing(len(x))

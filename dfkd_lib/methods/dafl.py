@@ -33,4 +33,4 @@ class DAFL(Game):
     def student_loss(self, images: list[Tensor]) -> Terms:
         """DAFL's distillation loss; at temperature 1 it is KL, DAFL's cross entropy but for the teacher's entropy."""
         (x,) = images
-        return {"KL": baselines.kd(self.teacher(x), self.student(x), self.recipe.temperature)}
+        return {"KL": baselines.kd(self.answers(x), self.student(x), self.recipe.temperature)}

@@ -18,15 +18,16 @@ class DFAD(Game):
     choices = Choices("MAE of logits", "–", "G", "z")
     uses = (*Game.uses, "discrepancy")
 
-    def discrepancy(self, x: Tensor) -> Tensor:
-        """DFAD Eq. 2, on given images."""
-        return dfad.DISCREPANCIES[self.recipe.discrepancy](self.teacher(x), self.student(x))
+    def discrepancy(self, answers: Tensor, x: Tensor) -> Tensor:
+        """DFAD Eq. 2: the student's, to the teacher's answers on the same images."""
+        return dfad.DISCREPANCIES[self.recipe.discrepancy](answers, self.student(x))
 
     def generator_loss(self) -> Terms:
         """DFAD Eq. 7: −MAE."""
-        return {"-discrepancy": -self.discrepancy(self.generate(self.generator, *self.noise(self.recipe.batch)))}
+        x = self.generate(self.generator, *self.noise(self.recipe.batch))
+        return {"-discrepancy": -self.discrepancy(self.teacher(x), x)}
 
     def student_loss(self, images: list[Tensor]) -> Terms:
         """DFAD Eq. 5: MAE."""
         (x,) = images
-        return {"discrepancy": self.discrepancy(x)}
+        return {"discrepancy": self.discrepancy(self.answers(x), x)}

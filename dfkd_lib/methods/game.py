@@ -42,7 +42,7 @@ class Game(Method):
         if self.reduces_all:
             for network in players:
                 keep_logits_exact(network)
-        if not self.plain and self.device.type == "cpu":
+        if self.quick:
             for network in self.networks():
                 quicken(network)
         self.generator_optimizer = ranks.averaging(

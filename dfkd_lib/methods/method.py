@@ -46,7 +46,8 @@ class Method(ABC):
     """The teacher is fixed, in evaluation mode; the student trains, in training mode throughout (as in DFAD's code).
 
     ``precision="plain"``: float32, and everything computed as DFAD's public loop does it, what it needs and what it
-    does not. The fast path is measured against that.
+    does not. The fast path is measured against that. ``quick=False``: no layers of `fast_layers`, so that operations can
+    be counted by the layers' names.
     """
 
     choices: Choices
@@ -66,8 +67,10 @@ class Method(ABC):
         device: str = "cpu",
         precision: str = "float32",
         images: Images | None = None,
+        quick: bool = True,
     ):
         self.plain = precision == "plain"
+        self.quick = quick and not self.plain and torch.device(device).type == "cpu"
         self.fused = None if self.plain else True  # optimisers: one pass over all weights
         self.recipe, self.num_classes, self.device = recipe, num_classes, torch.device(device)
         self.shape = (channels, size, size)
@@ -87,7 +90,8 @@ class Method(ABC):
         )
         self.random = torch.Generator(self.device).manual_seed(ranks.own_seed(seed))
         self.samples = 0  # images the student has been trained on, reused ones each time, and on all ranks
-        self.buffer: list[list[Tensor]] = []  # a stage's images, where they are used more than once
+        self.buffer: list[list[Tensor]] = []  # a stage's images, where they are used more than once,
+        self.answered: dict[int, Tensor] = {}  # and the teacher's logits on them, by the tensor's id
 
     @classmethod  # noqa: B027  most methods take any
     def check(cls, recipe: Recipe) -> None:
@@ -183,12 +187,13 @@ class Method(ABC):
         """One update of the student, `step` counting within its stage. Returns the loss's terms, detached.
 
         With `recipe.reuse` = r, a stage draws an r-th of its batches, before its first step, and sees each r times: the
-        buffer that MAD leaves to future work.
+        buffer that MAD leaves to future work. The teacher is asked about each batch once.
         """
         reuse = self.recipe.reuse if "reuse" in self.uses else 1
         fresh = self.recipe.student_steps // reuse
         if step == 0:
             self.buffer = [self.student_images() for _ in range(fresh)] if reuse > 1 else []
+            self.answered = {}
         images = self.buffer[step % fresh] if self.buffer else self.student_images()
         with self.precision_of_loss():
             terms = self.student_loss(images)
@@ -197,6 +202,14 @@ class Method(ABC):
         self.student_optimizer.step()
         self.samples += ranks.count() * sum(len(x) for x in images if x.ndim == 4)  # labels may come along
         return detached(terms)
+
+    def answers(self, x: Float[Tensor, "n channels height width"]) -> Float[Tensor, "n classes"]:
+        """The teacher's logits on a batch of `student_images`, which may come again. It is fixed: so are they."""
+        if not self.buffer:
+            return self.teacher(x)
+        if id(x) not in self.answered:
+            self.answered[id(x)] = self.teacher(x)
+        return self.answered[id(x)]
 
     def precision_of_loss(self) -> contextlib.AbstractContextManager:
         """What the student's loss is computed in: float32, but for games."""

@@ -20,4 +20,4 @@ class Random(Method):
 
     def student_loss(self, images: list[Tensor]) -> Terms:
         (x,) = images
-        return {"KL": baselines.kd(self.teacher(x), self.student(x), self.recipe.temperature)}
+        return {"KL": baselines.kd(self.answers(x), self.student(x), self.recipe.temperature)}

@@ -1,0 +1,340 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Performance
+#
+# ```{admonition} What this page gives you
+# :class: note
+# What a run costs, what was done to make it cheaper, and what limits it now. Tables come from the records of `make bench`, in `benchmarks/records/`, and of runs, in `results/`.
+# **No GPU has been measured yet.**
+#
+# **Default run:** reads records, and checks two identities; seconds, no training.
+# ```
+#
+# A data-free student never sees an image twice, unless it is told to. So each of its steps pays for a batch that has to be drawn, for the teacher's answer to it, and only then for the student's own pass forward and backward.
+# The public loops pay more: they keep graphs through networks that nobody trains, and compute gradients that nobody reads.
+#
+# That loop is still here, as `--plain`: float32, every graph built, torch's own layers, step for step as DFAD's public code does it. Everything below is measured against it.
+
+# %% tags=["parameters"]
+dataset: str = "digits"  # whose accuracies to compare: digits or mnist
+
+# %%
+from dfkd_lib import check_parameters
+
+settings = check_parameters(globals())
+
+# %%
+import copy
+import json
+
+import matplotlib.pyplot as plt
+import torch
+from torch import nn
+
+from dfkd_lib import figures, results
+from dfkd_lib.models import fast_layers
+
+folder = results.records_folder()
+benchmarks = [
+    json.loads(path.read_text())
+    for path in sorted(
+        (folder.parent / "benchmarks" / "records").glob("*.json")
+    )
+]
+
+# %% [markdown]
+# (sec-perf-identities)=
+# ## Two identities
+#
+# Most of a small game's time went into layers that compute the same number many times, or that are too thin for the processor. Two of them can be rewritten without changing what they compute.
+#
+# **Doubling, then convolving.** Generator-A doubles its grid by repeating each pixel, $u_{2i} = u_{2i+1} = x_i$, and convolves the result with 3×3 kernels. Look at one axis, with a kernel $(w_-, w_0, w_+)$. At an even and at an odd pixel it reads
+#
+# $$
+# y_{2i} = w_-\, x_{i-1} + (w_0 + w_+)\, x_i, \qquad
+# y_{2i+1} = (w_- + w_0)\, x_i + w_+\, x_{i+1}.
+# $$ (eq-perf-double)
+#
+# Two products each instead of three: two of the three pixels that the kernel sees are the same. In two dimensions that is four kernels of 2×2 on the small grid, one for each pixel of a 2×2 square: 16 multiply-adds for every 36.
+# The kernels are sums of the old weights, so the gradients reach the same weights.
+#
+# **Convolving, then pooling.** LeNet-5 takes the maximum of each 2×2 square of its maps. Pixel $a \in \{0, 1\}$ of square $i$ is, along one axis,
+#
+# $$
+# y_{2i+a} = \sum_k w_k\, x_{2i+a+k},
+# \qquad x_{2i+a+k} \text{ is pixel } (a + k) \bmod 2 \text{ of square } i + \lfloor (a + k) / 2 \rfloor .
+# $$ (eq-perf-pool)
+#
+# So on squares of pixels, taken as channels, it is a convolution from four times the channels to four times the channels, and the pooling is a maximum of four groups of maps. It has more products, 36 for 25; but it works on 4 and 24 channels where there were 1 and 6, and a processor that multiplies 16 numbers at once is not idle.
+#
+# Are they the same? In double precision, with gradients, on random weights:
+
+# %%
+torch.manual_seed(0)
+for name, layers, channels in (
+    (
+        "doubling",
+        [nn.Upsample(scale_factor=2), nn.Conv2d(5, 4, 3, 1, 1)],
+        5,
+    ),
+    ("pooling", [nn.Conv2d(2, 4, 5), nn.ReLU(), nn.MaxPool2d(2)], 2),
+):
+    slow = nn.Sequential(*layers).double()
+    fast = fast_layers.quicken(copy.deepcopy(slow))
+    x = torch.randn(3, channels, 14, 14, dtype=torch.float64)
+    maps = [network(x) for network in (slow, fast)]
+    weights = torch.randn_like(maps[0])
+    for y in maps:
+        (y * weights).sum().backward()
+    gaps = [(maps[0] - maps[1]).abs().max()]
+    gaps += [
+        (p.grad - q.grad).abs().max() / p.grad.abs().max()
+        for p, q in zip(
+            slow.parameters(), fast.parameters(), strict=True
+        )
+    ]
+    worst = max(gap.item() for gap in gaps)
+    print(f"{name}: equal to 12 digits: {worst < 1e-12}")
+    assert worst < 1e-12
+
+# %% [markdown]
+# The kernels of the first one, in the library; the sum over taps is {eq}`eq-perf-double`:
+
+# %% tags=["hide-input"]
+figures.source(fast_layers.doubled_kernels, fast_layers.UpsampledConv2d)
+
+# %% [markdown]
+# (sec-perf-ratio)=
+# ## Fast against plain
+#
+# A stage of each method, five student steps and one generator step, in both ways, in turn in one process: what disturbs the machine disturbs both. "Of peak" is the rate of operations of the fast one, as a share of what a large matrix product reaches on the same machine. Memory is what a stage adds at its peak.
+
+# %% tags=["hide-input"]
+rows = []
+for made in benchmarks:
+    for case in made.get("ratios", ()):
+        plain, fast = (case["variants"][v] for v in ("plain", "fast"))
+        ratio = case["ratio"]
+        rows.append(
+            [
+                f"{case['case']}, batch {case['batch']}",
+                f"{1e3 * plain['seconds']['median']:,.0f}",
+                f"{1e3 * fast['seconds']['median']:,.0f}",
+                f"{ratio['median']:.2f} ({ratio['low']:.2f}–{ratio['high']:.2f})",
+                f"{100 * case['utilisation']:.0f} %",
+                f"{plain['memory_mib']:,.0f}, {fast['memory_mib']:,.0f}",
+            ]
+        )
+for made in benchmarks:
+    print(
+        f"{made['hardware']}, {made['device']}, {made['threads']} thread; "
+        f"peak {made['peak']['best'] / 1e9:,.0f} GFLOP/s"
+    )
+    print(f"OMP_NUM_THREADS=1 {made['command']}")
+figures.table(
+    ["case", "plain (ms)", "fast (ms)", "ratio (quartiles)", "of peak", "MiB: plain, fast"],
+    rows or [["no record: not run", *[""] * 5]],
+)  # fmt: skip
+
+# %% [markdown]
+# PERF-RATIO-PROSE
+
+# %% [markdown]
+# (sec-perf-same)=
+# ## Is it the same student?
+#
+# The fast path sums in another order and rounds the generator to bfloat16. A game between networks makes something of any difference: two runs from one seed part after some tens of steps. So the question is not whether they are equal, but whether one is better. Five seeds each, paired by seed, from records (`python tools/nightly.py plain fast`):
+
+# %% tags=["hide-input"]
+rows = []
+for method in ("dfad", "mad"):
+    plain, fast = (
+        results.load_records(
+            folder / way, method=method, dataset=settings.dataset
+        )
+        for way in ("plain", "fast")
+    )
+    if not (plain and fast):
+        rows.append([method, *["not run"] * 3])
+        continue
+    gap, half = results.paired(fast, plain, "accuracy_last")
+    rows.append(
+        [
+            method,
+            *(
+                "{:.2f} ± {:.2f}".format(
+                    *results.mean_interval(r, "accuracy_last")
+                )
+                for r in (plain, fast)
+            ),
+            f"{gap:+.2f} ± {half:.2f}",
+        ]
+    )
+figures.table(
+    ["method", "plain (%)", "fast (%)", "fast − plain (points)"], rows
+)
+
+# %% [markdown]
+# PERF-SAME-PROSE
+
+# %% [markdown]
+# (sec-perf-buffer)=
+# ## What MAD's second batch costs
+#
+# MAD's student learns from two batches a step, one of them from the averaged generator. The paper measures 1.40 times the time of ABM, and leaves a cure to future work: draw a stage's images before it begins, and keep them in a buffer. A buffer alone saves nothing. What saves time is to use its images more than once: they are drawn once, and the teacher, which does not change, is asked once.
+#
+# Twenty student steps a stage. Left, a stage of MAD in stages of ABM that draws anew, measured in turn; right, what the student then reaches (five seeds, 95 % intervals; `python tools/nightly.py reuse`).
+
+# %% tags=["hide-input"]
+costs = [
+    {row["reuse"]: row for row in made["reuse"] if row["case"] != "abm"}
+    for made in benchmarks
+    if "reuse" in made
+]
+slow = {"stages": 40, "student_steps": 20, "stages_per_epoch": 5}
+abm = results.arm("reuse", "abm", "digits_half", **slow)
+arms = {
+    times: results.arm(
+        "reuse",
+        "mad",
+        "digits_half",
+        **slow,
+        **({"reuse": times} if times > 1 else {}),
+    )
+    for times in (1, 2, 4, 5, 10, 20)
+}
+if costs:
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.2))
+    times = list(costs[0])
+    figures.lines(
+        times,
+        {"MAD": [costs[0][t]["cost"]["median"] for t in times]},
+        x_label="uses of each image",
+        y_label="time of a stage / ABM's",
+        ax=left,
+    )
+    left.axhline(1, color="black", linewidth=0.8)
+    left.set(xscale="log", xticks=times, xticklabels=times)
+    left.minorticks_off()
+    accuracies = [
+        results.mean_interval(arms[t], "accuracy_last") for t in times
+    ]
+    right.errorbar(
+        times, *zip(*accuracies, strict=True), fmt="o-", capsize=3
+    )
+    right.set(
+        xscale="log",
+        xticks=times,
+        xticklabels=times,
+        xlabel="uses of each image",
+        ylabel="test accuracy (%)",
+    )
+    right.minorticks_off()
+    figure.tight_layout()
+    plt.show()
+
+# %% tags=["hide-input"]
+figures.table(
+    [
+        "uses",
+        "time / ABM's",
+        "accuracy (%)",
+        "against one use (points)",
+    ],
+    [
+        [
+            "ABM",
+            "1",
+            "{:.2f} ± {:.2f}".format(
+                *results.mean_interval(abm, "accuracy_last")
+            ),
+            "{:+.2f} ± {:.2f}".format(
+                *results.paired(abm, arms[1], "accuracy_last")
+            ),
+        ],
+        *(
+            [
+                t,
+                f"{costs[0][t]['cost']['median']:.2f}"
+                if costs
+                else "not run",
+                "{:.2f} ± {:.2f}".format(
+                    *results.mean_interval(r, "accuracy_last")
+                ),
+                "–"
+                if t == 1
+                else "{:+.2f} ± {:.2f}".format(
+                    *results.paired(r, arms[1], "accuracy_last")
+                ),
+            ]
+            for t, r in arms.items()
+        ),
+    ],
+)
+
+# %% [markdown]
+# PERF-BUFFER-PROSE
+
+# %% [markdown]
+# (sec-perf-growth)=
+# ## How cost grows
+#
+# DFAD's fast path with WRN-40-2 and WRN-16-2 and the full-width Generator-A, one thing at a time.
+
+# %% tags=["hide-input"]
+for made in benchmarks:
+    if "growth" not in made:
+        continue
+    figure, axes = plt.subplots(1, 3, figsize=(7.2, 2.8))
+    for ax, (what, points) in zip(
+        axes, made["growth"].items(), strict=True
+    ):
+        images = (
+            points[0]["student_batch"]
+            if what != "images in a batch"
+            else 1
+        )
+        figures.lines(
+            [p["value"] for p in points],
+            {
+                "": [
+                    1e3 * p["seconds"]["median"] / p["student_batch"]
+                    for p in points
+                ]
+            },
+            x_label=what,
+            y_label="ms of a stage per image",
+            ax=ax,
+        )
+        ax.set(
+            xscale="log",
+            xticks=[p["value"] for p in points],
+            xticklabels=[p["value"] for p in points],
+            ylim=(0, None),
+        )
+        ax.minorticks_off()
+    figure.tight_layout()
+    plt.show()
+
+# %% [markdown]
+# PERF-GROWTH-PROSE
+#
+# (sec-perf-gpu)=
+# ## On a GPU
+#
+# Not run: no GPU was there. The path is ready. Teacher, student and generator in bfloat16, channels-last, compiled with CUDA graphs where torch can (`--compile off` turns it off), data on the device, losses fetched once an evaluation. These commands make the rows that are missing:
+#
+# ```bash
+# python -m benchmarks.bench --device cuda
+# python -m dfkd_lib.teachers --dataset cifar100 --teacher wrn40_2
+# python -m dfkd_lib.run --method mad --dataset cifar100 --pair wrn40_2-wrn16_2 --seed 0 --budget full --resume
+# ```
+#
+# What was expected of each change, and what came of it, also of those that were dropped, stands in `benchmarks/NOTES.md`.
