@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from .compiling import compile_classifier, restore
 from .data import Dataset
 from .errors import UserError
 from .images import Images, augment
@@ -50,6 +51,7 @@ def train_teacher(
             if not terminal and epoch % math.ceil(recipe.epochs / _LINES) == 0:
                 passed = time.perf_counter() - started
                 print(f"{title}: epoch {epoch} of {recipe.epochs}, loss {loss:.3f}, {passed:.0f} s", file=sys.stderr)
+    restore([network])
     return network.cpu().to(memory_format=torch.contiguous_format).eval()
 
 
@@ -91,8 +93,14 @@ def _steps(network: nn.Module, images: Images, recipe: TeacherRecipe, seed: int,
         momentum=recipe.momentum,
         weight_decay=recipe.weight_decay,
         nesterov=recipe.nesterov,
+        fused=True if fast else None,
     )
     batch, per_epoch = min(recipe.batch, len(images)), _steps_per_epoch(len(images), recipe)
+    if fast:
+        x = images.normalise(images.pixels(torch.arange(batch, device=device))).contiguous(memory_format=layout)
+        mode, refused = compile_classifier(network, x, torch.bfloat16)
+        if refused:
+            print(f"torch.compile: {refused}; the teacher is compiled: {mode}", file=sys.stderr)
     for epoch in itertools.count():
         order = torch.randperm(len(images), generator=random, device=device)
         for step, index in enumerate(order.split(batch)[:per_epoch], epoch * per_epoch):

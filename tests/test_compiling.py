@@ -8,7 +8,8 @@ import torch
 from method_checks import play, stage
 
 from dfkd_lib import compiling, run
-from dfkd_lib.compiling import compile_networks
+from dfkd_lib.compiling import compile_classifier, compile_networks, restore
+from dfkd_lib.models import build
 
 # torch's own compiler looks at gradients that it warns of.
 pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")
@@ -49,6 +50,18 @@ def test_the_trial_leaves_no_trace_and_the_numbers_are_the_same(monkeypatch, met
         stage(compiled)
     for one, other in zip(usual.student.parameters(), compiled.student.parameters(), strict=True):
         torch.testing.assert_close(other, one)
+
+
+def test_a_classifier_in_training_is_compiled_without_a_trace(monkeypatch):
+    use_backend(monkeypatch, "eager")
+    torch.manual_seed(0)
+    network, x = build("wrn16_2", 3), torch.randn(4, 3, 16, 16)
+    twin, before = copy.deepcopy(network), copy.deepcopy(network.state_dict())
+    assert compile_classifier(network, x, torch.bfloat16) == ("default", "")
+    assert equal(network.state_dict(), before) and all(p.grad is None for p in network.parameters())
+    torch.testing.assert_close(network(x), twin(x))
+    restore([network])
+    torch.testing.assert_close(network(x), twin(x))  # running statistics have moved, as in the twin
 
 
 def test_where_compiling_fails_the_reason_is_told_and_the_networks_run_as_they_did(monkeypatch):

@@ -131,7 +131,11 @@ def test_the_fast_way_learns_the_same(tiny, monkeypatch):
     recipe = RECIPE.replace(epochs=12, batch=32, gpu_precision="bfloat16")
     plain = train_teacher(tiny, "lenet5", recipe)
     monkeypatch.setattr(supervised, "precision_on", lambda device, recipe: recipe.gpu_precision)
+    compiled = []  # test_compiling.py tests that; it would take half a minute here
+    monkeypatch.setattr(supervised, "compile_classifier", lambda *what: compiled.append(what) or ("default", ""))
     fast = train_teacher(tiny, "lenet5", recipe)
+    [(_, x, dtype)] = compiled
+    assert x.shape == (32, 1, 32, 32) and dtype == torch.bfloat16
     assert all(p.dtype == torch.float32 and p.is_contiguous() for p in fast.parameters())
     assert not torch.equal(parameters(fast), parameters(plain))
     x, y = torch.from_numpy(tiny.normalise(tiny.x_train)), torch.from_numpy(tiny.y_train)
