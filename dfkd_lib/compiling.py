@@ -50,7 +50,7 @@ def compile_classifier(
                 with torch.autocast(x.device.type, dtype):
                     logits = network(x)
                 logits.float().square().mean().backward()
-            float(logits.sum())
+            float(logits.detach().sum())
         finally:
             network.zero_grad()
             network.load_state_dict(before)

@@ -46,8 +46,8 @@ class Method(ABC):
     """The teacher is fixed, in evaluation mode; the student trains, in training mode throughout (as in DFAD's code).
 
     ``precision="plain"``: float32, and everything computed as DFAD's public loop does it, what it needs and what it
-    does not. The fast path is measured against that. ``quick=False``: no layers of `fast_layers`, so that operations can
-    be counted by the layers' names.
+    does not. The fast path is measured against that. ``quick=False``: no layers of `fast_layers`, so that operations
+    can be counted by the layers' names.
     """
 
     choices: Choices
