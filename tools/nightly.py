@@ -78,8 +78,7 @@ HIDFD_STUDENTS = [
 HIDFD_GAN = ("", "integration=transfer", "lambda_d=0", "lambda_g=0")
 HIDFD_SWEEPS = (  # N = 17 stands in hidfd_digits, weights of 0 and q = 1 in hidfd_gan
     *("inflation=1", "collected_ratio=0.05", "gamma=0.9", "inflation=100"),
-    *("collected_ratio=0.25", "lambda_d=1", "lambda_d=10", "lambda_g=1", "lambda_g=10"),
-    *("gate_q=0.1", "gate_q=0.4", "gamma=0.1"),
+    *("collected_ratio=0.25", "lambda_d=10", "lambda_g=10", "gate_q=0.1", "gamma=0.1"),
 )
 
 # The public loop, and the fast path, from the same seeds.
