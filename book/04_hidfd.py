@@ -1698,9 +1698,9 @@ figures.table(
 SWEEPS = {
     "inflation": ("$N$", (1, 100), 2000 // 117, "log"),
     "collected_ratio": (r"$\rho$", (0.05, 0.25), 0.13, "linear"),
-    "lambda_d": (r"$\lambda_d$", (1.0, 10.0), 0.1, "symlog"),
-    "lambda_g": (r"$\lambda_g$", (1.0, 10.0), 0.1, "symlog"),
-    "gate_q": (r"$q$", (0.1, 0.4), 0.7, "linear"),
+    "lambda_d": (r"$\lambda_d$", (10.0,), 0.1, "symlog"),
+    "lambda_g": (r"$\lambda_g$", (10.0,), 0.1, "symlog"),
+    "gate_q": (r"$q$", (0.1,), 0.7, "linear"),
     "gamma": (r"$\gamma$", (0.1, 0.9), 0.5, "linear"),
 }  # fmt: skip
 level = results.mean_interval(beside["HiDFD"], "accuracy_last")
