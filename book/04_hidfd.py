@@ -1689,7 +1689,7 @@ figures.table(
 # The signs are the paper's: whatever is left out, the mean is lower, and without all three it is lowest. But the seeds, which also choose the 300 images, differ by as much as ten points, and three of them cannot tell one part from another: every paired interval contains zero, that without $L_{\mathrm{trans}}$ just so.
 # Nor do the parts add up. Without $L_{\mathrm{blend}}$ and $L_{\mathrm{trans}}$ together the mean is higher than without either alone, which is chance or says that the two halves of the teacher's guidance belong together.
 #
-# The lower half of Table 2 compares losses of the student, here on digits, three seeds (`python tools/nightly.py hidfd_students`). The GAN is HiDFD's in all rows, but for its rounding; only the student's loss changes.
+# The lower half of Table 2 compares losses of the student, here on digits, three seeds (`python tools/nightly.py hidfd_students`). A seed has the same GAN in all rows; only the student's loss changes.
 
 # %% tags=["hide-input"]
 LOSSES = {  # HiDFD Table 2
