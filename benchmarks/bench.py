@@ -9,6 +9,7 @@ import json
 import re
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,22 +24,22 @@ from dfkd_lib.files import write_atomically
 from dfkd_lib.machine import hardware, versions
 
 RECORDS = Path(__file__).parent / "records"
-PARTS = ("ratios", "reuse", "growth")
 
 
-def ratios(device: str, quick: bool) -> list[dict[str, Any]]:
+def ratios(device: str, quick: bool, peak: float) -> list[dict[str, Any]]:
     """Fast against plain."""
     print(f"{'fast against plain':36s} {'plain ms':>10s} {'fast ms':>10s} {'ratio':>7s}  quartiles   of peak   MiB")
-    found, peaks = [], _peaks(device)
+    found = []
     for case in [replace(case, rounds=2) for case in cases(device)[:2]] if quick else cases(device):
         made = measure(case, device)
         fast, plain = (made["variants"][v] for v in (FAST, PLAIN))
-        made["utilisation"] = fast["operations"] / fast["seconds"]["median"] / peaks["best"]
+        for variant in (fast, plain):
+            variant["utilisation"] = variant["operations"] / variant["seconds"]["median"] / peak
         found.append(made)
         r = made["ratio"]
         print(
             f"{case.name:36s} {1e3 * plain['seconds']['median']:10.1f} {1e3 * fast['seconds']['median']:10.1f} "
-            f"{r['median']:7.2f}  {r['low']:.2f}–{r['high']:.2f}   {100 * made['utilisation']:5.1f} %   "
+            f"{r['median']:7.2f}  {r['low']:.2f}–{r['high']:.2f}   {100 * fast['utilisation']:5.1f} %   "
             f"{plain['memory_mib']:.0f} → {fast['memory_mib']:.0f}",
             flush=True,
         )
@@ -46,10 +47,9 @@ def ratios(device: str, quick: bool) -> list[dict[str, Any]]:
 
 
 def reuse(device: str, quick: bool) -> list[dict[str, Any]]:
-    """What MAD costs, by how often its images are used, as a multiple of ABM's stage: all in turn."""
+    """What MAD costs, by how often its images are used, as a multiple of ABM's stage."""
     tried = reuse_cases()[:2] if quick else reuse_cases()
-    methods = {case.name: case.make(FAST, device) for case in tried}
-    stages = {name: lambda m=method: run_stage(m) for name, method in methods.items()}
+    stages = {case.name: partial(run_stage, case.make(FAST, device)[0]) for case in tried}
     seconds = interleaved(stages, 2 if quick else 15)
     base = seconds[tried[0].name]
     found = []
@@ -62,28 +62,23 @@ def reuse(device: str, quick: bool) -> list[dict[str, Any]]:
 
 
 def growth(device: str, quick: bool) -> dict[str, list[dict[str, Any]]]:
-    """How a stage's cost grows."""
+    """How a stage's cost grows: the values of each thing in turn."""
     found: dict[str, list[dict[str, Any]]] = {}
-    for what, tried in growth_cases(device).items():
+    for what, values in growth_cases(device).items():
+        tried = dict(list(values.items())[: 1 if quick else None])
+        stages = {value: partial(run_stage, case.make(FAST, device)[0]) for value, case in tried.items()}
+        seconds = interleaved(stages, 2 if quick else 5)
         found[what] = []
-        for value, case in tried[: 1 if quick else None]:
-            method = case.make(FAST, device)
-            seconds = spread(interleaved({"": lambda m=method: run_stage(m)}, 2 if quick else case.rounds)[""])
-            found[what].append({"value": value, "student_batch": case.recipe.student_batch, "seconds": seconds})
-            print(f"{what:20s} {value:6d} {1e3 * seconds['median']:10.1f} ms", flush=True)
+        for value, case in tried.items():
+            own = spread(seconds[value])
+            found[what].append({"value": value, "student_batch": case.recipe.student_batch, "seconds": own})
+            print(f"{what:20s} {value:6d} {1e3 * own['median']:10.1f} ms", flush=True)
     return found
-
-
-def _peaks(device: str) -> dict[str, float]:
-    names = dict.fromkeys(("float32", resolve_precision("auto", device)))
-    found = {name: peak(device, getattr(torch, name)) for name in names}
-    return found | {"best": max(found.values())}
 
 
 def main(argv: list[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bench", description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", default=PARTS, help=f"of {', '.join(PARTS)}; all by default")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--quick", action="store_true", help="show that it works; keep nothing")
     args = parser.parse_args(argv)
@@ -91,24 +86,19 @@ def main(argv: list[str] | None = None) -> int:
         device = parameters.device("device", args.device)
     except UserError as error:
         parser.error(str(error))
-    if unknown := set(args.parts) - set(PARTS):
-        parser.error(f"no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
-    name = hardware(device)
+    name, sha = hardware(device), results.commit()
     path = RECORDS / f"{re.sub(r'[^A-Za-z0-9]+', '-', name).strip('-').lower()}-{device}.json"
-    sha = results.commit()
-    run = {"ratios": ratios, "reuse": reuse, "growth": growth}
-    made: dict[str, Any] = {}
-    for part in args.parts:
-        made[part] = run[part](device, args.quick)
-    if args.quick:
-        return 0
-    kept = json.loads(path.read_text()) if path.exists() else {}
-    about = {"hardware": name, "device": device, "threads": torch.get_num_threads(), "versions": versions()}
-    about |= {"peak": _peaks(device), "command": f"python -m benchmarks.bench --device {device}"}
-    commits = kept.get("commits", {}) | dict.fromkeys(made, sha)
-    RECORDS.mkdir(exist_ok=True)
-    write_atomically(path, json.dumps(kept | about | made | {"commits": commits}, indent=1) + "\n")
-    print(f"record: {path}")
+    precisions = dict.fromkeys(("float32", resolve_precision("auto", device)))
+    peaks = {precision: peak(device, getattr(torch, precision)) for precision in precisions}
+    made = {"hardware": name, "device": device, "threads": torch.get_num_threads(), "versions": versions()}
+    made |= {"commit": sha, "command": f"python -m benchmarks.bench --device {device}", "peak": peaks}
+    made["ratios"] = ratios(device, args.quick, max(peaks.values()))
+    made["reuse"] = reuse(device, args.quick)
+    made["growth"] = growth(device, args.quick)
+    if not args.quick:
+        RECORDS.mkdir(exist_ok=True)
+        write_atomically(path, json.dumps(made, indent=1) + "\n")
+        print(f"record: {path}")
     return 0
 
 

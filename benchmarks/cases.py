@@ -36,8 +36,8 @@ class Case:
     def recipe(self) -> Recipe:
         return recipe_for(self.dataset, self.method, *self.pair, self.paper).replace(**self.settings)
 
-    def make(self, variant: str, device: str) -> Method:
-        """The method, ready to run a stage. Weights are random: what they are costs nothing."""
+    def make(self, variant: str, device: str, compiling: bool = True) -> tuple[Method, str]:
+        """The method, ready to run a stage, and how it is compiled. What the random weights are costs nothing."""
         torch.manual_seed(0)
         recipe, (channels, size) = self.recipe, self.shape
         precision = "plain" if variant == PLAIN else resolve_precision("auto", device)
@@ -52,10 +52,11 @@ class Case:
             precision=precision,
             images=self.collected(device) if METHODS[self.method].needs else None,
         )
-        if device == "cuda" and variant == FAST and isinstance(method, Game):
-            compile_networks(method)
         method.prepare()
-        return method
+        if not (compiling and device == "cuda" and variant == FAST and isinstance(method, Game)):
+            return method, "none"
+        mode, refused = compile_networks(method)
+        return method, f"{mode} ({refused})" if refused else mode
 
     def collected(self, device: str) -> Images:
         """Two hundred images of noise for the methods that see images."""
@@ -107,18 +108,17 @@ def reuse_cases() -> list[Case]:
     ]
 
 
-def growth_cases(device: str) -> dict[str, list[tuple[int, Case]]]:
+def growth_cases(device: str) -> dict[str, dict[int, Case]]:
     """DFAD, fast: one thing at a time."""
     batch = 64 if device == "cuda" else 8
     base = {"student_steps": 5, "generator_steps": 1, "batch": batch, "student_batch": batch, "generator_width": 64}
-    wrn = ("wrn40_2", "wrn16_2")
 
     def case(shape: tuple[int, int] = (3, 32), classes: int = 10, **changes: object) -> Case:
-        how = {"settings": base | changes, "shape": shape, "classes": classes, "variants": (FAST,), "rounds": 5}
-        return Case("dfad", "dfad", "cifar10", wrn, **how)
+        how = {"settings": base | changes, "shape": shape, "classes": classes, "variants": (FAST,)}
+        return Case("dfad", "dfad", "cifar10", ("wrn40_2", "wrn16_2"), **how)
 
     return {
-        "images in a batch": [(n * batch, case(batch=n * batch, student_batch=n * batch)) for n in (1, 2, 4, 8)],
-        "pixels of a side": [(side, case((3, side))) for side in (16, 32, 64)],
-        "classes": [(c, case(classes=c)) for c in (10, 100, 1000)],
+        "images in a batch": {n * batch: case(batch=n * batch, student_batch=n * batch) for n in (1, 2, 4, 8)},
+        "pixels of a side": {side: case((3, side)) for side in (16, 32, 64)},
+        "classes": {number: case(classes=number) for number in (10, 100, 1000)},
     }

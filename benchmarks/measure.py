@@ -1,12 +1,13 @@
 """Time, work and memory of what `cases` makes. All variants of a case are timed in turn, in one process."""
 
-import gc
+import ctypes
 import pickle
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,47 +62,46 @@ def peak(device: str, dtype: torch.dtype) -> float:
 
 
 def measure(case: Case, device: str) -> dict[str, Any]:
-    """A case's variants: seconds a stage, images a second, operations, peak memory; and how much faster than plain."""
-    methods = {variant: case.make(variant, device) for variant in case.variants}
-    stages = {variant: lambda method=method: run_stage(method) for variant, method in methods.items()}
-    seconds = interleaved(stages, case.rounds)
+    """A case's variants: seconds a stage, operations, peak memory; and how much faster than plain."""
+    made = {variant: case.make(variant, device) for variant in case.variants}
+    seconds = interleaved({variant: partial(run_stage, method) for variant, (method, _) in made.items()}, case.rounds)
+    compiled = {variant: mode for variant, (_, mode) in made.items()}
+    del made
     recipe = case.recipe
-    made: dict[str, Any] = {"case": case.name, "method": case.method, "pair": recipe.pair, "rounds": case.rounds}
-    made |= {name: getattr(recipe, name) for name in ("batch", "student_batch", "generator_steps", "student_steps")}
-    made["variants"] = {
+    found: dict[str, Any] = {"case": case.name, "method": case.method, "pair": recipe.pair, "rounds": case.rounds}
+    found |= {name: getattr(recipe, name) for name in ("batch", "student_batch", "generator_steps", "student_steps")}
+    found["variants"] = {
         variant: {
             "seconds": spread(seconds[variant]),
-            "operations": operations(stages[variant]),
-            "memory_mib": _memory(case, variant, device),
+            # Not on what is compiled: a CUDA graph shows its operations to nobody.
+            "operations": operations(partial(run_stage, case.make(variant, device, compiling=False)[0])),
+            "memory_mib": memory(case, variant, device),
+            "compiled": compiled[variant],
         }
         for variant in case.variants
     }
-    if len(case.variants) == 2:
-        plain, fast = (seconds[variant] for variant in case.variants)
-        made["ratio"] = spread([slow / quick for slow, quick in zip(plain, fast, strict=True)])
-    del methods, stages
-    gc.collect()
-    return made
+    plain, fast = (seconds[variant] for variant in case.variants)
+    return found | {"ratio": spread([slow / quick for slow, quick in zip(plain, fast, strict=True)])}
 
 
-def _memory(case: Case, variant: str, device: str) -> float:
-    """MiB that a stage adds at its peak: on a GPU what torch allocates, on a CPU what a process of its own grows by."""
-    if device == "cuda":
-        method = case.make(variant, device)
-        torch.cuda.reset_peak_memory_stats()
-        run_stage(method)
-        return torch.cuda.max_memory_allocated() / 2**20
+def memory(case: Case, variant: str, device: str) -> float:
+    """MiB that a stage adds at its peak, in a process of its own."""
     code = "import pickle, sys; from benchmarks.measure import grown; print(grown(*pickle.load(sys.stdin.buffer)))"
-    done = subprocess.run(
-        [sys.executable, "-c", code], input=pickle.dumps((case, variant)), capture_output=True, check=True, cwd=ROOT
-    )
+    what = pickle.dumps((case, variant, device))
+    done = subprocess.run([sys.executable, "-c", code], input=what, capture_output=True, check=True, cwd=ROOT)
     return float(done.stdout)
 
 
-def grown(case: Case, variant: str) -> float:
-    """MiB by which this process grows at its peak, in a stage; Linux only."""
-    method = case.make(variant, "cpu")
+def grown(case: Case, variant: str, device: str) -> float:
+    """MiB that this process uses more at its peak, in a stage, than before it. On a CPU: Linux with glibc."""
+    method, _ = case.make(variant, device)
     run_stage(method)
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        run_stage(method)
+        return (torch.cuda.max_memory_allocated() - before) / 2**20
+    ctypes.CDLL("libc.so.6").malloc_trim(0)  # what was freed, and kept for later, would count as used
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
     before = _peak_mib()
     run_stage(method)

@@ -1322,7 +1322,7 @@ figures.source(passes.Passes, passes._watch)
 tiny = recipe.replace(batch=8, student_batch=8, stages_per_epoch=1)
 
 
-def made(name, recipe, quick=False):
+def made(name, recipe, fast=False):
     """A method of the library on this data, ready to run."""
     kind = methods.METHODS[name]
     images = images_for("original", data, share=1.0, seed=0,
@@ -1330,7 +1330,7 @@ def made(name, recipe, quick=False):
     method = kind(
         trained.network, recipe, data.num_classes, channels, seed=0,
         size=height, device=settings.device,
-        images=images if kind.needs else None, quick=quick,
+        images=images if kind.needs else None, fast_layers=fast,
     )  # fmt: skip
     method.prepare()
     return method
@@ -1381,7 +1381,7 @@ figures.table(
 # (T: teacher, S: student, G: generator, E: EMA(G). DFKD-Mem also draws one batch a stage for its memory, which is in the second table. `fitnet` and `ft` also train small layers of their own, which are not counted. HiDFD and DeGAN have no stage like all others: first their GAN trains, then the student.)
 #
 # Is the count right? Torch has a counter of its own, of floating-point operations. With the multiply-adds of each network, next section, the passes have to give the same number; a first layer that is trained has no gradient to its inputs.
-# For all methods that is a test of the library; here is MAD's student step. (`quick=False`: layers as they are named. By default some are rewritten to take fewer operations, see {doc}`08_performance`.)
+# For all methods that is a test of the library; here is MAD's student step. (`fast_layers=False`: layers as they are named. By default some are rewritten to take fewer operations, see {doc}`08_performance`.)
 
 # %%
 method = made("mad", tiny) if "mad" in counted else None
@@ -1416,7 +1416,7 @@ if recorded:
 timed = recipe.replace(inversion_steps=min(recipe.inversion_steps, 5))
 ms = {}
 for name in counted if recorded else ():
-    method = made(name, timed, quick=True)
+    method = made(name, timed, fast=True)
     if hasattr(method, "draw"):  # the first calls choose kernels
         method.draw(method.generator, timed.student_batch)
     spent = []

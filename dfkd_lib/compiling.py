@@ -65,6 +65,7 @@ def restore(networks: Sequence[nn.Module]) -> None:
 
 
 def _compile(networks: Sequence[nn.Module], trial: Callable[[], None], device: torch.device) -> tuple[str, str]:
+    torch._dynamo.config.skip_nnmodule_hook_guards = False  # BNmm listens to the teacher by hooks, now and then
     refused = []
     for mode in MODES[device.type]:
         for network in networks:

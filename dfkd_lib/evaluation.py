@@ -51,7 +51,7 @@ def logits_of(
             parts = (x.batch(index) for index in torch.arange(len(x), device=x.y.device).split(batch))
         else:
             parts = x.split(batch)
-        return torch.cat([network(part) for part in parts])
+        return torch.cat([network(part).clone() for part in parts])  # a CUDA graph writes over its last output
     finally:
         network.train(training)
 

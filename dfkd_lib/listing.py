@@ -36,12 +36,14 @@ def command_line() -> Parser:
         "full on a GPU and for embedded data, else short",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    parser.add_argument(
+    precision = parser.add_mutually_exclusive_group()
+    precision.add_argument(
         "--precision",
         default="auto",
-        help="of the generator: auto, bfloat16 or float32; plain: float32, and all computed as DFAD's public code does",
+        help="auto, bfloat16 or float32, of the generator, and of networks wide enough to gain; plain: float32, and "
+        "all computed as DFAD's public code does",
     )
-    parser.add_argument(
+    precision.add_argument(
         "--plain", dest="precision", action="store_const", const="plain", help="the slow path: --precision plain"
     )
     parser.add_argument("--compile", default="auto", help="the networks, by torch.compile: on, off; auto: on a GPU")

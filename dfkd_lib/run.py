@@ -114,12 +114,7 @@ def run(
         precision=precision,
         images=images,
     )
-    mode = None
-    if compiling and isinstance(game, Game):
-        mode, refused = compile_networks(game)
-        if refused:
-            print(f"torch.compile: {refused}; networks are compiled: {mode}", file=sys.stderr, flush=True)
-    keep = None
+    keep, mode = None, None
     if folder:
         path = results.checkpoint_path(folder, name)
         identity = {"run": name, "device": device, "precision": precision, "teacher": teacher.hash}
@@ -136,6 +131,10 @@ def run(
             test = TestSet.of(dataset, game.teacher, device)
             check_accuracy(teacher, test, dataset.name)
         check_equal({"teacher": teacher.hash, "images": known}, ())
+        if compiling and isinstance(game, Game):
+            mode, refused = compile_networks(game)
+            if refused:
+                print(f"torch.compile: {refused}; networks are compiled: {mode}", file=sys.stderr, flush=True)
         try:
             history = train(game, test, title=f"{method}, seed {seed}", keep=keep, **options)
         except ranks.Lost as lost:
@@ -193,7 +192,7 @@ def _run(args: Any) -> int:
     given |= {"teacher": teacher, "student": student, "precision": args.precision, "output_dir": args.output_dir}
     checked = parameters.check_parameters(given)
     kind = METHODS[one_of("method", args.method, METHODS)]
-    compiling = _compiling(args.compile, checked.device, args.precision)
+    compiling = _compiling(args.compile, kind, checked.device, args.precision)
     gan = "gan_share" in kind.uses
     recipe = override(recipe_for(args.dataset, args.method, teacher, student, args.recipe), args.set)
     for name in sorted(results.changes(recipe).keys() & kind.unused()):
@@ -259,13 +258,17 @@ def _run(args: Any) -> int:
     return 0
 
 
-def _compiling(asked: str, device: str, precision: str) -> bool:
-    """Compiling takes a CPU a minute or two, and gains little there; ranks would have to fail alike."""
-    if one_of("compile", asked, ("auto", "off", "on")) == "on" and precision == "plain":
-        raise UserError(
-            "compile: on is not allowed with the plain path, which is not to be fast; leave out one of them"
-        )
-    return asked == "on" or (asked == "auto" and device == "cuda" and precision != "plain" and ranks.count() == 1)
+def _compiling(asked: str, kind: type[Method], device: str, precision: str) -> bool:
+    """Whether to compile. A CPU takes minutes for it and gains little; several ranks would have to fail alike."""
+    one_of("compile", asked, ("auto", "off", "on"))
+    reasons = {
+        "with --plain, which is not to be fast": precision == "plain",
+        "with several ranks": ranks.count() > 1,
+        "with a method that is no game of networks": not issubclass(kind, Game),
+    }
+    if asked == "on" and (found := [reason for reason, holds in reasons.items() if holds]):
+        raise UserError(f"compile: on is not allowed {found[0]}; leave out --compile")
+    return asked == "on" or (asked == "auto" and device == "cuda" and not any(reasons.values()))
 
 
 def _name(args: Any, recipe: Recipe) -> str:

@@ -94,7 +94,7 @@ def play(
     teacher: nn.Module | None = None,
     recipe: Recipe = TINY,
     precision: str = "float32",
-    quick: bool = True,
+    fast_layers: bool = True,
     **changes: Any,
 ) -> Method:
     """Make a method: `play("mad", momentum=0.5)`, with the shipped teacher unless another is given."""
@@ -108,7 +108,7 @@ def play(
         images = collected_images(channels, *how)
     elif kind.needs:
         images = real_images(channels, recipe.data_share)
-    return kind(teacher, recipe, 10, channels, seed=seed, precision=precision, images=images, quick=quick)
+    return kind(teacher, recipe, 10, channels, seed=seed, precision=precision, images=images, fast_layers=fast_layers)
 
 
 def generator_stage(game: Method) -> None:

@@ -41,7 +41,7 @@ def test_a_peak_is_a_rate_that_a_product_of_that_size_reaches():
 
 
 def test_a_stage_is_the_loops(monkeypatch):
-    method = cases.Case("dfad", "dfad", "digits", settings={"student_batch": 4, "batch": 4}).make(cases.FAST, "cpu")
+    method = cases.Case("dfad", "dfad", "digits", settings={"student_batch": 4, "batch": 4}).make(cases.FAST, "cpu")[0]
     called = []
     for name in ("generator_step", "end_generator_stage", "student_step"):
         monkeypatch.setattr(method, name, lambda *given, name=name: called.append((name, *given)))
@@ -51,7 +51,7 @@ def test_a_stage_is_the_loops(monkeypatch):
 
 def test_the_two_ways_of_a_case_are_two_ways():
     case = cases.Case("dfad", "dfad", "digits")
-    slow, fast = (case.make(variant, "cpu") for variant in case.variants)
+    slow, fast = (case.make(variant, "cpu")[0] for variant in case.variants)
     assert slow.plain and not fast.plain
     assert all(torch.equal(a, b) for a, b in zip(slow.student.parameters(), fast.student.parameters(), strict=True))
 
@@ -63,10 +63,10 @@ def test_every_case_has_a_recipe(case):
 
 def test_the_order_of_magnitude_of_memory():
     """Two batches of 128 images of 32 × 32 in float32, and no gigabyte."""
-    assert 0.5 < measure.grown(cases.Case("dfad", "dfad", "digits"), cases.PLAIN) < 1000
+    assert 0.5 < measure.grown(cases.Case("dfad", "dfad", "digits"), cases.PLAIN, "cpu") < 1000
 
 
-@pytest.mark.parametrize("arguments", [["ratio"], ["--device", "tpu"]])
+@pytest.mark.parametrize("arguments", [["ratios"], ["--device", "tpu"]])
 def test_what_is_wrong_is_told_before_any_work(arguments, capsys):
     with pytest.raises(SystemExit) as stopped:
         bench.main(arguments)
@@ -96,7 +96,7 @@ def test_the_quick_way_shows_all_and_keeps_nothing():
 def test_a_record_says_where_it_comes_from(made):
     assert made["hardware"] and made["device"] in ("cpu", "cuda") and made["threads"] >= 1
     assert made["versions"]["torch"] and made["command"].startswith("python -m benchmarks.bench")
-    assert set(made["commits"]) == set(bench.PARTS) and all(len(sha) == 40 for sha in made["commits"].values())
+    assert len(made["commit"]) == 40  # and no changes beside it
 
 
 @pytest.mark.parametrize("made", RECORDS, ids=lambda made: made["hardware"])
@@ -104,7 +104,7 @@ def test_a_records_ratios_are_its_times(made):
     for case in made["ratios"]:
         plain, fast = (case["variants"][v]["seconds"] for v in (cases.PLAIN, cases.FAST))
         assert plain["low"] / fast["high"] <= case["ratio"]["median"] <= plain["high"] / fast["low"]
-        assert 0 < case["utilisation"] < 1
+        assert all(0 < variant["utilisation"] < 1 for variant in case["variants"].values())
 
 
 def test_there_is_a_record():

@@ -107,7 +107,11 @@ def test_a_run_that_cannot_compile_says_so_and_ends_well(monkeypatch, capsys, tm
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
-    [(["--compile", "maybe"], "auto, off, on"), (["--compile", "on", "--plain"], "leave out one of them")],
+    [
+        (["--compile", "maybe"], "auto, off, on"),
+        (["--compile", "on", "--plain"], "leave out --compile"),
+        (["--compile", "on", "--method", "kd_ori"], "no game"),
+    ],
 )
 def test_what_cannot_be_is_told_before_any_work(capsys, tmp_path, arguments, told):
     assert run.main([*arguments, "--device", "cpu", "--output-dir", str(tmp_path / "out")]) == 2

@@ -4,10 +4,12 @@ import copy
 
 import pytest
 import torch
+import torchvision
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from method_checks import play, stage
 from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from dfkd_lib.models import GeneratorA, GeneratorB, LeNet5, build
 from dfkd_lib.models.fast_layers import PooledConv2d, UpsampledConv2d, doubled_kernels, quicken
@@ -40,11 +42,14 @@ def test_upsampling_and_convolution_are_one(n, c_in, c_out, height, width, layou
 
 
 @settings(max_examples=25, deadline=None)
-@given(few, few, few, few, few, st.sampled_from([1, 3, 5, 7]))
-def test_convolution_and_pooling_are_one(n, c_in, c_out, height, width, kernel):
+@given(few, few, few, few, few, st.sampled_from([5, 7]), st.booleans())
+def test_convolution_and_pooling_are_one(n, c_in, c_out, height, width, kernel, odd):
     triple = nn.Sequential(nn.Conv2d(c_in, c_out, kernel), nn.ReLU(), nn.MaxPool2d(2))
     assert isinstance(quicken(copy.deepcopy(triple))[0], PooledConv2d)
-    both_ways(triple, torch.randn(n, c_in, 2 * height + kernel - 1, 2 * width + kernel - 1))
+    x = torch.randn(n, c_in, 2 * height + kernel - 1 + odd, 2 * width + kernel - 1)
+    both_ways(triple, x)
+    with torch.no_grad():
+        torch.testing.assert_close(quicken(copy.deepcopy(triple))(x.double()), triple(x.double()))
 
 
 def test_kernels_by_hand():
@@ -58,9 +63,9 @@ def test_kernels_by_hand():
 
 def test_of_equal_pixels_the_first_one_gets_the_gradient():
     """Images of one colour: every square of maps is a tie."""
-    slow = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.MaxPool2d(2))
+    slow = nn.Sequential(nn.Conv2d(1, 3, 5), nn.ReLU(), nn.MaxPool2d(2))
     with torch.no_grad():
-        slow[0].weight.copy_(torch.tensor([1.0, 2, 3]).view(3, 1, 1, 1).expand(3, 1, 3, 3))
+        slow[0].weight.copy_(torch.tensor([1.0, 2, 3]).view(3, 1, 1, 1).expand(3, 1, 5, 5))
     both_ways(slow, torch.ones(2, 1, 8, 8))
 
 
@@ -73,11 +78,19 @@ def test_of_equal_pixels_the_first_one_gets_the_gradient():
         [nn.Upsample(scale_factor=2), nn.Conv2d(2, 2, 3, 1, 1, bias=False)],
         [nn.Upsample(scale_factor=2), nn.Conv2d(2, 2, 3, 1, 1, groups=2)],
         [nn.Upsample(scale_factor=2), nn.Conv2d(2, 2, 3, 1, 1, padding_mode="reflect")],
-        [nn.Conv2d(2, 2, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)],
-        [nn.Conv2d(2, 2, 4), nn.ReLU(), nn.MaxPool2d(2)],
-        [nn.Conv2d(2, 2, 3), nn.BatchNorm2d(2), nn.MaxPool2d(2)],
-        [nn.Conv2d(2, 2, 3), nn.ReLU(), nn.MaxPool2d(2, stride=1)],
-        [nn.Conv2d(2, 2, 3), nn.ReLU(), nn.MaxPool2d(3)],
+        [nn.Upsample(scale_factor=2), nn.Conv2d(2, 2, 3, 1, 1), nn.ReLU(inplace=True)],
+        [nn.Upsample(scale_factor=2), spectral_norm(nn.Conv2d(2, 2, 3, 1, 1))],
+        [nn.Conv2d(2, 2, 5, padding=1), nn.ReLU(), nn.MaxPool2d(2)],
+        [nn.Conv2d(2, 2, 6), nn.ReLU(), nn.MaxPool2d(2)],
+        [nn.Conv2d(2, 2, 3), nn.ReLU(), nn.MaxPool2d(2)],  # no gain
+        [nn.Conv2d(16, 2, 5), nn.ReLU(), nn.MaxPool2d(2)],  # no gain
+        [nn.Conv2d(2, 2, 5), nn.BatchNorm2d(2), nn.MaxPool2d(2)],
+        [nn.Conv2d(2, 2, 5), nn.ReLU(inplace=True), nn.MaxPool2d(2)],
+        [nn.Conv2d(2, 2, 5), nn.ReLU(), nn.MaxPool2d(2, stride=1)],
+        [nn.Conv2d(2, 2, 5), nn.ReLU(), nn.MaxPool2d(2, padding=1)],
+        [nn.Conv2d(2, 2, 5), nn.ReLU(), nn.MaxPool2d(2, dilation=2)],
+        [nn.Conv2d(2, 2, 5), nn.ReLU(), nn.MaxPool2d(2, ceil_mode=True)],
+        [nn.Conv2d(2, 2, 5), nn.ReLU(), nn.MaxPool2d(3)],
     ],
 )
 def test_other_layers_are_left_alone(layers):
@@ -97,7 +110,7 @@ def test_generator_a():
 
 
 def test_a_network_without_such_layers_stays_as_it_is():
-    for network in (GeneratorB(7, 3, 16, width=4), build("wrn16_2", 10)):
+    for network in (GeneratorB(7, 3, 16, width=4), build("wrn16_2", 10), torchvision.models.mobilenet_v2()):
         before = [type(m) for m in network.modules()]
         assert [type(m) for m in quicken(network).modules()] == before
 
@@ -138,6 +151,7 @@ def test_the_public_loop_builds_every_graph_and_has_torchs_own_layers(monkeypatc
     monkeypatch.setattr(game, "generate", lambda *a: built.append(generate(*a)) or built[-1])
     stage(game)
     assert all(x.requires_grad for x in built)
+    assert game.teacher(built[-1]).requires_grad and not game.answers(built[-1]).requires_grad
     assert all(p.grad is not None for p in game.teacher.parameters())  # as nobody needs
 
 

@@ -36,7 +36,7 @@ def test_passes_explain_every_operation(name):
     """All floating-point operations of a phase are the passes times what a pass takes; a first layer that is trained
     does not carry the gradient on to its inputs.
     """
-    method, twin = play(name, quick=False), play(name, quick=False)
+    method, twin = play(name, fast_layers=False), play(name, fast_layers=False)
     method.prepare(), twin.prepare()
     steps = {
         "generator step": twin.generator_step,

@@ -65,6 +65,8 @@ def moment_gaps(
     finally:  # a hook left behind would hold every later graph alive
         for handle in handles:
             handle.remove()
+    if len(gaps) < len(layers):  # a compiled network may not know of its hooks
+        raise RuntimeError("BNmm: not every BatchNorm layer of the teacher was seen; run without compiling")
     return logits, gaps
 
 

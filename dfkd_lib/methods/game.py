@@ -42,7 +42,8 @@ class Game(Method):
         if self.reduces_all:
             for network in players:
                 keep_logits_exact(network)
-        if self.quick:
+        self.teacher.requires_grad_(self.plain)  # the public loop never fixes it
+        if self.fast_layers:
             for network in self.networks():
                 quicken(network)
         self.generator_optimizer = ranks.averaging(
@@ -135,15 +136,13 @@ class Game(Method):
 
     def update_generator(self, loss: Callable[[], Terms]) -> Terms:
         """One update of the generator by a loss, a function without arguments."""
-        for network in (self.teacher, self.student):  # their weights' gradients are computed for nothing, if at all
-            network.requires_grad_(self.plain)
+        self.student.requires_grad_(self.plain)  # the public loop computes its gradients, which nobody reads
         try:
             with self.precision_of_loss():
                 terms = loss()
             self.generator_optimizer.zero_grad()
             sum(terms.values()).backward()
         finally:
-            self.teacher.requires_grad_(False)
             self.student.requires_grad_(True)
         self.generator_optimizer.step()
         return detached(terms)

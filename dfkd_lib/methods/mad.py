@@ -70,7 +70,7 @@ class MAD(ABM):
     def prepare(self) -> None:
         """The average starts at the pretrained generator (ours: the paper does not say what θ_0 is)."""
         super().prepare()
-        self.ema = EMA(self.generator, self.recipe.momentum, self.recipe.ema_statistics)
+        self.ema.network.load_state_dict(self.generator.state_dict())
 
     def end_generator_stage(self) -> None:
         """MAD Eq. 5: once per stage, behind its n_G generator steps."""

@@ -46,8 +46,8 @@ class Method(ABC):
     """The teacher is fixed, in evaluation mode; the student trains, in training mode throughout (as in DFAD's code).
 
     ``precision="plain"``: float32, and everything computed as DFAD's public loop does it, what it needs and what it
-    does not. The fast path is measured against that. ``quick=False``: no layers of `fast_layers`, so that operations
-    can be counted by the layers' names.
+    does not. The fast path is measured against that. ``fast_layers=False``: layers as they are named, so that their
+    operations can be counted.
     """
 
     choices: Choices
@@ -67,10 +67,10 @@ class Method(ABC):
         device: str = "cpu",
         precision: str = "float32",
         images: Images | None = None,
-        quick: bool = True,
+        fast_layers: bool = True,
     ):
         self.plain = precision == "plain"
-        self.quick = quick and not self.plain and torch.device(device).type == "cpu"
+        self.fast_layers = fast_layers and not self.plain and torch.device(device).type == "cpu"
         self.fused = None if self.plain else True  # optimisers: one pass over all weights
         self.recipe, self.num_classes, self.device = recipe, num_classes, torch.device(device)
         self.shape = (channels, size, size)
@@ -91,7 +91,7 @@ class Method(ABC):
         self.random = torch.Generator(self.device).manual_seed(ranks.own_seed(seed))
         self.samples = 0  # images the student has been trained on, reused ones each time, and on all ranks
         self.buffer: list[list[Tensor]] = []  # a stage's images, where they are used more than once,
-        self.answered: dict[int, Tensor] = {}  # and the teacher's logits on them, by the tensor's id
+        self.answered: dict[Tensor, Tensor] = {}  # and the teacher's logits on them
 
     @classmethod  # noqa: B027  most methods take any
     def check(cls, recipe: Recipe) -> None:
@@ -206,10 +206,10 @@ class Method(ABC):
     def answers(self, x: Float[Tensor, "n channels height width"]) -> Float[Tensor, "n classes"]:
         """The teacher's logits on a batch of `student_images`, which may come again. It is fixed: so are they."""
         if not self.buffer:
-            return self.teacher(x)
-        if id(x) not in self.answered:
-            self.answered[id(x)] = self.teacher(x)
-        return self.answered[id(x)]
+            return self.teacher(x).detach()
+        if x not in self.answered:  # by identity, as tensors are hashed
+            self.answered[x] = self.teacher(x).detach().clone()  # a CUDA graph writes over its last answer
+        return self.answered[x]
 
     def precision_of_loss(self) -> contextlib.AbstractContextManager:
         """What the student's loss is computed in: float32, but for games."""

@@ -44,16 +44,12 @@ class _Interleave(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(y: Tensor) -> Tensor:
+    def forward(ctx, y: Tensor) -> Tensor:
         n, c, h, w = y.shape[0], y.shape[1] // 4, y.shape[2] - 1, y.shape[3] - 1
         y, x = y.permute(0, 2, 3, 1), y.new_empty(n, 2 * h, 2 * w, c)
         for group, (a, b) in zip(y.split(c, 3), _PHASES, strict=True):
             x[:, a::2, b::2] = group[:, a : a + h, b : b + w]
         return x.permute(0, 3, 1, 2)
-
-    @staticmethod
-    def setup_context(ctx, inputs, output) -> None:
-        pass
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> Tensor:
@@ -66,17 +62,15 @@ class _Interleave(torch.autograd.Function):
 
 class _Maximum(torch.autograd.Function):
     """(n, 4c, h, w) → (n, c, h, w): the largest of four groups. Of equal ones the first gets the gradient, as in
-    torch's pooling.
+    torch's pooling. Once: it has no second derivative.
     """
 
     @staticmethod
-    def forward(groups: Tensor) -> Tensor:
+    def forward(ctx, groups: Tensor) -> Tensor:
         one, two, three, four = groups.chunk(4, 1)
-        return torch.maximum(torch.maximum(one, two), torch.maximum(three, four))
-
-    @staticmethod
-    def setup_context(ctx, inputs, output) -> None:
-        ctx.save_for_backward(inputs[0], output)
+        largest = torch.maximum(torch.maximum(one, two), torch.maximum(three, four))
+        ctx.save_for_backward(groups, largest)
+        return largest
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> Tensor:
@@ -104,7 +98,8 @@ class UpsampledConv2d(_Replacement):
     """
 
     def forward(self, x: Float[Tensor, "batch in height width"]) -> Float[Tensor, "batch out 2*height 2*width"]:
-        kernels = doubled_kernels(self.weight).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(x.device.type, enabled=False):  # else kernels are rounded twice
+            kernels = doubled_kernels(self.weight).contiguous(memory_format=torch.channels_last)
         return _Interleave.apply(F.conv2d(x, kernels, self.bias.repeat(4), padding=1))
 
 
@@ -116,14 +111,20 @@ class PooledConv2d(_Replacement):
     """
 
     def forward(self, x: Float[Tensor, "batch in height width"]) -> Float[Tensor, "batch out _ _"]:
-        if not (
-            torch.is_grad_enabled() and (x.requires_grad or self.weight.requires_grad)
-        ):  # only pooling is slow then
+        x = x[..., : self._even(x.shape[-2]), : self._even(x.shape[-1])]
+        # Without a gradient only the pooling is slow.
+        if not (torch.is_grad_enabled() and (x.requires_grad or self.weight.requires_grad)):
             maps = F.conv2d(x, self.weight, self.bias)
             rows = torch.maximum(maps[:, :, ::2], maps[:, :, 1::2])
             return torch.maximum(rows[..., ::2], rows[..., 1::2])
-        groups = F.conv2d(F.pixel_unshuffle(x, 2), squared_kernels(self.weight), self.bias.repeat(4))
-        return _Maximum.apply(groups)
+        with torch.autocast(x.device.type, enabled=False):
+            kernels = squared_kernels(self.weight)
+        return _Maximum.apply(F.conv2d(F.pixel_unshuffle(x, 2), kernels, self.bias.repeat(4)))
+
+    @staticmethod
+    def _even(side: int) -> int:
+        """Kernels are odd, so an odd side makes an odd map, whose last row pooling drops."""
+        return side // 2 * 2
 
 
 def quicken(network: nn.Module) -> nn.Module:
@@ -131,25 +132,35 @@ def quicken(network: nn.Module) -> nn.Module:
 
     Maps between a convolution and its pooling, which feature losses read, are then not there any more.
     """
-    for layers in [m for m in network.modules() if isinstance(m, nn.Sequential)]:
-        for i in range(len(layers)):
-            match list(layers[i : i + 3]):
-                case [nn.Upsample(mode="nearest", scale_factor=2.0), nn.Conv2d() as convolution, *_] if _is_plain(
-                    convolution, 3, padding=1
-                ):
-                    layers[i], layers[i + 1] = nn.Identity(), UpsampledConv2d(convolution)
-                # Whatever grows, as ReLU does, may come before or behind a maximum.
-                case [nn.Conv2d() as convolution, nn.ReLU(), nn.MaxPool2d(kernel_size=2, stride=2)] if _is_plain(
-                    convolution, convolution.kernel_size[0], padding=0
-                ):
-                    layers[i], layers[i + 2] = PooledConv2d(convolution), nn.Identity()
+    for layers in [m for m in network.modules() if type(m) is nn.Sequential]:
+        children = list(layers)
+        for i in range(len(children)):
+            match children[i : i + 3]:
+                case [nn.Upsample(mode="nearest", scale_factor=2.0), nn.Conv2d() as convolution, *behind]:
+                    # What works in place would write into what is only another view.
+                    alone = not any(getattr(layer, "inplace", False) for layer in behind)
+                    if alone and _is_plain(convolution, padding=1) and convolution.kernel_size == (3, 3):
+                        layers[i], layers[i + 1] = nn.Identity(), UpsampledConv2d(convolution)
+                # What grows, as ReLU does, may come before or behind a maximum.
+                case [nn.Conv2d() as convolution, nn.ReLU(inplace=False), nn.MaxPool2d() as pool]:
+                    narrow = convolution.in_channels < _FEW and convolution.kernel_size[0] >= 5
+                    if narrow and _is_plain(convolution, padding=0) and _is_plain_pool(pool):
+                        layers[i], layers[i + 2] = PooledConv2d(convolution), nn.Identity()
     if any(isinstance(m, PooledConv2d) for m in network.modules()):
         network.to(memory_format=torch.contiguous_format)  # the faster layout where maps are few
     return network
 
 
-def _is_plain(convolution: nn.Conv2d, kernel: int, padding: int) -> bool:
-    usual = ((kernel, kernel), (1, 1), (padding, padding), (1, 1), 1, "zeros")
-    c = convolution
+_FEW = 16  # channels: with more, torch's own kernels are as fast
+
+
+def _is_plain(c: nn.Conv2d, padding: int) -> bool:
+    k = c.kernel_size[0]
+    usual = ((k, k), (1, 1), (padding, padding), (1, 1), 1, "zeros")
     own = (c.kernel_size, c.stride, c.padding, c.dilation, c.groups, c.padding_mode)
-    return own == usual and c.bias is not None and kernel % 2 == 1
+    watched = c._forward_hooks or c._forward_pre_hooks
+    return type(c) is nn.Conv2d and own == usual and k % 2 == 1 and c.bias is not None and not watched
+
+
+def _is_plain_pool(p: nn.MaxPool2d) -> bool:
+    return (p.kernel_size, p.stride, p.padding, p.dilation, p.ceil_mode, p.return_indices) == (2, 2, 0, 1, False, False)

@@ -4,19 +4,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import UserError
 from .classifier import classifier_of
 
 _FEW = 16  # channels: with fewer, what is converted costs as much as is saved (benchmarks/NOTES.md)
 
 
 def gains_from_reduction(network: nn.Module) -> bool:
-    """Whether a classifier's convolutions are wide enough for bfloat16 to save time."""
-    try:
-        classifier_of(network)
-    except UserError:  # its logits would be rounded
-        return False
-    return all(m.out_channels >= _FEW for m in network.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d))
+    """Whether a classifier has convolutions over pixels, all wide enough for bfloat16 to save time.
+
+    To be asked before `quicken`, which hides some of them.
+    """
+    wide = [m.out_channels >= _FEW for m in network.modules() if isinstance(m, nn.Conv2d) and max(m.kernel_size) > 1]
+    ends = any(isinstance(m, nn.Linear) for m in network.modules())  # else its logits would be rounded
+    return ends and bool(wide) and all(wide)
 
 
 def keep_logits_exact(network: nn.Module) -> None:
