@@ -9,6 +9,7 @@ from method_checks import play, stage
 
 from dfkd_lib import compiling, run
 from dfkd_lib.compiling import compile_classifier, compile_networks, restore
+from dfkd_lib.losses.mad import bn_moments
 from dfkd_lib.models import build
 
 # torch's own compiler looks at gradients that it warns of.
@@ -62,6 +63,18 @@ def test_a_classifier_in_training_is_compiled_without_a_trace(monkeypatch):
     torch.testing.assert_close(network(x), twin(x))
     restore([network])
     torch.testing.assert_close(network(x), twin(x))  # running statistics have moved, as in the twin
+
+
+def test_a_compiled_teacher_knows_of_hooks_that_come_and_go(monkeypatch):
+    """BNmm hangs hooks on the teacher for one pass; the passes between have none."""
+    use_backend(monkeypatch, "eager")
+    torch.manual_seed(0)
+    network, x = build("wrn16_2", 3).eval(), torch.randn(4, 3, 16, 16)
+    twin = copy.deepcopy(network)
+    assert compile_classifier(network, x, torch.bfloat16)[0] == "default"
+    network.eval(), network(x)
+    torch.testing.assert_close(bn_moments(network, x), bn_moments(twin, x))
+    torch.testing.assert_close(network(x), twin(x))
 
 
 def test_where_compiling_fails_the_reason_is_told_and_the_networks_run_as_they_did(monkeypatch):
