@@ -135,6 +135,7 @@ def sweeps(
         ax.errorbar(x, mean, yerr=half, fmt="o-", color=COLOURS[0], capsize=3, linewidth=1, markersize=4)
         ax.axhline(usual, color="black", linewidth=0.8, linestyle=":")
         ax.set(xlabel=name, xscale=scale)
+        ax.margins(x=0.1)  # symlog cuts its last point
     for ax in axes[:, 0]:
         ax.set_ylabel(y_label)
     return axes
