@@ -58,8 +58,8 @@ benchmarks = [
 # **Doubling, then convolving.** Generator-A doubles its grid by repeating each pixel, $u_{2i} = u_{2i+1} = x_i$, and convolves the result with 3×3 kernels. Look at one axis, with a kernel $(w_-, w_0, w_+)$. At an even and at an odd pixel it reads
 #
 # $$
-# y_{2i} = w_-\, x_{i-1} + (w_0 + w_+)\, x_i, \qquad
-# y_{2i+1} = (w_- + w_0)\, x_i + w_+\, x_{i+1}.
+# o_{2i} = w_-\, x_{i-1} + (w_0 + w_+)\, x_i, \qquad
+# o_{2i+1} = (w_- + w_0)\, x_i + w_+\, x_{i+1}.
 # $$ (eq-perf-double)
 #
 # Two products each instead of three: two of the three pixels that the kernel sees are the same. In two dimensions that is four kernels of 2×2 on the small grid, one for each pixel of a 2×2 square: 16 multiply-adds for every 36.
@@ -68,7 +68,7 @@ benchmarks = [
 # **Convolving, then pooling.** LeNet-5 takes the maximum of each 2×2 square of its maps. Pixel $a \in \{0, 1\}$ of square $i$ is, along one axis,
 #
 # $$
-# y_{2i+a} = \sum_k w_k\, x_{2i+a+k},
+# o_{2i+a} = \sum_k w_k\, x_{2i+a+k},
 # \qquad x_{2i+a+k} \text{ is pixel } (a + k) \bmod 2 \text{ of square } i + \lfloor (a + k) / 2 \rfloor .
 # $$ (eq-perf-pool)
 #
