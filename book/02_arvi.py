@@ -875,7 +875,7 @@ if recipe != full:
 #
 # One seed's numbers, and one test image is 0.22 points. Here they are among other seeds, from the records of `python tools/nightly.py main`: lines are means, bands the range over seeds; the live run takes the place of its seed's record.
 #
-# The records were made on two kinds of processor (their entry `hardware`): DFAD's on one, AR+VI's on the other. They round differently, and an adversarial game amplifies that: the same seed can end about a point away. (The records' commits differ too; their parameters do not.) So a live run may leave the records' band. The printed lines say by how much its seed moved.
+# The records were made on two kinds of processor (their entry `hardware`): DFAD's on one, AR+VI's on the other. They round differently, and an adversarial game amplifies that: the same seed can end about a point away. (The records' commits differ too; their parameters do not. And since then some layers were rewritten, {doc}`08_performance`, and round in another way.) So a live run may leave the records' band. The printed lines say by how much its seed moved.
 
 # %% tags=["hide-input", "nbval-ignore-output"]
 others = {"dfad": [], "arvi": []}
