@@ -128,7 +128,7 @@ for made in benchmarks:
                 f"{1e3 * plain['seconds']['median']:,.0f}",
                 f"{1e3 * fast['seconds']['median']:,.0f}",
                 f"{ratio['median']:.2f} ({ratio['low']:.2f}–{ratio['high']:.2f})",
-                f"{100 * case['utilisation']:.0f} %",
+                f"{100 * fast['utilisation']:.0f} %",
                 f"{plain['memory_mib']:,.0f}, {fast['memory_mib']:,.0f}",
             ]
         )
