@@ -236,7 +236,6 @@ if costs:
         ylabel="test accuracy (%)",
     )
     right.minorticks_off()
-    figure.tight_layout()
     plt.show()
 
 # %% tags=["hide-input"]
@@ -310,10 +309,9 @@ for made in benchmarks:
             xscale="log",
             xticks=[p["value"] for p in points],
             xticklabels=[p["value"] for p in points],
-            ylim=(0, None),
         )
+        ax.set_ylim(0, 1.1 * ax.get_ylim()[1])
         ax.minorticks_off()
-    figure.tight_layout()
     plt.show()
 
 # %% [markdown]
