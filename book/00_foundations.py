@@ -1466,7 +1466,7 @@ if ms:
 shown if ms else None
 
 # %% [markdown]
-# A game costs a few times what distillation with data costs, and most of it is the generator's: here it has far more multiply-adds than LeNet-5. MAD pays for a second batch drawn, and for a second batch learned; DFKD-Mem only learns one, since its second batch is stored. With a larger teacher the
+# A game costs up to three times what distillation with data costs, and most of it is the generator's: here it has far more multiply-adds than LeNet-5. MAD pays for a second batch drawn, and for a second batch learned; DFKD-Mem only learns one, since its second batch is stored. With a larger teacher the
 # shares move: then the teacher's passes weigh most. The table of passes holds for any networks; the times hold for these.
 #
 # (sec-found-flops)=
