@@ -6,6 +6,7 @@ The names below are loaded when first used, so that a chapter can check its para
 import importlib
 
 _HOME = {
+    "distill": "distillation",
     "Recipe": "recipes",
     "recipe_for": "recipes",
     "UserError": "errors",

@@ -94,11 +94,11 @@ def place(folder: Path, name: str, path: Path, resume: bool) -> Iterator[None]:
     """
     busy = f"output_dir: another process is running {name} in {folder}; give another folder"
     with locked(folder / f".{name}.lock", busy):
-        for ending in ("ckpt", "safetensors", "json"):
+        for ending in ("ckpt", "safetensors", "pt2", "onnx", "json"):
             remove_leftovers(folder / f"{name}.{ending}")
         if not resume and exists(path):
             raise UserError(
-                f"output_dir: {path} is the checkpoint of such a run; continue it with --resume, or delete it"
+                f"output_dir: {path} is the checkpoint of such a run; continue it with --resume (resume=True in Python), or delete it"
             )
         yield
 

@@ -1,6 +1,7 @@
 """How good a student is: accuracy on the test split, and how closely it follows its teacher."""
 
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from jaxtyping import Float, Int
@@ -15,9 +16,16 @@ from .losses import mad
 class Scores:
     """Accuracy and agreement in percent; KL(p_T ‖ p_S) in nats, averaged over test images."""
 
-    accuracy: float
+    accuracy: float | None  # None without labels
     agreement: float
     kl: float
+
+
+class Scorer(Protocol):
+    """What a student is tested on along a run: a `TestSet` or, where there is none, `fresh.FreshImages`."""
+
+    def scores(self, method: Any) -> Scores:
+        """How good a method's student is. The method stays as it is."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,10 @@ class TestSet:
     def of(cls, dataset: Dataset, teacher: nn.Module, device: str) -> "TestSet":
         images = Images.of(dataset, device, "test")
         return cls(images, images.y, logits_of(teacher, images))
+
+    def scores(self, method: Any) -> Scores:
+        """A method's student on these images."""
+        return evaluate(method.student, self)
 
 
 @torch.no_grad()

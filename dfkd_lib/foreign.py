@@ -18,19 +18,16 @@ from .data import Dataset, check_fits
 from .errors import UserError, shown, text, whole
 from .models import build, torchvision_names
 from .teacher_names import parse_teacher
-from .trained import Teacher, accuracy_on, digest, least_accuracy, weights
+from .trained import Constants, Teacher, accuracy_on, digest, least_accuracy, weights
 
 
 class Renormalised(nn.Module):
-    """A network for a data set's images, though it was trained on images normalised by other constants."""
+    """A network that takes images normalised by `ours`, though its own are normalised by `theirs`: (mean, std) each."""
 
-    def __init__(self, network: nn.Module, dataset: Dataset, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    def __init__(self, network: nn.Module, ours: Constants, theirs: Constants) -> None:
         super().__init__()
         self.network = network
-        theirs, ours = (
-            [torch.tensor(m, dtype=torch.float64).view(-1, 1, 1) for m in pair]
-            for pair in ((mean, std), (dataset.mean, dataset.std))
-        )
+        theirs, ours = ([torch.tensor(m, dtype=torch.float64).view(-1, 1, 1) for m in pair] for pair in (theirs, ours))
         self.register_buffer("scale", (ours[1] / theirs[1]).float(), persistent=False)
         self.register_buffer("shift", ((ours[0] - theirs[0]) / theirs[1]).float(), persistent=False)
 
@@ -71,9 +68,9 @@ def load_foreign(
         answer in that many classes.
     """
     device = parameters.device("device", device)
-    classes, shape = _task(dataset, num_classes, input_shape)
+    classes, shape = task_of(dataset, num_classes, input_shape)
     name = text("name", name if name is not None else source if isinstance(source, str) else type(source).__name__)
-    sha = None
+    sha, constants = None, None
     if isinstance(source, nn.Module):
         network = copy.deepcopy(source).cpu()
     else:
@@ -85,15 +82,16 @@ def load_foreign(
                 check_fits(dataset, "teacher", kind.network)
             network, sha = _from_file(kind.path, kind.network, classes)
         else:
-            network = _PRETRAINED[kind.kind](kind.network, dataset)
+            network, constants = _PRETRAINED[kind.kind](kind.network)
+            network = _renormalised(network, dataset, constants)
     network = network.eval().requires_grad_(False)
-    _try(name, network, classes, shape)
+    try_out("teacher", name, network, classes, shape)
     sha = sha or digest(weights(network))
     score = None if dataset is None else _measure(name, network, dataset, device)
-    return Teacher(name, network, score, sha)
+    return Teacher(name, network, score, sha, constants)
 
 
-def _task(
+def task_of(
     dataset: Dataset | None, num_classes: int | None, input_shape: tuple[int, ...] | None
 ) -> tuple[int, tuple[int, int, int]]:
     """The number of classes, and an image's channels, height and width."""
@@ -154,7 +152,7 @@ def _as_here(state: Any, architecture: str, network: nn.Module) -> Any:
     return {ours[name]: value for name, value in state.items()}  # old files lack BatchNorm's counters; torch allows it
 
 
-def _from_torchvision(name: str, dataset: Dataset | None) -> nn.Module:
+def _from_torchvision(name: str) -> tuple[nn.Module, Constants]:
     from torchvision import models
 
     if name not in models.list_models(module=models):
@@ -166,10 +164,10 @@ def _from_torchvision(name: str, dataset: Dataset | None) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         network = models.get_model(name, weights=chosen)
     way = chosen.transforms()
-    return _renormalised(network, dataset, tuple(way.mean), tuple(way.std))
+    return network, (tuple(way.mean), tuple(way.std))
 
 
-def _from_timm(name: str, dataset: Dataset | None) -> nn.Module:
+def _from_timm(name: str) -> tuple[nn.Module, Constants]:
     try:
         import timm
     except ImportError as error:
@@ -182,7 +180,7 @@ def _from_timm(name: str, dataset: Dataset | None) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         network = _got(f"timm:{name}", lambda: timm.create_model(name, pretrained=True))
     way = network.pretrained_cfg
-    return _renormalised(network, dataset, tuple(way["mean"]), tuple(way["std"]))
+    return network, (tuple(way["mean"]), tuple(way["std"]))
 
 
 _PRETRAINED = {"torchvision": _from_torchvision, "timm": _from_timm}
@@ -199,33 +197,31 @@ def _got(name: str, get: Callable[[], Any]) -> Any:
         ) from error
 
 
-def _renormalised(
-    network: nn.Module, dataset: Dataset | None, mean: tuple[float, ...], std: tuple[float, ...]
-) -> nn.Module:
+def _renormalised(network: nn.Module, dataset: Dataset | None, theirs: Constants) -> nn.Module:
     """The network as it is, where the data set is normalised by the constants of its training."""
-    if dataset is None or len(mean) != len(dataset.mean) or (mean, std) == (dataset.mean, dataset.std):
+    if dataset is None or len(theirs[0]) != len(dataset.mean) or theirs == (dataset.mean, dataset.std):
         return network
-    return Renormalised(network, dataset, mean, std)
+    return Renormalised(network, (dataset.mean, dataset.std), theirs)
 
 
 @torch.no_grad()
-def _try(name: str, network: nn.Module, num_classes: int, shape: tuple[int, int, int]) -> None:
-    """Refuse a network that does not turn two images into two rows of finite logits."""
+def try_out(role: str, name: str, network: nn.Module, num_classes: int, shape: tuple[int, int, int]) -> None:
+    """Refuse a network that does not turn two images into two rows of finite logits. `role`: teacher or student."""
     images = "×".join(map(str, shape))
     try:
         logits = network(torch.zeros(2, *shape))
     except Exception as error:  # whatever its author's code raises
         raise UserError(
-            f"teacher: {name} does not take normalised float32 images of {images} ({_first(error)}); "
+            f"{role}: {name} does not take normalised float32 images of {images} ({_first(error)}); "
             f"give a network for such images"
         ) from error
     if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != 2:
         found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise UserError(f"teacher: {name} answers 2 images with {found}; it must give logits of shape (2, classes)")
+        raise UserError(f"{role}: {name} answers 2 images with {found}; it must give logits of shape (2, classes)")
     if logits.shape[1] != num_classes:
-        raise UserError(f"teacher: {name} knows {logits.shape[1]} classes; {num_classes} are needed")
+        raise UserError(f"{role}: {name} knows {logits.shape[1]} classes; {num_classes} are needed")
     if not logits.isfinite().all():
-        raise UserError(f"teacher: {name} answers grey images with numbers that are not finite; its weights are broken")
+        raise UserError(f"{role}: {name} answers grey images with numbers that are not finite; its weights are broken")
 
 
 def _measure(name: str, network: nn.Module, dataset: Dataset, device: str) -> float:

@@ -18,7 +18,7 @@ from .catalogue import DATASETS
 from .errors import UserError
 from .sources import ARRAYS, Place
 
-_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"}
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"}
 _CALTECH101_TEST = 1695 / 8677  # DFAD Section 4.1.1: 6,982 and 1,695 images, split at random
 
 
@@ -213,7 +213,7 @@ def _folder(name: str, root: Path, part: str) -> Split:
             raise UserError(f"{root} needs a folder test or val, with folders for classes as in {root / 'train'}")
         paths, y = _listed(root / tested, classes)
     if not paths:
-        raise UserError(f"{root} has no {part} images: CLASS/*{', CLASS/*'.join(sorted(_SUFFIXES))}")
+        raise UserError(f"{root} has no {part} images: CLASS/*{', CLASS/*'.join(sorted(IMAGE_SUFFIXES))}")
     known = {}
     if (root / "words.txt").is_file():  # Tiny ImageNet's, for all of WordNet: its folders have numbers for names
         known = dict(line.split("\t", 1) for line in (root / "words.txt").read_text().splitlines() if "\t" in line)
@@ -229,7 +229,7 @@ def _folders(path: Path) -> list[str]:
 
 def _listed(folder: Path, classes: list[str]) -> tuple[list[str], ndarray]:
     """The image files in each class's folder and below, in order, and their classes' numbers."""
-    found = [sorted(str(p) for p in (folder / c).rglob("*") if p.suffix.lower() in _SUFFIXES) for c in classes]
+    found = [sorted(str(p) for p in (folder / c).rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES) for c in classes]
     return [path for paths in found for path in paths], np.repeat(np.arange(len(classes)), [len(p) for p in found])
 
 

@@ -15,6 +15,9 @@ from .evaluation import logits_of
 _BATCH = 512
 
 
+Constants = tuple[tuple[float, ...], tuple[float, ...]]  # mean and std of each channel, of pixels from 0 to 1
+
+
 @dataclass(frozen=True)
 class Teacher:
     """A trained network in evaluation mode, and what is known of it."""
@@ -23,6 +26,7 @@ class Teacher:
     network: nn.Module
     accuracy: float | None  # percent, on the data set's test split; None where there is no data set
     hash: str  # SHA-256 of its weights file, or of the file that `weights` makes
+    constants: Constants | None = None  # by which its images are normalised, where its source tells and no data set
 
 
 def weights(network: nn.Module) -> bytes:

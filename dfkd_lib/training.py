@@ -20,7 +20,7 @@ from tqdm import tqdm
 from . import checkpoint, ranks
 from .breakage import Watch, broken_part, check_equal
 from .errors import UserError
-from .evaluation import TestSet, evaluate
+from .evaluation import Scorer
 from .methods.method import Method, Terms
 
 
@@ -33,7 +33,7 @@ class History:
     seconds: list[float] = field(default_factory=list)  # of training, without evaluation and observation
     generator_loss: list[float] = field(default_factory=list)
     student_loss: list[float] = field(default_factory=list)
-    accuracy: list[float] = field(default_factory=list)  # percent
+    accuracy: list[float | None] = field(default_factory=list)  # percent; None where no image has a label
     agreement: list[float] = field(default_factory=list)  # percent
     kl: list[float] = field(default_factory=list)  # nats
     resumed: list[int] = field(default_factory=list)  # no column: the stages behind which the run was continued
@@ -45,7 +45,7 @@ class History:
         """Images per second that the student was trained on."""
         return self.samples[-1] / self.seconds[-1]
 
-    def append(self, **row: float) -> None:
+    def append(self, **row: float | None) -> None:
         for name, value in row.items():
             getattr(self, name).append(value)
 
@@ -80,12 +80,13 @@ class Interrupted(Exception):
 
 def train(
     method: Method,
-    test: TestSet,
+    test: Scorer,
     *,
     title: str = "",
     progress: bool | None = None,
     report: int = 0,
     observe: Callable[[int, Method], None] | None = None,
+    until: Callable[[History], bool] | None = None,
     keep: Keep | None = None,
 ) -> History:
     """Run a method for its recipe's stages; test the student every `stages_per_epoch`, and at the end.
@@ -98,6 +99,8 @@ def train(
         print a line at every evaluation whose stage divides by this; for notebooks, which show no bar.
     observe
         called behind each generator stage with the stage's number, from 1, and the method; for measurements.
+    until
+        asked behind every test; a run of which it holds ends there.
     keep
         write checkpoints there, also when SIGTERM or SIGINT arrives; with ``resume``, continue from the last one. On
         one kind of processor and with one thread the outcome is the uninterrupted run's, bit for bit.
@@ -160,6 +163,8 @@ def train(
         started = time.perf_counter()
         with tqdm(total=stages, initial=done, desc=title, unit="stage", disable=hidden) as bar:
             for stage in range(done + 1, stages + 1):
+                if until and history.stage and history.stage[-1] == stage - 1 and until(history):
+                    break
                 factor = learning_rate_factor(recipe.schedule, recipe.milestones, method.progress(stage))
                 for optimizer in method.optimizers():
                     optimizer.param_groups[0]["lr"] = optimizer.param_groups[0]["initial_lr"] * factor
@@ -192,7 +197,9 @@ def train(
                     ranks.average([sums])
                     generator_loss, student_loss = (sums / since).tolist()
                     spent += time.perf_counter() - started
-                    scores = evaluate(method.student, test)
+                    scores = test.scores(method)
+                    share = f"agreement {scores.agreement:.1f} %"
+                    share = share if scores.accuracy is None else f"accuracy {scores.accuracy:.1f} %"
                     history.append(
                         stage=stage,
                         samples=method.samples,
@@ -203,11 +210,11 @@ def train(
                     )
                     if report and stage % report == 0:
                         print(
-                            f"{title}: stage {stage} of {stages}, accuracy {scores.accuracy:.1f} %, "
+                            f"{title}: stage {stage} of {stages}, {share}, "
                             f"loss {student_loss:.3f}, {history.throughput:,.0f} images/s",
                             flush=True,
                         )
-                    bar.set_postfix(accuracy=f"{scores.accuracy:.1f} %", loss=f"{student_loss:.3f}")
+                    bar.set_postfix_str(f"{share}, loss={student_loss:.3f}")
                     sums.zero_()
                     since, started = 0, time.perf_counter()
                 if keeping:

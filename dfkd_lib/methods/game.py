@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from .. import ranks
-from ..models import GeneratorA, GeneratorB, MADGenerator, MADResNetGenerator, build, conditioned, flow_for
+from ..models import GeneratorA, GeneratorB, MADGenerator, MADResNetGenerator, conditioned, flow_for
 from ..models.fast_layers import quicken
 from ..models.precision import gains_from_reduction, keep_logits_exact
 from ..recipe import GENERATOR, STUDENT
@@ -57,9 +57,9 @@ class Game(Method):
         )
 
     def result(self) -> nn.Module:
-        """The trained student by itself, with the layers that its name stands for."""
+        """The trained student by itself, with the layers that it was made of."""
         with torch.random.fork_rng(devices=[]):
-            student = build(self.recipe.student, self.num_classes).to(self.device)
+            student = self.make_student().to(self.device)
         student.load_state_dict(self.student.state_dict())
         return student
 

@@ -7,6 +7,7 @@ already signed and weighted; their sum is minimised. The names are what a run th
 import contextlib
 import copy
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,7 +48,7 @@ class Method(ABC):
 
     ``precision="plain"``: float32, and everything computed as DFAD's public loop does it, what it needs and what it
     does not. The fast path is measured against that. ``fast_layers=False``: layers as they are named, so that their
-    operations can be counted.
+    operations can be counted. `student` makes a student that the recipe's name does not stand for.
     """
 
     choices: Choices
@@ -67,6 +68,7 @@ class Method(ABC):
         device: str = "cpu",
         precision: str = "float32",
         images: Images | None = None,
+        student: Callable[[], nn.Module] | None = None,
         fast_layers: bool = True,
     ):
         self.plain = precision == "plain"
@@ -79,7 +81,8 @@ class Method(ABC):
         self.teacher = copy.deepcopy(teacher).eval().requires_grad_(False)
         with torch.random.fork_rng(devices=[]):  # initial weights depend on the seed, and disturb nobody's random state
             torch.default_generator.manual_seed(seed)
-            self.student = build(recipe.student, num_classes)
+            self.make_student = student or (lambda: build(recipe.student, num_classes))
+            self.student = self.make_student()
             self.build_networks()
         for network in self.networks():
             # The faster layout, on CPU and GPU.

@@ -1,0 +1,98 @@
+"""The networks of `distill`: what a student may be, how images are normalised, and what the generator sees of that."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from .errors import UserError, one_of, real, shown
+from .foreign import Renormalised, task_of, try_out
+from .models import CLASSIFIERS, build
+from .teacher_names import LIBRARIES
+from .trained import Constants, Teacher, digest, weights
+
+_BLIND = {((0.0,), (1.0,)), ((0.5,), (0.5,))}  # constants that say nothing of the data
+_PIXELS = (0.5, 0.25)  # what stands for the mean and the spread of pixels then
+
+
+def square_shape(input_shape: Any, num_classes: Any) -> tuple[int, int]:
+    """An image's channels and its side."""
+    _, (channels, height, width) = task_of(None, num_classes, input_shape)
+    step = 4 if height <= 64 else 16
+    if height != width or height % step:
+        near = max(height, width) // step * step
+        raise UserError(
+            f"input_shape: {input_shape} is not allowed; images must be square, with a side that divides by {step}, as "
+            f"({channels}, {near or step}, {near or step}): generators double a grid"
+        )
+    return channels, height
+
+
+def student_of(
+    source: Any, shape: tuple[int, int, int], num_classes: int
+) -> tuple[Callable[[], nn.Module], dict[str, str]]:
+    """What makes a student, from torch's global random state, after a trial; and what to call it."""
+    if isinstance(source, nn.Module):
+        own = copy.deepcopy(source).cpu().requires_grad_(True)
+        made, called = (lambda: copy.deepcopy(own)), {"name": type(source).__name__, "hash": digest(weights(own))}
+    else:
+        made, called = _named(source, shape[0], num_classes), {"name": source}
+    with torch.random.fork_rng(devices=[]):
+        for mode in (False, True):  # some networks answer otherwise in training
+            try_out("student", called["name"], made().train(mode), num_classes, shape)
+    return made, called
+
+
+def _named(source: Any, channels: int, num_classes: int) -> Callable[[], nn.Module]:
+    library, _, name = source.partition(":") if isinstance(source, str) else ("", "", "")
+    if library == "torchvision":
+        from torchvision import models
+
+        if name not in models.list_models(module=models):
+            raise UserError(
+                f"student: torchvision has no classifier {name!r}; torchvision.models.list_models() lists them"
+            )
+        return lambda: models.get_model(name, weights=None, num_classes=num_classes)
+    if library == "timm":
+        try:
+            import timm
+        except ImportError as error:
+            raise UserError(f"student: {source} needs timm, which is not installed: pip install timm") from error
+        if not timm.is_model(name):
+            raise UserError(f"student: timm has no network {name!r}; timm.list_models() lists them")
+        return lambda: timm.create_model(name, pretrained=False, num_classes=num_classes, in_chans=channels)
+    if library and name:
+        raise UserError(
+            f"student: {shown(source)} is not known; give a module, a name, or {' or '.join(LIBRARIES)}:NAME"
+        )
+    one_of("student", source, CLASSIFIERS)
+    return lambda: build(source, num_classes)
+
+
+def constants_of(teacher: Teacher, channels: int, mean: Any, std: Any) -> Constants:
+    """The normalisation, as it was given, or as the teacher's source tells it."""
+    if (mean is None) != (std is None):
+        raise UserError("mean, std: one is given without the other; give both, or neither if the teacher brings them")
+    if mean is None:
+        if teacher.constants is None:
+            raise UserError(
+                f"mean, std: give those by which the images of {teacher.name} were normalised, one number per channel; "
+                "mean=(0.0,), std=(1.0,) if it takes pixels from 0 to 1 as they are"
+            )
+        return teacher.constants
+    for name, value, low in (("mean", mean, -1e3), ("std", std, 1e-6)):
+        if not isinstance(value, tuple | list) or len(value) not in (1, channels):
+            raise UserError(f"{name}: {shown(value)} is not allowed; give {channels} numbers, one per channel, or one")
+        for number in value:
+            real(name, number, low)
+    return tuple(tuple(float(v) for v in (value * channels)[:channels]) for value in (mean, std))
+
+
+def wrapper_for(constants: Constants, channels: int) -> Callable[[nn.Module], nn.Module]:
+    """What stands between the generator, whose pixels have mean 0 and variance 1, and a network."""
+    if tuple((values[0],) for values in constants if len(set(values)) == 1) not in _BLIND:
+        return lambda network: network
+    ours = tuple((value,) * channels for value in _PIXELS)
+    return lambda network: Renormalised(network, ours, constants)

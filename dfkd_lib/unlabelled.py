@@ -1,0 +1,67 @@
+"""Real images to check a student on, if there are some: a folder, or an npz; labels are welcome and not needed."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int, UInt8
+from numpy import ndarray
+
+from .data import resize
+from .errors import UserError
+from .layouts import IMAGE_SUFFIXES, ImageFiles
+
+
+def load_images(
+    path: str | Path, shape: tuple[int, int, int], num_classes: int
+) -> tuple[UInt8[ndarray, "images channels height width"], Int[ndarray, " images"] | None]:
+    """The images of a folder and all below it, or an npz's array ``x`` (or ``x_test``), uint8 and NHWC.
+
+    They are brought to `shape`, (channels, size, size): the middle square, resized. An npz may have labels, ``y`` (or
+    ``y_test``).
+
+    Raises
+    ------
+    UserError
+        if there are none, or they are something else.
+    """
+    path, (channels, size, _) = Path(path).expanduser(), shape
+    y = None
+    if path.is_dir():
+        files = sorted(str(file) for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
+        if not files:
+            raise UserError(f"check: {path} has no images; their names end in {', '.join(sorted(IMAGE_SUFFIXES))}")
+        x = np.asarray(ImageFiles(tuple(files), channels, size, 256 if size == 224 else size))
+    elif path.is_file():
+        x, y = _arrays(path, channels, num_classes)
+        x = x if x.shape[1:3] == (size, size) else resize(x, size)
+    else:
+        raise UserError(f"check: there is no {path}; give a folder of images, or an npz with an array x")
+    return np.ascontiguousarray(x.transpose(0, 3, 1, 2)), y
+
+
+def _arrays(path: Path, channels: int, num_classes: int) -> tuple[ndarray, ndarray | None]:
+    try:
+        if not zipfile.is_zipfile(path):
+            raise ValueError("it is no npz file")
+        with np.load(path, allow_pickle=False) as file:
+            x, y = ([file[n] for n in names if n in file.files] for names in (("x", "x_test"), ("y", "y_test")))
+    except Exception as error:  # a damaged archive fails in zipfile, zlib, NumPy or tokenize, each in its own way
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise UserError(f"check: {path} cannot be read ({reason}); give a folder of images, or an npz") from error
+    if not x:
+        raise UserError(f"check: {path} has no array x; write it with np.savez(path, x=images), uint8, NHWC")
+    x, y = x[0], y[0] if y else None
+    if x.dtype != np.uint8 or x.ndim != 4 or x.shape[3] != channels or 0 in x.shape:
+        raise UserError(
+            f"check: {path}: x is {x.dtype} of shape {x.shape}; it must be uint8, (images, height, width, {channels})"
+        )
+    if y is None:
+        return x, y
+    if y.shape != (len(x),) or not np.issubdtype(y.dtype, np.integer):
+        raise UserError(f"check: {path}: y is {y.dtype} of shape {y.shape}; it must hold {len(x)} whole numbers")
+    if y.min() < 0 or y.max() >= num_classes:
+        raise UserError(
+            f"check: {path}: y has labels from {y.min()} to {y.max()}; the teacher's are from 0 to {num_classes - 1}"
+        )
+    return x, y.astype(np.int64)
