@@ -98,7 +98,8 @@ def place(folder: Path, name: str, path: Path, resume: bool) -> Iterator[None]:
             remove_leftovers(folder / f"{name}.{ending}")
         if not resume and exists(path):
             raise UserError(
-                f"output_dir: {path} is the checkpoint of such a run; continue it with --resume (resume=True in Python), or delete it"
+                f"output_dir: {path} is the checkpoint of such a run; continue it with --resume (in Python "
+                "resume=True), or delete it"
             )
         yield
 

@@ -1,7 +1,7 @@
 """How good a student is: accuracy on the test split, and how closely it follows its teacher."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -21,6 +21,7 @@ class Scores:
     kl: float
 
 
+@runtime_checkable
 class Scorer(Protocol):
     """What a student is tested on along a run: a `TestSet` or, where there is none, `fresh.FreshImages`."""
 

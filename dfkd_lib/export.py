@@ -41,7 +41,7 @@ def export(
     """
     made = {}
     for name, (ending, write, run) in _FORMATS.items():
-        path = stem.with_suffix(ending)
+        path = stem.with_name(stem.name + ending)
         path.unlink(missing_ok=True)  # an earlier student's
         if name == "onnx" and not onnx:
             made[name] = {"not_made": "not asked for"}
