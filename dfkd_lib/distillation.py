@@ -17,13 +17,13 @@ from .errors import UserError, one_of, real, whole
 from .evaluation import accuracy, logits_of
 from .export import export
 from .files import output_folder, write_atomically
-from .foreign import Renormalised, load_foreign
+from .foreign import load_foreign
 from .fresh import Enough, FreshImages
 from .losses import mad
 from .machine import hardware, versions
 from .methods import METHODS
 from .methods.game import Game
-from .own_networks import constants_of, square_shape, student_of, wrapper_for
+from .own_networks import constants_of, renormalised, seen_constants, square_shape, student_of
 from .recipe import Recipe
 from .results import commit
 from .settings import override
@@ -39,8 +39,9 @@ GAMES = tuple(name for name, kind in METHODS.items() if issubclass(kind, Game))
 class Distilled:
     """A student, and what is known of it.
 
-    `student` takes what its teacher took, in evaluation mode, on the CPU. `report` is the content of
-    ``student.json``; `files` are the paths of all that was written, by kind.
+    `student` takes what its teacher took, in evaluation mode, on the CPU; so do the programs. `report` is the content
+    of ``student.json``; `files` are the paths of all that was written, by kind. The weights' file is that of the
+    network that was trained, on images normalised by the report's ``weights_take``.
     """
 
     student: nn.Module
@@ -86,10 +87,10 @@ def distill(
         how many logits the teacher gives.
     mean, std
         the constants of each channel with which the teacher's images were normalised, (pixel − mean) / std, for pixels
-        from 0 to 1; ``mean=(0.0,), std=(1.0,)`` if it takes pixels as they are. Torchvision's and timm's teachers bring
-        them. They are never guessed: a student distilled with wrong ones may agree, and fail on every real image. The
-        generator takes them for the moments of the data; for 0 and 1, or 0.5 and 0.5, which are nobody's moments, it
-        takes 0.5 and 0.25.
+        from 0 to 1: ``mean=(0.0,), std=(1.0,)`` if it takes those as they are, ``std=(1 / 255,)`` if it takes 0 to 255.
+        Torchvision's and timm's teachers bring them. They are never guessed: a student distilled with wrong ones may
+        agree, and fail on every real image. The generator takes them for moments of the data; `own_networks` says when
+        it does not.
     method
         a name (dfad, arvi, abm, mad, dfkd_mem or dafl), or a subclass of `methods.game.Game` of your own.
     stages
@@ -129,7 +130,7 @@ def distill(
     taught = load_foreign(teacher, num_classes=num_classes, input_shape=input_shape)
     recipe = _recipe(kind, input_shape, stages, settings)
     constants = constants_of(taught, channels, mean, std)
-    wrap = wrapper_for(constants, channels)
+    seen = seen_constants(constants)
     images = None if check is None else load_images(check, input_shape, num_classes)
     parts = {"method": name, "teacher": taught.hash, "student": called, "shape": list(input_shape)}
     parts |= {"constants": [list(c) for c in constants], "parameters": _read(kind, recipe), "seed": seed}
@@ -137,7 +138,7 @@ def distill(
     sha = commit()
     with checkpoint.place(folder, NAME, path, resume):
         game = kind(
-            wrap(taught.network),
+            renormalised(taught.network, seen, constants),
             recipe,
             num_classes,
             channels,
@@ -145,7 +146,7 @@ def distill(
             size=size,
             device=device,
             precision=precision,
-            student=lambda: wrap(make()),
+            student=make,
         )
         mode = "none"
         if device == "cuda" and precision != "plain":
@@ -162,13 +163,14 @@ def distill(
             keep=Keep(path, parts | {"device": device, "precision": precision}, max(stages // 100, 1), resume),
         )
         trained = game.result().cpu().eval()
-        trained = trained.network if isinstance(trained, Renormalised) else trained
+        takes = renormalised(trained, constants, seen)
         report = parts | {
+            "weights_take": {"mean": list(seen[0]), "std": list(seen[1])},
             "stages": history.stage[-1],
             "samples": history.samples[-1],
             "seconds": round(history.seconds[-1], 2),
             "synthetic": {"agreement": history.agreement[-1], "kl": history.kl[-1]},
-            "check": images and _checked(taught.network, trained, images, constants),
+            "check": images and _checked(taught.network, takes, images, constants),
             "sizes": {who: _size(net) for who, net in (("teacher", taught.network), ("student", trained))},
             "device": device,
             "hardware": hardware(device),
@@ -178,7 +180,7 @@ def distill(
             "commit": sha,
             "history": history.asdict(),
         }
-        return _written(folder, path, trained, history, report, onnx)
+        return _written(folder, path, trained, takes, history, report, onnx)
 
 
 def _method(method: Any) -> tuple[type[Game], str]:
@@ -239,15 +241,21 @@ def _size(network: nn.Module) -> int:
 
 
 def _written(
-    folder: Path, path: Path, student: nn.Module, history: History, report: dict[str, Any], onnx: bool
+    folder: Path,
+    path: Path,
+    trained: nn.Module,
+    takes: nn.Module,
+    history: History,
+    report: dict[str, Any],
+    onnx: bool,
 ) -> Distilled:
-    """Everything on the disk, and the checkpoint gone behind that."""
+    """Everything on the disk, and the checkpoint gone behind that. `takes`: `trained`, for the teacher's images."""
     files = {"weights": folder / f"{NAME}.safetensors", "report": folder / f"{NAME}.json"}
     shape = report["shape"]
     x = torch.randn(3, *shape, generator=torch.Generator().manual_seed(report["seed"]))
     try:
-        write_atomically(files["weights"], weights(student))
-        report["exports"] = export(student, x, folder / NAME, onnx=onnx)
+        write_atomically(files["weights"], weights(trained))
+        report["exports"] = export(takes, x, folder / NAME, onnx=onnx)
         files |= {kind: folder / made["file"] for kind, made in report["exports"].items() if "file" in made}
         write_atomically(files["report"], json.dumps(report, indent=1) + "\n")
     except OSError as error:
@@ -256,4 +264,4 @@ def _written(
             "with resume=True"
         ) from error
     checkpoint.remove(path)
-    return Distilled(student, history, report, files)
+    return Distilled(takes, history, report, files)

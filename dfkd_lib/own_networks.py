@@ -13,8 +13,7 @@ from .models import CLASSIFIERS, build
 from .teacher_names import LIBRARIES
 from .trained import Constants, Teacher, digest, weights
 
-_BLIND = {((0.0,), (1.0,)), ((0.5,), (0.5,))}  # constants that say nothing of the data
-_PIXELS = (0.5, 0.25)  # what stands for the mean and the spread of pixels then
+_PIXELS = (0.5, 0.25)  # the mean and the spread of pixels, where nobody tells them
 
 
 def square_shape(input_shape: Any, num_classes: Any) -> tuple[int, int]:
@@ -90,9 +89,17 @@ def constants_of(teacher: Teacher, channels: int, mean: Any, std: Any) -> Consta
     return tuple(tuple(float(v) for v in (value * channels)[:channels]) for value in (mean, std))
 
 
-def wrapper_for(constants: Constants, channels: int) -> Callable[[nn.Module], nn.Module]:
-    """What stands between the generator, whose pixels have mean 0 and variance 1, and a network."""
-    if tuple((values[0],) for values in constants if len(set(values)) == 1) not in _BLIND:
-        return lambda network: network
-    ours = tuple((value,) * channels for value in _PIXELS)
-    return lambda network: Renormalised(network, ours, constants)
+def seen_constants(constants: Constants) -> Constants:
+    """The constants of the images that the generator makes and the student is trained on, whose pixels have mean 0 and
+    variance 1: the teacher's own, if they can be moments of its data. Where they tell a range, as 0 to 255 or −1 to 1,
+    they are nobody's moments: then 0.5 and 0.25.
+    """
+    mean, std = map(set, constants)
+    if mean == {0.0} or (mean, std) == ({0.5}, {0.5}):
+        return tuple((value,) * len(constants[0]) for value in _PIXELS)
+    return constants
+
+
+def renormalised(network: nn.Module, ours: Constants, theirs: Constants) -> nn.Module:
+    """The network, for images normalised by `ours`, though it takes those normalised by `theirs`."""
+    return network if ours == theirs else Renormalised(network, ours, theirs)

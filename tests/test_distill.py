@@ -14,10 +14,9 @@ from torch import nn
 import dfkd_lib
 from dfkd_lib import distillation, training
 from dfkd_lib.errors import UserError
-from dfkd_lib.foreign import Renormalised
 from dfkd_lib.methods import DFAD, MAD
 from dfkd_lib.models import build
-from dfkd_lib.own_networks import wrapper_for
+from dfkd_lib.own_networks import renormalised, seen_constants
 
 TINY = {"generator_width": 2, "z_dim": 6, "batch": 128, "student_batch": 8, "student_steps": 2}
 WRITTEN = {".student.lock", "student.json", "student.safetensors"}
@@ -77,8 +76,8 @@ def test_what_it_leaves(task, teacher, digits, tmp_path):
 def test_it_learns(make, digits, tmp_path):
     """No image of a digit was shown: with wrong ideas of training, agreement stays near a tenth."""
     np.savez(tmp_path / "check.npz", x=digits.x_test)
-    done = make(stages=60, check=tmp_path / "check.npz", generator_width=8, z_dim=100, batch=64, student_batch=64,
-                student_steps=5)  # fmt: skip
+    done = make(stages=60, check=tmp_path / "check.npz", generator_width=8, z_dim=100, student_batch=64,
+                student_steps=5, stages_per_epoch=20)  # fmt: skip
     assert done.report["check"]["agreement"] > 80
     assert "student_accuracy" not in done.report["check"]
 
@@ -162,23 +161,46 @@ def test_a_method_of_ones_own(make):
     assert two.report["method"] == "Twice" and not same(one.student, two.student)
 
 
-@pytest.mark.parametrize(("mean", "std"), [((0.0,), (1.0,)), ((0.5,), (0.5,)), ((0.0,) * 3, (1.0,) * 3)])
-def test_constants_that_say_nothing_of_the_data(mean, std):
-    """The generator's pixels, of mean 0 and variance 1, then stand for pixels of mean 0.5 and spread 0.25."""
-    network = with_batchnorm()
+class TakesBytes(nn.Module):
+    """A teacher of pixels from 0 to 255, which normalises by itself."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels):
+        return self.network((pixels / 255 - 0.5) / 0.25)
+
+
+@pytest.mark.parametrize(
+    ("mean", "std"), [((0.0,), (1.0,)), ((0.5,), (0.5,)), ((0.0,) * 3, (1 / 255,) * 3), ((0.4, 0.5, 0.6), (0.2,) * 3)]
+)
+def test_constants_of_a_range_are_no_moments(mean, std):
     mean, std = ((value * 3)[:3] for value in (mean, std))
-    x = torch.randn(4, 3, 32, 32)
-    torch.testing.assert_close(
-        wrapper_for((mean, std), 3)(network)(x), network((0.5 + 0.25 * x - mean[0]) / std[0]), rtol=1e-4, atol=1e-4
-    )
-    assert wrapper_for(((0.4, 0.5, 0.6), (0.2,) * 3), 3)(network) is network
+    seen = seen_constants((mean, std))
+    assert seen == ((mean, std) if mean == (0.4, 0.5, 0.6) else ((0.5,) * 3, (0.25,) * 3))
+    # Both ways between the teacher's images and the generator's.
+    pixels, network = torch.rand(4, 3, 32, 32), with_batchnorm()
+    (theirs, made) = (((pixels - torch.tensor(m).view(3, 1, 1)) / torch.tensor(s).view(3, 1, 1))
+                      for m, s in ((mean, std), seen))  # fmt: skip
+    torch.testing.assert_close(renormalised(network, seen, (mean, std))(made), network(theirs), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(renormalised(network, (mean, std), seen)(theirs), network(made), rtol=1e-3, atol=1e-3)
 
 
-def test_a_student_takes_what_its_teacher_took(make):
-    """Also where the generator's images are brought to their range between the two."""
-    done = make(teacher=with_batchnorm(), student=Own(), **COLOUR | {"mean": (0.0,), "std": (1.0,)})
-    assert isinstance(done.student, Own) and not isinstance(done.student, Renormalised)
-    assert done.report["constants"] == [[0.0] * 3, [1.0] * 3]
+def test_a_student_takes_what_its_teacher_took(make, tmp_path):
+    """A teacher that normalises by itself has the student of one that is given normalised images."""
+    pixels = torch.rand(4, 3, 32, 32)
+    common = {"student": "wrn16_1", **COLOUR}
+    one = make(teacher=with_batchnorm(), **common | {"mean": (0.5,), "std": (0.25,)})
+    two = make(teacher=TakesBytes(with_batchnorm()), **common | {"mean": (0.0,), "std": (1 / 255,)})
+    assert two.report["constants"] == [[0.0] * 3, [1 / 255] * 3]
+    assert two.report["weights_take"] == {"mean": [0.5] * 3, "std": [0.25] * 3}
+    with torch.no_grad():
+        normalised = one.student((pixels - 0.5) / 0.25)
+        torch.testing.assert_close(two.student(255 * pixels), normalised, rtol=1e-2, atol=1e-2)
+        read = build("wrn16_1", 10).eval()
+        read.load_state_dict(load_file(two.files["weights"]))
+        torch.testing.assert_close(read((pixels - 0.5) / 0.25), two.student(255 * pixels), rtol=1e-3, atol=1e-3)
 
 
 # --- refusals --------------------------------------------------------------------------------------------------------

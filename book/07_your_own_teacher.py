@@ -1,0 +1,450 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # A teacher of your own
+#
+# ```{admonition} What this chapter gives you
+# :class: note
+# You have a trained network and no data. You will have a smaller one, exported as a program that needs nothing of this library,
+# and you will be able to say what its numbers promise and what they do not.
+#
+# **Default run:** real handwritten digits, one CPU thread, about 2 minutes, under 2 GB of memory; no download.
+# **A run for real:** an evening on one GPU for networks of CIFAR's size; see [](sec-own-larger).
+# ```
+#
+# Symbols are those of {doc}`notation`.
+
+# %% tags=["parameters"]
+seed: int = 0  # of everything that is random
+budget: int = 60  # stages of each run; 160 is what chapter 3 uses
+device: str = "cpu"  # cpu or cuda; auto: a GPU if there is one
+precision: str = "auto"  # of the generator: float32, bfloat16 or auto
+output_dir: str = "output/own"  # a folder, from the checkout's
+
+# %%
+from dfkd_lib import check_parameters
+
+settings = check_parameters(globals())
+
+# %%
+import json
+import subprocess
+import sys
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from torch import nn
+
+import dfkd_lib
+from dfkd_lib import figures, theory
+from dfkd_lib.evaluation import TestSet
+from dfkd_lib.fresh import FreshImages
+from dfkd_lib.losses import dfad
+from dfkd_lib.methods import MAD
+from dfkd_lib.methods.method import Choices
+from dfkd_lib.training import train
+
+# %% [markdown]
+# (sec-own-ten)=
+# ## Ten lines
+#
+# The teacher here is the book's LeNet-5. Pretend that it is yours: a module that takes images and gives logits. It was trained on digits, normalised by a mean of 0.3052 and a standard deviation of 0.3236. That is all you know.
+
+# %% tags=["hide-input"]
+digits = dfkd_lib.load_dataset("digits")
+teacher = dfkd_lib.load_teacher(digits, "lenet5").network
+
+# %% tags=["nbval-ignore-output"]
+done = dfkd_lib.distill(
+    teacher,  # any nn.Module; or torchvision:NAME, timm:NAME
+    "lenet5_half",  # the student: a name as well, or a module
+    input_shape=(1, 32, 32),
+    num_classes=10,
+    mean=(0.3052,),
+    std=(0.3236,),
+    method="mad",
+    stages=settings.budget,
+    generator_width=8,  # any setting of a recipe; small, for a CPU
+    seed=settings.seed, device=settings.device,
+    precision=settings.precision, output_dir=settings.output_dir,
+)  # fmt: skip
+
+# %% [markdown]
+# No image went in, and no label. What came out:
+
+# %% tags=["nbval-ignore-output"]
+sizes, synthetic = done.report["sizes"], done.report["synthetic"]
+print(
+    f"{sizes['teacher']:,} parameters made {sizes['student']:,}; they "
+    f"agree on {synthetic['agreement']:.1f} % of fresh synthetic images"
+)
+for kind, path in done.files.items():
+    print(f"{kind:12s} {path.name:20s} {path.stat().st_size:8,} bytes")
+for kind, told in done.report["exports"].items():
+    print(f"{kind}: {told}")
+
+# %% [markdown]
+# `student.safetensors` holds the weights, for whoever has the network's code. `student.pt2` and `student.onnx` hold the program with them, for any number of images.
+# Each was read back and run on random images beside the student; the difference is the largest of any logit. ONNX needs the extra `dfkd_lib[export]`; where it is missing, or a network cannot be told in a format, the report says so and the rest is there.
+#
+# **The student takes what the teacher took**: images normalised by the same constants. It can stand where the teacher stood.
+#
+# To see that nothing else is needed, another process reads the program. It imports torch, and not this library:
+
+# %% tags=["nbval-ignore-output"]
+program = """
+import sys, torch
+net = torch.export.load(sys.argv[1]).module()
+print([round(v, 4) for v in net(torch.ones(1, 1, 32, 32))[0].tolist()])
+print("dfkd_lib" in sys.modules)
+"""
+told = subprocess.run(
+    [sys.executable, "-c", program, done.files["torch.export"]],
+    capture_output=True, text=True, check=True,
+).stdout  # fmt: skip
+print(told)
+with torch.no_grad():
+    here = done.student(torch.ones(1, 1, 32, 32))[0]
+logits, imported = told.splitlines()
+assert np.allclose(json.loads(logits), here, atol=1e-3)
+assert imported == "False"
+
+# %% [markdown]
+# (sec-own-constants)=
+# ## The one thing you must know: the constants
+#
+# `mean` and `std` are asked for and never guessed. Why so strict?
+#
+# The generator makes pixels of mean 0 and variance 1 in each channel; its last layer sees to that ({doc}`01_dfad`). It is the only thing that it knows of the data.
+# That is right for a teacher whose images were normalised by their own moments. Now suppose that the teacher takes pixels from 0 to 1 as they are, and you forget to say so:
+
+
+# %%
+class TakesPixels(nn.Module):
+    """The same teacher, which normalises by itself."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels):
+        return self.network((pixels - 0.3052) / 0.3236)
+
+
+# %% tags=["nbval-ignore-output"]
+pixels = torch.from_numpy(digits.x_test).permute(0, 3, 1, 2) / 255
+
+
+def agreement(network, student, x):
+    """In percent, of two networks on images."""
+    with torch.no_grad():
+        same = network(x).argmax(1) == student(x).argmax(1)
+    return 100 * same.double().mean().item()
+
+
+own = TakesPixels(teacher).eval()
+CASES = {
+    "right: 0 and 1": ((0.0,), (1.0,)),
+    "wrong: as if normalised": ((0.3052,), (0.3236,)),
+}
+rows = []
+for name, (mean, std) in CASES.items():
+    made = dfkd_lib.distill(
+        own, "lenet5_half", input_shape=(1, 32, 32), num_classes=10,
+        mean=mean, std=std, stages=settings.budget, generator_width=8,
+        seed=settings.seed, device=settings.device, onnx=False,
+        precision=settings.precision, output_dir=settings.output_dir,
+    )  # fmt: skip
+    rows.append(
+        [
+            name,
+            f"{made.report['synthetic']['agreement']:.1f}",
+            f"{agreement(own, made.student, pixels):.1f}",
+        ]
+    )
+figures.table(
+    ["mean and std", "agree on fresh images (%)", "on real ones (%)"],
+    rows,
+)
+
+# %% [markdown]
+# (sec-own-trust)=
+# ## What can the numbers tell?
+#
+# Without data there is one number to watch: on how many synthetic images the two networks agree. `distill` measures it on images that the generator draws anew for each test, so nobody has learned from them. How does it relate to the number that you want, agreement on real images?
+#
+# We can look, because these digits were only pretended to be gone. The run above, once more, with both numbers. It is put together from the library's parts, as `distill` does it:
+
+
+# %% tags=["nbval-ignore-output"]
+class Both:
+    """Tests a run on fresh synthetic images, and on real ones."""
+
+    def __init__(self, real):
+        self.real, self.seen = real, []
+
+    def scores(self, game):
+        fresh, real = FreshImages().scores(game), self.real.scores(game)
+        self.seen.append(
+            (game.samples, fresh.agreement, real.agreement)
+        )
+        return fresh
+
+
+recipe = dfkd_lib.recipe_for("digits").replace(
+    stages=settings.budget,
+    stages_per_epoch=max(settings.budget // 15, 1),
+)
+real = TestSet.of(digits, teacher, "cpu")
+watched = Both(real)
+game = MAD(teacher, recipe, 10, 1, seed=settings.seed)
+history = train(game, watched, title="watched", progress=False)
+
+# %% tags=["hide-input", "nbval-ignore-output"]
+samples, fresh, true = np.array(watched.seen).T
+figures.lines(
+    samples / 1000,
+    {"fresh synthetic images": fresh, "real test images": true},
+    x_label="synthetic images the student was trained on (thousands)",
+    y_label="agreement with the teacher (%)",
+)
+plt.show()
+print(
+    f"rank correlation over {len(fresh)} tests: "
+    f"{theory.rank_correlation(fresh, true):.2f}"
+)
+
+# %% [markdown]
+# Two things to see. The two curves rise together: where one still climbs, so does the other. And the synthetic one lies *below*: the generator looks for images on which the networks disagree, so it asks harder questions than a real digit does.
+#
+# So on this task the number is pessimistic, and its *movement* can be trusted more than its height. Is that always so? No, and here is what can be said in general.
+#
+# Let $P$ be the distribution of the images that the student will meet, $Q$ the generator's, and $A_P$, $A_Q$ the probabilities that the two networks name the same class on an image of each.
+#
+# ```{prf:theorem} What agreement on other images promises
+# :label: thm-own-agreement
+# For any two networks,
+#
+# $$
+# | A_P - A_Q | \;\le\; \mathrm{TVD}(P, Q),
+# $$ (eq-own-agreement)
+#
+# and for any $P$ and $Q$ there are networks for which the two sides are equal.
+# ```
+#
+# ```{prf:proof}
+# $A_P = P(M)$ and $A_Q = Q(M)$ for the same set $M$: the images on which the networks name the same class. The total variation distance is the largest difference $P(M) - Q(M)$ over all sets; that is its definition. The largest is reached at $M = \{x : p(x) > q(x)\}$, and a student that copies its teacher there and nowhere else has this set.
+# ```
+#
+# Check both halves on random distributions over 40 points:
+
+# %%
+rng = np.random.default_rng(0)
+largest = 0.0
+for _ in range(1000):
+    p, q = rng.dirichlet(np.ones(40), size=2)
+    same = rng.random(40) < rng.random()
+    distance = theory.tvd(p, q)
+    gap = abs(p[same].sum() - q[same].sum())
+    assert gap <= distance + 1e-12
+    best = p > q
+    assert np.isclose(p[best].sum() - q[best].sum(), distance)
+    largest = max(largest, gap / distance)
+print(f"largest gap found: {100 * largest:.0f} % of the distance")
+
+# %% [markdown]
+# The right side is what you cannot know. Synthetic images and photographs hardly overlap, so their distance is near 1, and the theorem promises next to nothing. That is no weakness of the proof: the second half says that a student *can* agree everywhere on $Q$ and nowhere on $P$. The table of [](sec-own-constants) shows how near to that a small mistake leads.
+#
+# ```{admonition} When not to trust a student without a real image
+# :class: warning
+# - **A wrong constant**, a wrong order of the channels, a wrong size. The networks agree on the wrong images. Nothing in the run can show it.
+# - **A teacher that is wrong.** The student learns its mistakes. Agreement is no accuracy.
+# - **A rare class.** Fresh images are shared out over classes as the generator likes. A class that it hardly draws counts hardly.
+# - **A run that still climbs.** It has not ended yet, whatever its height: give it more stages.
+# - **High agreement by itself.** It is a reason to look on, not to deploy.
+# ```
+#
+# ### A handful of real images says more
+#
+# They need no labels. Give a folder, or an npz with an array `x`, as `check=`, and the report says on how many of them teacher and student agree. They are used at the very end, and for nothing else.
+#
+# How many are needed? If the student agrees on all $n$ images of an independent sample, then with confidence $1 - \delta$
+#
+# $$
+# A_P \;\ge\; \delta^{1/n} .
+# $$ (eq-own-few)
+#
+# ```{prf:proof}
+# Suppose $A_P < \delta^{1/n}$. Then agreement on all $n$ has probability $A_P^n < \delta$.
+# ```
+
+# %%
+for n in (10, 60, 300, 3000):
+    print(f"all of {n:5,} agree: A ≥ {100 * 0.05 ** (1 / n):.2f} %")
+
+# %% [markdown]
+# Sixty photographs from a telephone, none of them labelled, promise 95 %; no number of synthetic images does.
+
+# %% tags=["nbval-ignore-output"]
+few = pixels[:60]
+told = agreement(teacher, done.student, (few - 0.3052) / 0.3236)
+print(
+    f"60 real digits: the student of ten lines agrees on {told:.1f} %"
+)
+
+# %% [markdown]
+# (sec-own-method)=
+# ## A method of your own
+#
+# Every adversarial method is four choices ([](sec-four-choices)). Here is one that no paper of this book has: DFAD's discrepancy, the mean absolute error of logits, with MAD's second source of samples.
+
+
+# %%
+class MomentumDFAD(MAD):
+    """DFAD's game, whose student also learns from EMA(G)."""
+
+    choices = Choices("MAE of logits", "–", "G and EMA(G)", "z")
+
+    def generator_loss(self):
+        x = self.generate(
+            self.generator, *self.noise(self.recipe.batch)
+        )
+        return {"-MAE": -dfad.mae(self.teacher(x), self.student(x))}
+
+    def student_loss(self, images):
+        return {
+            f"MAE on {source}": dfad.mae(
+                self.answers(x), self.student(x)
+            )
+            for source, x in zip(("G", "EMA(G)"), images, strict=True)
+        }
+
+
+# %% [markdown]
+# A loss is a dictionary of named terms; their sum is minimised, and a run that breaks down names the term. Noise, optimisers, checkpoints, the fast path and the records come from the classes above it. `distill` takes the class in place of a name:
+
+# %% tags=["nbval-ignore-output"]
+mine = dfkd_lib.distill(
+    teacher, "lenet5_half", input_shape=(1, 32, 32), num_classes=10,
+    mean=(0.3052,), std=(0.3236,), method=MomentumDFAD,
+    stages=settings.budget, generator_width=8, onnx=False,
+    seed=settings.seed, device=settings.device,
+    precision=settings.precision, output_dir=settings.output_dir,
+)  # fmt: skip
+normalised = (pixels - 0.3052) / 0.3236
+for name, made in {"MAD": done, "yours": mine}.items():
+    print(
+        f"{name:6s} synthetic {made.report['synthetic']['agreement']:.1f} %"
+        f", real {agreement(teacher, made.student, normalised):.1f} %"
+    )
+
+# %% [markdown]
+# One seed and a short schedule: that says that it runs, not that it is better. How to find out is the subject of {doc}`00_foundations`.
+#
+# (sec-own-larger)=
+# ## Larger networks
+#
+# The same call, for a ResNet-50 of torchvision's on a GPU. This cell is not run here: it would download 100 MB and take hours.
+#
+# ```python
+# done = dfkd_lib.distill(
+#     "torchvision:resnet50", "torchvision:mobilenet_v3_large",
+#     input_shape=(3, 224, 224), num_classes=1000,
+#     stages=20_000, batch=64, student_batch=64,
+#     check="photographs/", device="cuda",
+# )
+# ```
+#
+# What to expect, and what to change:
+#
+# - Torchvision's and timm's teachers bring their constants. For a checkpoint of a network of this library, write `"weights.safetensors:resnet34_8x"`.
+# - **Small images work, large ones hardly.** MAD's own student of ImageNet's size loses more than half of its teacher's accuracy ({doc}`03_mad`). With a few real images, {doc}`04_hidfd` is the better way.
+# - A teacher with BatchNorm tells more: its stored moments are a picture of its data, and MAD's generator is drawn to them.
+# - A run that breaks down says at which step, in which term, and to lower `student_lr` or `generator_lr`.
+# - A long run writes checkpoints into `output_dir`. After a crash, or Ctrl-C, the same call with `resume=True` goes on.
+# - A run ends before its stages do where it agrees on `percent` of fresh images in three tests in a row, or where `patience` tests brought no gain.
+#
+# (sec-own-choices)=
+# ## Choices
+#
+# What no paper says, and we chose:
+#
+# 1. Where the constants are 0 and 1, or 0.5 and 0.5, they are nobody's moments. The generator's pixels are then brought to a mean of 0.5 and a spread of 0.25 in front of both networks.
+# 2. Generator-A up to 64 pixels, Generator-B above, at DFAD's width; the rest of the recipe is that of our digits. `settings` changes any of it.
+# 3. Tests use 1,024 images, drawn in batches as the generator is trained, from noise of their own; 40 tests a run.
+# 4. `percent=99.5` and `patience=20` end only runs that are over. On a schedule whose rates fall to zero the last stages still gain, so an earlier end costs.
+# 5. A student given as a module starts from the weights it has. One given by name starts from random ones.
+#
+# (sec-own-exercises)=
+# ## Exercises
+#
+# ```{exercise}
+# :label: ex-own-channels
+# Your teacher was trained on images whose channels were stored in the order blue, green, red. You feed the student photographs in the order red, green, blue. Which of the numbers above shows it?
+# ```
+#
+# ```{solution} ex-own-channels
+# :class: dropdown
+# Agreement on fresh images does not: the generator makes what the teacher answers to, whatever the channels are called. Agreement on real images may hardly show it either, if both networks are fed the wrong order: they can agree on wrong answers. Only labels, or somebody who looks at the answers, can.
+# ```
+#
+# ```{exercise}
+# :label: ex-own-bound
+# 60 of 60 images agree. A colleague has 600 images, of which 597 agree. Who may promise more?
+# ```
+#
+# ```{solution} ex-own-bound
+# :class: dropdown
+# The smallest $A$ for which 597 or more of 600 would still be seen in 5 % of cases solves $\sum_{k \ge 597} \binom{600}{k} A^k (1 - A)^{600 - k} = 0.05$. The next cell solves it: about 98.7 %, against 95.1 % for 60 of 60. More images beat a clean sheet.
+# ```
+
+# %%
+from scipy.stats import beta
+
+low = beta.ppf(0.05, 597, 600 - 597 + 1)  # Clopper and Pearson's
+print(f"597 of 600: A ≥ {100 * low:.2f} %")
+print(f" 60 of  60: A ≥ {100 * 0.05 ** (1 / 60):.2f} %")
+
+# %% [markdown]
+# ```{exercise}
+# :label: ex-own-choice
+# Write a method whose student learns from EMA(G) alone. Which of the four choices changes? Run it with `momentum=0.5` and with `momentum=0.99`. What do you expect of the second?
+# ```
+#
+# ```{solution} ex-own-choice
+# :class: dropdown
+# The third: where the student's samples come from. The next cell has it. With 0.99 the average is about 100 stages old: longer than this run, so nearly all of it is the generator that was never trained. Even that teaches: {doc}`03_mad` has found that an untrained second generator costs nothing to be seen on digits.
+# ```
+
+
+# %% tags=["nbval-ignore-output", "hide-input"]
+class FromTheAverage(MAD):
+    choices = Choices("KL", "BNmm", "EMA(G)", "z")
+
+    def student_images(self):
+        n = self.recipe.student_batch
+        return [self.draw(self.ema.network, n)]
+
+    def student_loss(self, images):
+        return self.match(images[0], "EMA(G)", self.recipe.lambda1)
+
+
+for momentum in (0.5, 0.99):
+    made = dfkd_lib.distill(
+        teacher, "lenet5_half", input_shape=(1, 32, 32), num_classes=10,
+        mean=(0.3052,), std=(0.3236,), method=FromTheAverage,
+        stages=settings.budget // 2, generator_width=8, onnx=False,
+        momentum=momentum, seed=settings.seed, device=settings.device,
+        precision=settings.precision, output_dir=settings.output_dir,
+    )  # fmt: skip
+    print(
+        f"momentum {momentum}: real "
+        f"{agreement(teacher, made.student, normalised):.1f} %"
+    )
