@@ -20,6 +20,9 @@
 #
 # Distillation is due to {cite:t}`hinton2015distilling`. The evaluation that this chapter takes apart is that of {cite:t}`fang2019dfad` (DFAD), whose Table 2 the other papers extend. Symbols are those of {doc}`notation`.
 
+# %% tags=["remove-cell"]
+if "google.colab" in str(get_ipython()): get_ipython().run_line_magic("pip", "install -q dfkd_lib==0.1.0")  # fmt: skip
+
 # %% tags=["parameters"]
 dataset: str = "digits"  # or mnist, cifar100, ...: see `run list`
 teacher: str = "auto"  # wrn40_2, FILE:NETWORK, ...; auto: the recipe's

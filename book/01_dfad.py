@@ -21,6 +21,9 @@
 # The paper is {cite:t}`fang2019dfad`. Symbols are those of {doc}`notation`.
 # What its text leaves open, and where its public code differs, is listed in [](sec-dfad-choices).
 
+# %% tags=["remove-cell"]
+if "google.colab" in str(get_ipython()): get_ipython().run_line_magic("pip", "install -q dfkd_lib==0.1.0")  # fmt: skip
+
 # %% tags=["parameters"]
 dataset: str = "digits"  # or cifar10, mnist, ...: see `run list`
 teacher: str = "auto"  # resnet34_8x, FILE:NETWORK, ...; auto: recipe's

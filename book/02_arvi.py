@@ -21,6 +21,9 @@
 # The paper is {cite:t}`qu2021arvi`. Symbols are those of {doc}`notation`. We call the method AR+VI.
 # No public code exists for it, and the text leaves out more than others: every loss weight, the distribution of $\lambda$, the schedule. [](sec-arvi-choices) lists what we chose.
 
+# %% tags=["remove-cell"]
+if "google.colab" in str(get_ipython()): get_ipython().run_line_magic("pip", "install -q dfkd_lib==0.1.0")  # fmt: skip
+
 # %% tags=["parameters"]
 dataset: str = "digits"  # or mnist, cifar10, ...: see `run list`
 teacher: str = "auto"  # resnet34_8x, FILE:NETWORK; auto: the recipe's

@@ -21,6 +21,9 @@
 # The paper is {cite:t}`do2022mad`. Symbols are those of {doc}`notation`.
 # No public code exists for it; what its text leaves open is listed in [](sec-mad-choices).
 
+# %% tags=["remove-cell"]
+if "google.colab" in str(get_ipython()): get_ipython().run_line_magic("pip", "install -q dfkd_lib==0.1.0")  # fmt: skip
+
 # %% tags=["parameters"]
 dataset: str = "digits"  # or cifar100, mnist, ...: see `run list`
 teacher: str = "auto"  # wrn40_2, FILE:NETWORK, ...; auto: the recipe's

@@ -20,6 +20,9 @@
 #
 # The paper is {cite:t}`tang2025hidfd`, with its appendix. Symbols are those of {doc}`notation`.
 
+# %% tags=["remove-cell"]
+if "google.colab" in str(get_ipython()): get_ipython().run_line_magic("pip", "install -q dfkd_lib==0.1.0")  # fmt: skip
+
 # %% tags=["parameters"]
 dataset: str = "digits_hybrid"  # or cifar10, ...: see `run list`
 teacher: str = "auto"  # resnet34_8x, FILE:NETWORK; auto: the recipe's

@@ -22,6 +22,9 @@
 #
 # That loop is still here, as `--plain`: float32, every graph built, torch's own layers, as DFAD's public code computes it. (Only the order within a stage is ours, generator first, as everywhere in this book. Of HiDFD's GAN the layout and the updates are slower then, and nothing else.) Everything below is measured against it.
 
+# %% tags=["remove-cell"]
+if "google.colab" in str(get_ipython()): get_ipython().run_line_magic("pip", "install -q dfkd_lib==0.1.0")  # fmt: skip
+
 # %% tags=["parameters"]
 dataset: str = "digits"  # whose accuracies to compare: digits, mnist
 
