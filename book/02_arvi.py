@@ -1524,7 +1524,9 @@ if baselines:
     ):
         level, _ = results.mean_interval(r, "accuracy_last")
         ax.axhline(level, color="black", linestyle=style, label=name)
-    ax.legend(fontsize=9)
+    ax.legend(  # between FitNet's intervals
+        fontsize=9, loc="lower left", bbox_to_anchor=(0.35, 0)
+    )
     ax.set_ylim(0, 100)
     plt.show()
 print(f"AR+VI, no data: {mean(arms['all'], 'accuracy_last')} %")
