@@ -213,7 +213,7 @@ arms = {
     for times in (1, 2, 4, 5, 10, 20)
 }
 if costs:
-    figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.2))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(6.4, 3.2))
     times = list(costs[0])
     figures.lines(
         times,
@@ -292,7 +292,7 @@ figures.table(
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Three charts of the milliseconds that a stage takes per image. Over the images in a batch they fall at first and then stay level; over the pixels of a side they rise ever more steeply; over the number of classes they hardly change."}}
 for made in benchmarks:
-    figure, axes = plt.subplots(1, 3, figsize=(7.2, 2.8))
+    figure, axes = plt.subplots(1, 3, figsize=(6.4, 2.8))
     for ax, (what, points) in zip(
         axes, made["growth"].items(), strict=True
     ):
