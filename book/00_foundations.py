@@ -20,6 +20,9 @@
 #
 # Distillation is due to {cite:t}`hinton2015distilling`. The evaluation that this chapter takes apart is that of {cite:t}`fang2019dfad` (DFAD), whose Table 2 the other papers extend. Symbols are those of {doc}`notation`.
 
+# %% tags=["remove-cell"]
+if "google.colab" in str(get_ipython()): get_ipython().run_line_magic("pip", "install -q dfkd_lib==0.1.0")  # fmt: skip
+
 # %% tags=["parameters"]
 dataset: str = "digits"  # or mnist, cifar100, ...: see `run list`
 teacher: str = "auto"  # wrn40_2, FILE:NETWORK, ...; auto: the recipe's
@@ -126,7 +129,7 @@ def gain(a, b, key="accuracy_last", digits=2):
 #
 # Here are six test images, and the answers of the teacher of this chapter.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Six handwritten digits, one of each class from 0 to 5, side by side. Below each, three bar charts of the teacher's probabilities for the ten classes, at temperatures 1, 4 and 20. At 1 only one to three bars can be seen; at 4 the other classes appear; at 20 all ten bars are nearly equal."}}
 test = TestSet.of(data, trained.network, settings.device)
 logits_T = test.teacher_logits.double().cpu().numpy()
 p_soft = {tau: softmax(logits_T / tau, 1) for tau in (1, 4, 20)}
@@ -221,7 +224,7 @@ assert abs(by_hand - by_library) < 1e-12
 #
 # Check it on the teacher's own logits, against a student that is not trained yet: autograd's gradient, the limit, and the bound.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Two charts over the temperature, all axes logarithmic. Left, the mean norm of the gradient: with the factor τ² it rises, goes a little beyond its limit and settles on it; without the factor it falls by more than five powers of ten. Right, the largest distance of the gradient to its limit falls in a straight line, everywhere below the bound of the theorem."}}
 with torch.random.fork_rng(devices=[]):
     torch.manual_seed(0)
     untrained = build(recipe.student, data.num_classes)
@@ -317,7 +320,7 @@ print(f"the gradient's limit: {grown:.1f} times its norm at τ = 1")
 # {cite:t}`hinton2015distilling` call it *dark knowledge*: the probabilities of the wrong answers. A label says "3". A teacher says "3, and of the others rather a 5 than a 4". Is that so, or is it noise?
 # Average the teacher's answers over all test images of a class, at $\tau = 4$, without the class itself:
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Heat map, a row for each true digit and a column for each other digit, both from 0 to 9; the colour is the mean probability at temperature 4, from 0 to about 0.1, and the diagonal is empty. Most cells are nearly dark. Three stand out: 9 taken for 5, 1 taken for 8, and 9 taken for 3."}}
 soft = p_soft[4]
 alike = np.array(
     [soft[data.y_test == c].mean(0) for c in range(data.num_classes)]
@@ -457,7 +460,7 @@ figures.table(
     ],
 )
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Mean differences of test accuracy, in points, with their 95 % intervals, one row per pair of temperatures. τ = 4 less τ = 1 and τ = 20 less τ = 1 lie wholly to the right of zero; the interval of τ = 20 less τ = 4 contains zero."}}
 rows = {
     f"τ = {a} less τ = {b}": results.paired(
         better[a], better[b], "accuracy_last"
@@ -546,7 +549,7 @@ runs = {
     for name in ("kd_ori", "random")
 }  # fmt: skip
 
-# %% tags=["hide-input", "nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"] mystnb={"image": {"alt": "Test accuracy (%) over 160 stages for students of four kinds of images: the mean of five seeds and their range, and the teacher as a dashed line. Original images arrive at the teacher first, unrelated and related images follow and end a little below, and noise is the slowest and ends clearly lowest."}}
 KINDS = {
     "kd_ori": "original images",
     "kd_rel": "related images",
@@ -690,7 +693,7 @@ figures.table(
 # A third thing shows in no record. The digits of `digits` and of USPS fill their frame. MNIST's stand in a wide margin. That can be tried with what is embedded. Take the original digits, shrink them inside
 # their frame, and distil on these. The digits are the same; only the margin is new.
 
-# %% tags=["hide-input", "nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"] mystnb={"image": {"alt": "Three rows of the same twelve handwritten digits. In the first they fill their frame; in the second and third they are shrunk to 23 and to 20 of 32 pixels, inside a black margin that is wider each time."}}
 
 
 def framed(x, side):
@@ -1016,7 +1019,7 @@ figures.table(
 #
 # What one can *expect* is this: a cosine ends at zero, so that its last tests see nearly the same student; a constant rate goes on moving it. DFAD's own schedule for MNIST is constant, and this book has run it once:
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Test accuracy (%) of one run of DFAD on MNIST over 2,000 stages, from 80 upwards, with level lines at the best and at the last test. The curve climbs steeply, then goes up and down under the line of the best; it ends in a dip, on the line of the last, well below the level of the tests before."}}
 (long,) = results.arm("paper", "dfad", "mnist")
 tests = np.array(long["history"]["accuracy"])
 ax = figures.lines(

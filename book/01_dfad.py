@@ -21,6 +21,9 @@
 # The paper is {cite:t}`fang2019dfad`. Symbols are those of {doc}`notation`.
 # What its text leaves open, and where its public code differs, is listed in [](sec-dfad-choices).
 
+# %% tags=["remove-cell"]
+if "google.colab" in str(get_ipython()): get_ipython().run_line_magic("pip", "install -q dfkd_lib==0.1.0")  # fmt: skip
+
 # %% tags=["parameters"]
 dataset: str = "digits"  # or cifar10, mnist, ...: see `run list`
 teacher: str = "auto"  # resnet34_8x, FILE:NETWORK, ...; auto: recipe's
@@ -125,7 +128,7 @@ def play(s, head_start=0, frozen=False, every=10, **changes):
 
 history, seen = play(settings.seed)
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] mystnb={"image": {"alt": "Three maps of the plane, both coordinates from -3 to 3, at stages 1, 40 and 200. The colour is the logarithm of the discrepancy between student and teacher, in logits; a white curve is the teacher's decision boundary, orange dots are generated points. From stage to stage the map turns darker; the dots, spread out at first, crowd in changing places, most of all towards the corners."}}
 shown = {f"stage {t}": seen[t] for t in (1, 40, 200)}
 with torch.no_grad():
     logits = seen[1].teacher(grid(61).double()).numpy()
@@ -423,7 +426,7 @@ assert abs(difference + tvd) < 0.03
 #
 # Watch a bound break. The generator gets 20 steps of head start while the student waits. Then the student trains, on a generator that stands still (blue) or keeps moving (orange).
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] mystnb={"image": {"alt": "The difference between the mean discrepancy under the generator and under uniform points, in logits, over 100 stages; the axis is logarithmic on both sides of zero. Two games, one with a generator that stands still and one with a generator that moves: both start well above zero, fall below it within the first ten stages and stay there. In both the points of the direct estimate lie on or near the line of the covariance."}}
 arms = {
     "G stands still": {"frozen": True},
     "G moves": {"frozen": False},
@@ -627,7 +630,7 @@ for s in (0.1, 0.01, 0.001):
 #
 # So in logits the paper is right about small residuals: orders 0, 1 and 1. MSE + MAE has order 0, too: for small $r$ it *is* MAE. Read the theorem at the other end as well. For **large** residuals MAE and KL are bounded, and MSE is not.
 
-# %%
+# %% mystnb={"image": {"alt": "The norm of each loss's gradient in logits over the residual of the logits, both axes logarithmic. MAE is a level line. MSE is a straight rising line; KL runs along with it and turns level where residuals are large. MSE + MAE is level like MAE at small residuals and rises like MSE at large ones."}}
 residuals = np.geomspace(1e-3, 1e3, 61)
 q_t = rng.normal(size=(1, 10))
 v = rng.normal(size=(1, 10))
@@ -706,7 +709,7 @@ for scale in (1, 5, 20, 65):
 #
 # So **MAE's gradient vanishes for the generator, too**, if the student approaches the teacher in values and slopes. It vanishes one order later than the others. Between MAE and MSE that order is the whole difference, $\operatorname{sign}(r)$ against $2r$; KL has $F$ in between as well. Both paths, on the two-moons teacher in float64:
 
-# %%
+# %% mystnb={"image": {"alt": "Two charts of the norm of each loss's gradient in the input over ε, in logits, all axes logarithmic. Left, where the student approaches the teacher in values and slopes, all lines rise: MSE and KL twice as steeply as MAE and MSE + MAE. Right, where the slopes stay apart, MAE and MSE + MAE are level, and only MSE and KL rise."}}
 double = copy.deepcopy(plane_teacher.network).double()
 random = torch.Generator().manual_seed(0)
 A, c = (
@@ -872,7 +875,7 @@ if recorded:
 # %% [markdown]
 # One seed's numbers, and one test image is 0.22 points. Here it is among the other seeds, from the records of `python tools/nightly.py main`: the line is the mean, the band the range over seeds, dashed the teacher.
 
-# %% tags=["hide-input", "nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"] mystnb={"image": {"alt": "Test accuracy (%) of DFAD's student over 160 stages: the mean of five seeds and their range, and the teacher as a dashed line. It climbs steeply at first, then slowly, and ends a little below the teacher; the range, wide at first, becomes narrow."}}
 others = results.arm("main", "dfad", "digits") if recorded else []
 figures.curves(
     {
@@ -892,7 +895,7 @@ plt.show()
 # %% [markdown]
 # What did the student learn from? Below the test images, a column is one noise vector.
 
-# %% tags=["hide-input", "nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"] mystnb={"image": {"alt": "Four rows of twelve images: digits of the test set, and below them what the generator draws from twelve noise vectors at stages 1, 40 and 160. At stage 1 it is fine-grained noise, later dark textures with bright blobs and strokes; none is a digit."}}
 rows = {"test images\n(never used)":
         torch.from_numpy(data.normalise(data.x_test[:12]))}  # fmt: skip
 at = sorted(drawn)
@@ -956,7 +959,7 @@ figures.table(
 #
 # The paper's Figure 4: the same game on CIFAR-10 with MAE, MSE, KL and MSE + MAE, for both players. MAE is best there. On digits, everything else equal (records of `python tools/nightly.py losses`; lines are means over seeds, bands their range):
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Test accuracy (%) over 160 stages for students of four losses: means over seeds, and their range. KL climbs a little sooner than MAE, and both end at the same height. MSE + MAE stays low, with seeds that reach somewhat higher; MSE stays at 10 %, which is chance."}}
 RATES = (0.003, 0.01, 0.03)
 by_rate = {}
 for key, name in NAMES.items():
@@ -1114,7 +1117,7 @@ figures.table(
 # %% [markdown]
 # At equal steps 16 and 32 are clearly behind. For 64 and 256 the interval contains zero. Now the same runs, read at equal *images*:
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Test accuracy (%) over the number of images seen by the student, on a logarithmic axis, for batches of 16, 32, 64, 128 and 256: means over seeds. Each curve lies to the right of that of the next smaller batch, so that at equal numbers of images small batches are ahead; but those of 16 and 32 end lower."}}
 figures_discrepancy.over_images(
     {
         f"batch {n}": [r["history"] for r in records]
@@ -1231,7 +1234,7 @@ figures.table(
 #
 # Why is the last so far below the best? Here is that run (its first tests lie below the picture):
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Test accuracy (%) of one student of DFAD on MNIST over 2,000 stages, from 90 upwards. After a quarter of the stages it no longer rises: it swings up and down by a point or two, always below the dashed line of the teacher, and drops at the last test."}}
 h = own["history"]
 ax = figures.lines(
     h["stage"],

@@ -21,6 +21,9 @@
 # The paper is {cite:t}`qu2021arvi`. Symbols are those of {doc}`notation`. We call the method AR+VI.
 # No public code exists for it, and the text leaves out more than others: every loss weight, the distribution of $\lambda$, the schedule. [](sec-arvi-choices) lists what we chose.
 
+# %% tags=["remove-cell"]
+if "google.colab" in str(get_ipython()): get_ipython().run_line_magic("pip", "install -q dfkd_lib==0.1.0")  # fmt: skip
+
 # %% tags=["parameters"]
 dataset: str = "digits"  # or mnist, cifar10, ...: see `run list`
 teacher: str = "auto"  # resnet34_8x, FILE:NETWORK; auto: the recipe's
@@ -107,7 +110,7 @@ exact = copy.deepcopy(of_points).double().eval()  # digits compared
 # The second idea has a catch, and one picture shows it. Left, the plane of the two moons: red and blue are the teacher's two classes, stronger where its logits differ more, the black line is its decision boundary. Take two points, $x$ and $z$,
 # and walk the straight line between them, the **chord**. Right, what the teacher says on the way, and what Mixup says that it says.
 
-# %%
+# %% mystnb={"image": {"alt": "Left, the plane of the two moons, both coordinates from -3 to 3, red and blue by the teacher's classes, with its decision boundary as a black line and its activation boundaries as many grey ones; the straight chord from z to x crosses the black line three times. Right, the difference of the teacher's logits over the position on the chord: it rises, falls and rises again, bending at every tick, while its chord is a straight dashed line."}}
 pair = torch.tensor([[2.2, -0.6], [-2.2, 1.2]], dtype=torch.float64)
 x_end, z_end = pair[..., None, None]
 found = chords.bends(exact, x_end, z_end)  # a position per bend
@@ -542,7 +545,7 @@ for name, (network, x, z, layers) in cases.items():
 #
 # The integral of $B$ is twice the last denominator, and so is that of $A$. That denominator, the entropy of a coin, is the density of $m$. At $m = 0$ the bias is $(1 - \ln 2)/(3 \ln 2) = 0.148$. Against quadrature and against a fit:
 
-# %%
+# %% mystnb={"image": {"alt": "The student's answer S(m) over the mixture m, from -1 to 1: three curves like parabolas that meet at both ends. The teacher, m squared, is the lowest. The fit to its chords under the absolute error lies above it, the fit under the squared error is the highest, and black dots of simulated mean labels lie on the highest."}}
 m = np.linspace(-0.995, 0.995, 200)
 bias = theory.square_bias(m)
 
@@ -805,7 +808,7 @@ figures.table(
 # Columns 1 to 3 are medians over a thousand points: margin in logits, distances in units of the normalised plane. Turned up (the last row of $R_l$, the last two of $R_m$), both come with larger margins and more distance to both kinds of boundary, not with less as the paper's words suggest. For the margin under $R_l$ that is the direction of {prf:ref}`thm-arvi-logit`; no theorem here says that $R_m$ widens margins. It is one seed, and small weights show nothing:
 # with $R_l \times 1$ and $R_m \times 10^{-4}$ the points even lie a little *nearer* to activation boundaries than with nothing, which one seed cannot tell from chance. $R_m$ at weight 1 wins over the game: the points crowd where the square ends, and the student no longer learns the teacher. (On the digits 0.01 is too much: [](sec-arvi-search).)
 
-# %%
+# %% mystnb={"image": {"alt": "Three maps of the plane of the two moons, red and blue by the teacher's classes, with generated points as black dots. With nothing added they cover the square; with R_l at weight 10 they gather in the upper left and the lower right; with R_m at weight 1 nearly all are at the edge in these two corners, and few are left in the middle."}}
 shown = ("nothing (DFAD)", "R_l × 10.0", "R_m × 1.0")
 figures_chords.clouds(
     exact,
@@ -877,7 +880,7 @@ if recipe != full:
 #
 # The records were made on two kinds of processor (their entry `hardware`): DFAD's on one, AR+VI's on the other. They round differently, and an adversarial game amplifies that: the same seed can end about a point away. (The records' commits differ too; their parameters do not. And since then some layers were rewritten, {doc}`08_performance`, and round in another way.) So a live run may leave the records' band. The printed lines say by how much its seed moved.
 
-# %% tags=["hide-input", "nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"] mystnb={"image": {"alt": "Test accuracy (%) over 160 stages, from 60 upwards, for DFAD and AR+VI: the mean of five seeds and their range, and the teacher as a dashed line. The two curves climb side by side, their ranges overlap, and both end a few points below the teacher."}}
 others = {"dfad": [], "arvi": []}
 if recorded:
     others["dfad"] = results.arm("main", "dfad", "digits")
@@ -904,7 +907,7 @@ for name, records in others.items():
                 f"recorded {r['accuracy_last']:.2f} % ({r['hardware']})"
             )
 
-# %% tags=["hide-input", "nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"] mystnb={"image": {"alt": "Four rows of twelve images: digits of the test set, images generated by DFAD, images generated by AR+VI, and mixtures of two of the latter in equal parts. All but the digits are dark textures with bright blobs, and look alike."}}
 pictures = {}
 for name, label in (("dfad", "DFAD"), ("arvi", "AR+VI")):
     game = runs[name, settings.seed].method
@@ -1014,7 +1017,7 @@ for label, (sure, unsure) in pushes.items():
 #
 # The paper's motivation is a picture of the two moons (its Figure 1 c–f): its generator's points are said to be spent better. Here is that picture, with every part by itself, at our weights. Black: generated points, at the end; green crosses: the mixtures that the student sees too.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Five maps of the plane of the two moons, red and blue by the teacher's classes, with its decision boundary. The first shows the test points, two interleaved half moons. The others show generated points as black dots, for nothing added, R_l and R_m, VI, and all parts; they are spread over the square in the same way. In the last two, green crosses are the mixtures, which are denser in the middle."}}
 PARTS = {
     "nothing (DFAD)": OFF,
     "R_l and R_m": {"lambda_vi": 0.0},
@@ -1042,7 +1045,7 @@ plt.show()
 # "Data generation efficiency" is the paper's word, without a number. Ours: **how many images must be drawn until the student agrees with its teacher** on 95, or 98, per cent of the test points, at the first of the tests along the way. Eight seeds each (records of `python tools/nightly.py moons_parts`).
 
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Agreement with the teacher (%) over the images drawn from the generator, mean of eight seeds, for nothing added, R_l and R_m, VI, and all parts. The four lines nearly coincide: they cross the levels of 95 and 98 % at about the same number of images, and end just below 100 %."}}
 PM = "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}"  # not to be broken
 
 
@@ -1276,7 +1279,7 @@ def corrected(a, b, comparisons):
 difference = corrected(arms["all"], nothing, len(arms) - 1)
 print(f"all, corrected for {len(arms) - 1} comparisons: {difference}")
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Mean differences of accuracy against DFAD, in points, with their 95 % intervals, paired over seeds, a row per part. R_l, R_m and the two together lie at zero; VI lies below, with an interval that contains zero; the interval of all parts lies wholly below zero."}}
 differences = {
     name: results.paired(r, nothing, "accuracy_last")
     for name, r in arms.items()
@@ -1292,7 +1295,7 @@ plt.show()
 # %% [markdown]
 # The same over the images drawn: does a part get there *sooner*? (Its Figure 2 b–d, with images for time.)
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Test accuracy (%) over the images drawn from the generator, from 60 upwards, mean of six seeds, for six choices of parts, and the teacher as a dashed line. All curves climb side by side and end below the teacher; in the second half those of VI and of all parts are the lowest, by a point or two."}}
 ax = figures_chords.against(
     "samples",
     "accuracy",
@@ -1404,7 +1407,7 @@ print(f"λ = ½, corrected for {len(kinds)} comparisons: {difference}")
 #
 # The paper prints no weight. Ours were searched: each term by itself at two weights, then together, on digits with two seeds each (records of `python tools/nightly.py arvi`). The grey band is DFAD over five seeds, from the lowest to the highest.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Last test accuracy (%) for twelve settings of the three weights, a row each and a dot per seed, with a grey band for the range of DFAD over five seeds. Most dots lie in the band or up to three points to its left, a few just right of it; both seeds of R_m at 0.01 are far to the left."}}
 names = {"lambda_l": "R_l", "lambda_m": "R_m", "lambda_vi": "VI"}
 found = {}
 for r in results.load_records(
@@ -1483,7 +1486,7 @@ print(f"the two combinations, means: {better:.2f} and {other:.2f} %")
 # The paper's Figure 2 (a) holds against its method those that use data, on less and less of it. Repeated on `digits_half`: its 898 training images, of which the student sees a share; three seeds. The lines are data-free, from the records above.
 # (The *teacher* has seen all of the data in every case. KD and FitNet use no labels, AT and FT do: "labelled data" is, for two of the four, images.)
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Test accuracy (%) over the number of training images that the student sees, on a logarithmic axis, with 95 % intervals, for KD, FitNet, AT and FT; two level lines are AR+VI and DFAD, without data. KD, AT and FT climb with the number of images, reach the level lines at the third of four numbers and pass them with all images; FitNet stays far below, with very wide intervals."}}
 SHARES = (0.02, 0.05, 0.2, 1.0)
 count = len(load_dataset("digits_half").x_train)
 baselines = {"kd_ori": "KD", "fitnet": "FitNet", "at": "AT", "ft": "FT"}
@@ -1521,7 +1524,9 @@ if baselines:
     ):
         level, _ = results.mean_interval(r, "accuracy_last")
         ax.axhline(level, color="black", linestyle=style, label=name)
-    ax.legend(fontsize=9)
+    ax.legend(  # between FitNet's intervals
+        fontsize=9, loc="lower left", bbox_to_anchor=(0.35, 0)
+    )
     ax.set_ylim(0, 100)
     plt.show()
 print(f"AR+VI, no data: {mean(arms['all'], 'accuracy_last')} %")
@@ -1671,7 +1676,7 @@ print(f"DFAD was {73.3 - 67.7:.1f} below it")
 #
 # Its Figure 2 (b) shows DFAL and AR+VI converging quickly, and DFL slowly. On MNIST, at our short schedule, with images for time:
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Test accuracy (%) on MNIST over the images that the student has been trained on, from 40 upwards, for DAFL, DFAD and AR+VI: the mean of three seeds and their range. DAFL climbs first, but its mean is the lowest at the end; DFAD and AR+VI overlap all along."}}
 short = {
     NAMES[m]: [
         r["history"]

@@ -21,6 +21,9 @@
 # The paper is {cite:t}`do2022mad`. Symbols are those of {doc}`notation`.
 # No public code exists for it; what its text leaves open is listed in [](sec-mad-choices).
 
+# %% tags=["remove-cell"]
+if "google.colab" in str(get_ipython()): get_ipython().run_line_magic("pip", "install -q dfkd_lib==0.1.0")  # fmt: skip
+
 # %% tags=["parameters"]
 dataset: str = "digits"  # or cifar100, mnist, ...: see `run list`
 teacher: str = "auto"  # wrn40_2, FILE:NETWORK, ...; auto: the recipe's
@@ -89,7 +92,7 @@ if not recorded:
 #
 # {cite:t}`do2022mad` propose a cure in one line: keep a slow, averaged copy of the generator, and let the student learn from both.
 
-# %%
+# %% mystnb={"image": {"alt": "Diagram of the game. Noise goes into the generator, which is trained to widen the gap, and into the EMA generator, an average of past generators. Blue arrows lead from the generator, orange arrows from the EMA generator, to the fixed teacher and to the student, which is trained to close the gap. The answers of teacher and student make the gap."}}
 figures.game_diagram()
 plt.show()
 
@@ -291,7 +294,7 @@ lag = (line - theory.ema(line, alpha))[-1, 0]
 print(f"the average trails a steady drift by {lag:.2f} stages")
 assert abs(lag - theory.mean_age(alpha)) < 1e-6
 
-# %%
+# %% mystnb={"image": {"alt": "The power that the average keeps, on a logarithmic axis, over the frequency of the movement in radians per stage, from 0, a drift, to π, a flip at every stage; one curve for each of four momenta α from 0.5 to 0.99. All start at 1 and fall; the larger α, the earlier and the deeper."}}
 omega = np.linspace(0, np.pi, 400)
 ax = figures.lines(
     omega,
@@ -303,6 +306,7 @@ ax = figures.lines(
     y_label=r"power kept, $|H(\omega)|^2$",
     y_scale="log",
 )
+ax.set_ylim(bottom=1e-6)  # so that the legend has room
 ax.set_xticks(
     [0, np.pi / 2, np.pi],
     ["0\n(drift)", "π/2", "π\n(flips every stage)"],
@@ -492,7 +496,7 @@ assert theory.most_disjoint_balls(1.1) == 2
 # \tfrac12 (K - 1)\operatorname{erfc}\big(\tfrac12\gamma\sqrt{d}\big) .
 # $$ (eq-mad-union)
 
-# %%
+# %% mystnb={"image": {"alt": "Draws for which a wrong class is named (%), over the norm scale γ, with 1,000 classes in 256 dimensions: measured, and the union bound. The measured share falls from nearly all at γ = 0.1 to almost none at 0.4, and stays at zero up to 1.1. The bound lies above it and comes down to the same place."}}
 gammas = np.array([0.1, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.7, 1.1])
 directions = rng.normal(size=(K, d))
 directions /= np.linalg.norm(directions, axis=1, keepdims=True)
@@ -585,7 +589,7 @@ if recipe != full:
 # `python tools/nightly.py main` made: lines are means, bands the range over seeds.
 
 
-# %% tags=["hide-input", "nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"] mystnb={"image": {"alt": "Test accuracy (%) over 160 stages, from 60 upwards, for DFAD, ABM and MAD: the mean of five seeds and their range, and the teacher as a dashed line. MAD climbs first, then ABM, then DFAD. At the end the three are close together, a few points below the teacher, with MAD on top."}}
 groups = {}
 for name, method in COMPARED.items():
     others = results.arm("main", name, "digits") if recorded else []
@@ -603,7 +607,7 @@ plt.show()
 # %% [markdown]
 # The dashed line is the teacher. All three close most of the gap to it, and on average MAD ends highest. Before we credit the average for it, look at what it draws.
 
-# %% tags=["hide-input", "nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"] mystnb={"image": {"alt": "Five rows of twelve images: digits of the test set, then what the generator and its average draw from the same twelve noise vectors, at stage 40 and at stage 160. All that is drawn are coarse grey textures, none like a digit. At stage 40 the average's images have the generator's patterns with a rougher grain; at stage 160 the two rows look the same."}}
 seen = len(probe.seen)  # of a long run, only its first stages
 rows = {"test images\n(never used)":
         torch.from_numpy(data.normalise(data.x_test[:12]))}  # fmt: skip
@@ -643,7 +647,7 @@ if recorded:
 # per step. Even if the gradients were pure noise, neighbouring increments would be alike. So we also run Adam on pure noise, with this run's
 # length, steps and learning rates: that is what a generator would do on which the game has no grip.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] mystnb={"image": {"alt": "Autocorrelation of increments over their distance, from 0 to 20 stages, for the generator's weights, for images of fixed noise, and for weights that Adam moves on pure noise. All three curves fall smoothly from 1 towards 0.1 and never below zero; that of pure noise runs a little below the others."}}
 measurable = len(probe.weights) > 2 * max(LAGS)
 if not measurable:
     print(
@@ -679,7 +683,7 @@ else:
     ax.axhline(0, color="black", linewidth=0.8)
     plt.show()
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] mystnb={"image": {"alt": "Share of the generator's power, on a logarithmic axis, over the frequency in radians per stage, from 0 to π: for the increments of the generator, and for what its average keeps of them. Both are largest at the lowest frequencies. What is kept falls far more steeply, to less than a thousandth of the other at the right end."}}
 if measurable:
     omega, power = theory.power_spectrum(probe.increments)
     share = power / power.sum()
@@ -754,7 +758,7 @@ figures.table(
 # The paper's own test (its Section 5.2.3): keep old versions of $G$ and $\tilde G$, and ask today's student about *their* images. The divergence between teacher and
 # student, $\JS(p_T, p_S)$, should be smaller on $\tilde G$'s, if $\tilde G$ moves less.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] mystnb={"image": {"alt": "JS divergence of teacher and student, in nats, over the age of the generator, from 1 to 20 stages, on images of the generator and of its average. Both lines fall with age, and the average's lies below the generator's. The vertical axis does not start at zero: the whole fall is about a tenth of the value."}}
 if measurable:
     figures.lines(
         LAGS,
@@ -891,7 +895,7 @@ figures.table(
 # The seeds are paired: equal seeds start from equal networks. So take differences seed by seed, which removes what the seeds have in common. Rows 2, 3 and 4 each change
 # one thing, and add up to row 1: the images, the loss, the source. Row 5 asks row 4's question at ABM's cost.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Five mean differences of accuracy, in points, with their 95 % intervals, a row each. Only the interval of row 2, twice the images, lies wholly to the right of zero; those of MAD less ABM, of the doubled loss and of the two rows for the average contain zero, and row 4, the average at MAD's cost, is the narrowest."}}
 rows = {
     "1. MAD − ABM, as in the paper": (mad, abm),
     "2. twice the images": (images, abm),
@@ -941,7 +945,7 @@ figures.table(
 # instead of one; and the generator's learning rate turned up a hundredfold, in four levels. How far does each method survive? ABM with twice the images and twice
 # the loss comes along as the control. (Records of `python tools/nightly.py stress`, 80 stages.)
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Last accuracy (%) over the generator's learning rate, on a logarithmic axis, for ABM, for ABM with twice the images and twice the loss, and for MAD; lines are means, dots are seeds. Up to a rate of 0.03 the three lie close together, around 95 %. At 0.1 MAD's mean falls far below the others, because of one seed."}}
 LRS = (0.001, 0.01, 0.03, 0.1)
 CONTROL = "ABM, 2 × images, 2 × loss"
 hard = {"stages": 80, "schedule": "constant", "generator_steps": 5}

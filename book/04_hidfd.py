@@ -20,6 +20,9 @@
 #
 # The paper is {cite:t}`tang2025hidfd`, with its appendix. Symbols are those of {doc}`notation`.
 
+# %% tags=["remove-cell"]
+if "google.colab" in str(get_ipython()): get_ipython().run_line_magic("pip", "install -q dfkd_lib==0.1.0")  # fmt: skip
+
 # %% tags=["parameters"]
 dataset: str = "digits_hybrid"  # or cifar10, ...: see `run list`
 teacher: str = "auto"  # resnet34_8x, FILE:NETWORK; auto: the recipe's
@@ -93,7 +96,7 @@ if not recorded:
 # Few images are not enough to train a student. So the paper trains a GAN on them, draws many synthetic images, and gives the student both.
 # At every step the teacher helps.
 
-# %%
+# %% mystnb={"image": {"alt": "Diagram in two halves. Left, first the GAN: noise and a class go into the generator; its images and the few collected ones go to the discriminator; the fixed teacher gives features to the discriminator and a balance of classes to the generator. Right, then the student: it learns from the synthetic images and from the collected ones, each repeated N times, under the teacher's classifier and with the teacher's features."}}
 figures_hybrid.diagram()
 plt.show()
 
@@ -181,7 +184,7 @@ print(f"largest deviation from the theorem: {max(gap_q, gap_p):.0e}")
 assert max(gap_q, gap_p) < 1e-12
 assert (theory.tvd(U, Q) <= theory.tvd_bound(alpha, whole)).all()
 
-# %%
+# %% mystnb={"image": {"alt": "Total variation distance over the share α of collected data in the hybrid, three straight lines. The distance to the synthetic data rises from zero, the distance to the collected data falls to zero, and they cross at one half. The paper's bound on the first, dashed, starts high above it, falls, and meets it only at α = 1; the area between them is shaded."}}
 figures_hybrid.line_of_hybrids(whole)
 plt.show()
 
@@ -468,7 +471,7 @@ assert off < 1e-3
 #
 # And one part of the generator's loss cannot saturate: the class terms are a difference of logits. Compare the lengths of the gradients *in the logits*:
 
-# %%
+# %% mystnb={"image": {"alt": "Length of the gradient in logits over D, the probability of being real that a synthetic image is given, on a logarithmic axis. The log loss is nearly zero where D is small and rises towards one; the non-saturating loss does the opposite; hinge is level at one, and the class terms are level at the square root of two."}}
 u = torch.linspace(-9, 3, 241, dtype=torch.float64)
 D = u.sigmoid().numpy()
 slopes = theory.generator_slopes(D)
@@ -831,7 +834,7 @@ for C in (10, 100):  # the whole loop, from near balance
 #
 # And from afar? Start ten classes with one at a thousandth of its fair share, at steps far below the threshold:
 
-# %%
+# %% mystnb={"image": {"alt": "Three charts of the shares of ten classes over 80 iterations, in units of a fair share, on a logarithmic axis. At η = 0.05 the rarest class climbs quickly to its fair share and stays. At η = 0.3 it jumps up to everything, then falls to nothing, and another class takes all. At η = 0.3 with a floor of 0.1 it climbs late, overshoots and settles at its fair share."}}
 C = 10
 start = np.full(C, (1 - 1e-3 / C) / (C - 1))
 start[0] = 1e-3 / C
@@ -884,7 +887,7 @@ assert shares["η = 0.3"][-1].max() > 0.99
 # If not all are equal, the smallest class has $g_k$ below the mean $\sum_c p_c g_c$, the largest above it. The ratio of the largest to the smallest share is $e^{\theta_{\max} - \theta_{\min}}$, and falls. The limits are read off; $p_k\sum_c(\log p_c + 1) \to 0$ if the other shares stay away from zero.
 # ```
 
-# %%
+# %% mystnb={"image": {"alt": "The push on a class, in nats, over its share in units of a fair share, on a logarithmic axis. With weights and no floor the push grows steadily as the share becomes smaller. With a floor of 0.1 it grows along with it down to the floor, and fades below. Without weights it is close to zero everywhere."}}
 p = np.geomspace(1e-5, 0.1, 200)
 ax = figures.lines(
     p * 10,
@@ -1070,7 +1073,7 @@ for part in (0.999, 1.001):
     there = W @ (guide[i] + part * radii[i] * way) + w_0
     assert (there.argmax() == logits.argmax()) == (part < 1)
 
-# %%
+# %% mystnb={"image": {"alt": "Test images that keep the teacher's class (%) over the distance ε of the student's features. The share observed for random directions hardly falls. The three guarantees fall to zero: last that by distances between rows, earlier that by their norms, and almost at once that by the mean alone."}}
 noise = rng.normal(size=guide.shape)
 noise /= np.linalg.norm(noise, axis=1, keepdims=True)
 sizes = np.linspace(0, 2.5 * np.median(radii), 26)
@@ -1283,7 +1286,7 @@ if recorded:
 #
 # The images, a row per class. Left four that were collected, then eight that the generator made of that class:
 
-# %% tags=["hide-input", "nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"] mystnb={"image": {"alt": "Ten rows of twelve images, one row for each digit from 0 to 9: four collected digits on the left, eight images generated for that class on the right. The generated ones are rough, and nearly the same within a row; some, such as 0 and 5, can be recognised, others, such as 7, cannot."}}
 real = done.method.images
 rows = {}
 for c in range(min(data.num_classes, 10)):
@@ -1307,7 +1310,7 @@ plt.show()
 #
 # (DeGAN, in the last row, is another GAN on collected images. It has no class terms: its generator is rewarded where the teacher is sure of each image, and where a batch has all classes. Its student sees synthetic images only, and learns by KD.)
 
-# %%
+# %% mystnb={"image": {"alt": "Two charts of shares of images (%) over 50 stages of the GAN, for HiDFD and for HiDFD without L_blend and L_trans. The shares of collected and of other images that are said to be real swing up and down over most of the range, close together; the share of synthetic images that are said to be fake mostly swings the other way."}}
 GAN_ARMS = {
     "HiDFD": {},
     "without L_blend": {"integration": "transfer"},
@@ -1379,7 +1382,7 @@ figures.table(
 #
 # [](sec-hidfd-saturation) left open how much of the generator's gradient is lost where the discriminator wins: only a trained one can tell. The mean length of each term's gradient in one synthetic image, in the same runs:
 
-# %%
+# %% mystnb={"image": {"alt": "Length of three gradients with respect to an image, on a logarithmic axis, over 50 stages of the GAN. That of L_reg with its weight starts far above the others and comes down; that of the class term rises steadily and is the largest at the end; that of real or fake goes up and down, rises too, and is nearly always below the class term."}}
 first = watched["HiDFD"]
 ax = figures.lines(
     np.arange(1, series(first, "fake").shape[1] + 1),
@@ -1479,7 +1482,7 @@ if recipe.distill == "align":
 # Five seeds on digits, `python tools/nightly.py hidfd_digits`. All but the last two rows see the same 117 collected images or what a GAN makes of them; DFAD and MAD see none. Their students see more images than HiDFD's: 1.1 and 2.1 times as many on digits, 1.3 and 2.7 times on MNIST.
 # The dashed line is the teacher.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Test accuracy (%) with 95 % intervals for seven ways to train a student, a row each, and the teacher as a dashed line to the right of all. HiDFD and DeGAN lead, MAD and alignment on collected images alone are close to them; the plain GAN, DFAD with the widest interval, and KD on collected images alone are further to the left."}}
 GAN_KD = {
     "lambda_d": 0.0,
     "lambda_g": 0.0,
@@ -1728,7 +1731,7 @@ figures.table(
 #
 # One setting at a time, on digits, three seeds each (`python tools/nightly.py hidfd_sweeps`). A bar is a 95 % interval; the dotted line is the setting of the default run, with its five seeds.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Six charts of test accuracy (%) with 95 % intervals, each over one setting: N, ρ, λ_d, λ_g, q and γ; a dotted line marks the default run. Accuracy rises with ρ; in the other charts the means are nearly level. The intervals away from the default are wide, and nearly all contain the dotted line."}}
 SWEEPS = {
     "inflation": ("$N$", (1, 100), 2000 // 117, "log"),
     "collected_ratio": (r"$\rho$", (0.05, 0.25), 0.13, "linear"),

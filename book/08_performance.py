@@ -22,6 +22,9 @@
 #
 # That loop is still here, as `--plain`: float32, every graph built, torch's own layers, as DFAD's public code computes it. (Only the order within a stage is ours, generator first, as everywhere in this book. Of HiDFD's GAN the layout and the updates are slower then, and nothing else.) Everything below is measured against it.
 
+# %% tags=["remove-cell"]
+if "google.colab" in str(get_ipython()): get_ipython().run_line_magic("pip", "install -q dfkd_lib==0.1.0")  # fmt: skip
+
 # %% tags=["parameters"]
 dataset: str = "digits"  # whose accuracies to compare: digits, mnist
 
@@ -191,7 +194,7 @@ figures.table(
 #
 # Twenty student steps a stage. Left: the time of MAD's stage, divided by ABM's, which draws anew. Right: what the student then reaches (five seeds, 95 % intervals; `python tools/nightly.py reuse`).
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Two charts over the uses of each image, from 1 to 20, on a logarithmic axis. Left, the time of a stage of MAD divided by ABM's: it falls from nearly two, is equal at five uses, and then stays a little below. Right, test accuracy (%) with 95 % intervals: the means go up and down, and the interval at 20 uses is by far the widest."}}
 costs = [
     {row["reuse"]: row for row in made["reuse"] if row["case"] != "abm"}
     for made in benchmarks
@@ -210,7 +213,7 @@ arms = {
     for times in (1, 2, 4, 5, 10, 20)
 }
 if costs:
-    figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.2))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(6.4, 3.2))
     times = list(costs[0])
     figures.lines(
         times,
@@ -287,9 +290,9 @@ figures.table(
 #
 # DFAD's fast path with WRN-40-2 and WRN-16-2 and the full-width Generator-A, one thing at a time.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Three charts of the milliseconds that a stage takes per image. Over the images in a batch they fall at first and then stay level; over the pixels of a side they rise ever more steeply; over the number of classes they hardly change."}}
 for made in benchmarks:
-    figure, axes = plt.subplots(1, 3, figsize=(7.2, 2.8))
+    figure, axes = plt.subplots(1, 3, figsize=(6.4, 2.8))
     for ax, (what, points) in zip(
         axes, made["growth"].items(), strict=True
     ):

@@ -16,7 +16,9 @@ from torchvision.utils import make_grid
 
 # Okabe and Ito's colours, in the order of their contrast on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# In grey some of them are alike: lines have a marker or a style of their own, too.
 MARKERS = "os^Dv<>"
+STYLES = ("-", "--", "-.", ":")
 
 plt.rcParams.update(
     {
@@ -27,6 +29,7 @@ plt.rcParams.update(
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.grid": True,
+        "axes.titlesize": 10,
         "grid.alpha": 0.3,
         "font.size": 10,
         "legend.frameon": False,
@@ -44,11 +47,11 @@ def lines(
     y_scale: str = "linear",
     ax: Axes | None = None,
 ) -> Axes:
-    """Lines over a common x, one per name."""
+    """Lines over a common x, one per name: few points are marked, many are told apart by the line's style."""
     ax = ax or plt.figure().add_subplot()
-    for (name, y), marker in zip(ys.items(), itertools.cycle(MARKERS)):
-        few = len(x) <= 25
-        ax.plot(x, y, label=name, marker=marker if few else None, markersize=4)
+    few = len(x) <= 25
+    for (name, y), marker, style in zip(ys.items(), itertools.cycle(MARKERS), itertools.cycle(STYLES)):
+        ax.plot(x, y, label=name, **{"marker": marker, "markersize": 4} if few else {"linestyle": style})
     ax.set(xlabel=x_label, ylabel=y_label, yscale=y_scale)
     if len(ys) > 1:
         ax.legend()
@@ -58,10 +61,10 @@ def lines(
 def curves(histories: Mapping[str, Sequence[Mapping[str, Sequence[float]]]], key: str, *, y_label: str) -> Axes:
     """One key of several histories over stages: the mean of each group, and the range of its seeds."""
     ax = plt.figure().add_subplot()
-    for name, group in histories.items():
+    for (name, group), style in zip(histories.items(), itertools.cycle(STYLES)):
         x = group[0]["stage"]
         y = np.array([history[key] for history in group])  # (seeds, evaluations)
-        (line,) = ax.plot(x, y.mean(0), label=f"{name}, {len(group)} seed{'s' if len(group) > 1 else ''}")
+        (line,) = ax.plot(x, y.mean(0), style, label=f"{name}, {len(group)} seed{'s' if len(group) > 1 else ''}")
         ax.fill_between(x, y.min(0), y.max(0), color=line.get_color(), alpha=0.2, linewidth=0)
     ax.set(xlabel="stage", ylabel=y_label)
     ax.legend()
@@ -125,7 +128,7 @@ def planes(
             ax.contour(line, line, boundary, levels=[0], colors="white", linewidths=1.2)
         if points and name in points:
             ax.plot(*points[name].T, ".", color=COLOURS[1], markersize=2)
-        ax.set_title(name, fontsize=10)
+        ax.set_title(name)
         ax.grid(visible=False)
     figure.supxlabel("first coordinate", fontsize=10)
     figure.supylabel("second coordinate", fontsize=10)

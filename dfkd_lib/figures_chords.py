@@ -12,7 +12,7 @@ from numpy import ndarray
 from torch import Tensor, nn
 
 from .chords import hidden_units
-from .figures import COLOURS, MARKERS
+from .figures import COLOURS, MARKERS, STYLES
 from .models import grid
 
 _RADIUS, _SIDE = 3.0, 201  # `grid`'s square, and its cells for a picture
@@ -77,15 +77,16 @@ def clouds(
     """Points over the teacher's landscape, a panel per name; mixtures of them, where a panel has some, as crosses."""
     rows = -(-len(points) // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(6.4, 0.4 + 2.3 * rows), sharex=True, sharey=True, squeeze=False)
-    for ax, (name, cloud) in itertools.zip_longest(axes.flat, points.items(), fillvalue=(None, None)):
-        if name is None:
-            ax.set_axis_off()
-            continue
+    for ax in axes.flat[len(points) :]:
+        ax.set_axis_off()
+    for ax in axes.flat[max(len(points) - columns, 0) : len(points)]:
+        ax.tick_params(labelbottom=True)  # the lowest of its column
+    for ax, (name, cloud) in zip(axes.flat, points.items(), strict=False):
         landscape(teacher, ax)
         if name in mixtures:
             ax.plot(*mixtures[name].T, "x", color=COLOURS[2], markersize=3, markeredgewidth=0.8)
         ax.plot(*cloud.T, ".", color="black", markersize=2.5)
-        ax.set_title(name, fontsize=10)
+        ax.set_title(name)
     figure.supxlabel("first coordinate", fontsize=10)
     figure.supylabel("second coordinate", fontsize=10)
     return axes
@@ -102,7 +103,7 @@ def against(
 ) -> Axes:
     """A column of histories against another: the mean of each group of seeds, and with `spread` their range."""
     ax = plt.figure().add_subplot()
-    for (name, group), style in zip(groups.items(), itertools.cycle(("-", "--", "-.", ":"))):
+    for (name, group), style in zip(groups.items(), itertools.cycle(STYLES)):
         at = np.array(group[0][x])
         values = np.array([history[y] for history in group])  # (seeds, tests)
         (line,) = ax.plot(at, values.mean(0), style, label=f"{name}, {len(group)} seed{'s' * (len(group) > 1)}")

@@ -32,13 +32,14 @@ def sides(arms: Mapping[str, Mapping[int, tuple[Estimate, Estimate]]], *, thresh
 
 
 def dashed(ax: Axes) -> None:
-    """Widen the first half of the lines and dash the others, so that what they lie on shows through."""
+    """Widen the first half of the lines and dash the others, so that what they lie on shows through; no two alike."""
     drawn = ax.get_lines()
+    half = len(drawn) // 2
     for k, line in enumerate(drawn):
-        if k < len(drawn) // 2:
-            line.set_linewidth(4)
+        if k < half:
+            line.set(linestyle="-", linewidth=5 - 2 * k)
         else:
-            line.set_linestyle((0, (3, 2)))
+            line.set_linestyle((0, (3 if k == half else 1, 2)))
     ax.legend()
 
 

@@ -23,9 +23,10 @@ def answers(
         for ax, bars in zip(row, p, strict=True):
             ax.bar(np.arange(len(bars)), bars, color=colour)
             ax.set(ylim=(0, 1.02), xticks=np.arange(0, len(bars), 3))
-            ax.tick_params(labelsize=7)
+            ax.tick_params(labelsize=8)
         row[0].set_ylabel(name, fontsize=8)
     figure.supxlabel("class", fontsize=9)
+    figure.supylabel("probability", fontsize=9)
 
 
 def likeness(matrix: Float[ndarray, "classes classes"], *, label: str) -> None:

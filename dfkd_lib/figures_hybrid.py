@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch
 from numpy import ndarray
 
-from .figures import COLOURS
+from .figures import COLOURS, STYLES
 from .theory import tvd_bound
 
 
@@ -93,7 +93,7 @@ def loops(runs: Mapping[str, Float[ndarray, "iterations classes"]], *, lowest: f
         for label, (which, colour, style) in marked.items():
             ax.plot(fair[:, which], style, color=colour, linewidth=2, label=label)
         ax.axhline(1, color="black", linewidth=0.8)
-        ax.set_title(name, fontsize=10)
+        ax.set_title(name)
         ax.set(yscale="log", ylim=(lowest / 1.5, 1.5 * shares.shape[1]))
         ax.set_xlabel("iteration")
     axes[0, 0].set_ylabel("share of a class, over a fair share $1/C$")
@@ -108,9 +108,9 @@ def side_by_side(
     """Lines over stages, counted from 1, a panel per name; the same lines in each."""
     figure, axes = plt.subplots(1, len(panels), figsize=(6.4, 3.1), sharey=True, squeeze=False)
     for ax, (name, ys) in zip(axes[0], panels.items(), strict=True):
-        for (label, y), style in zip(ys.items(), itertools.cycle(("-", "--", ":", "-.")), strict=False):
+        for (label, y), style in zip(ys.items(), itertools.cycle(STYLES)):
             ax.plot(np.arange(1, len(y) + 1), y, style, label=label)
-        ax.set_title(name, fontsize=10)
+        ax.set_title(name)
         ax.set_xlabel(x_label)
     axes[0, 0].set_ylabel(y_label)
     handles, labels = axes[0, 0].get_legend_handles_labels()

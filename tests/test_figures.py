@@ -30,6 +30,11 @@ def legend(ax) -> list[str]:
     return [text.get_text() for text in ax.get_legend().get_texts()]
 
 
+def told_apart(ax) -> bool:
+    """No two lines alike, also where there are no colours."""
+    return len({(line.get_linestyle(), line.get_marker()) for line in ax.lines}) == len(ax.lines)
+
+
 def test_every_function_is_tested_here():
     public = {name for name, f in vars(figures).items() if inspect.isfunction(f) and f.__module__ == figures.__name__}
     assert public == {"lines", "curves", "intervals", "images", "table", "source", "planes", "game_diagram"}
@@ -70,6 +75,7 @@ def test_lines(points):
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("time (s)", "share (%)")
     assert (ax.get_xscale(), ax.get_yscale()) == ("linear", "log")
     assert legend(ax) == ["a", "b"]
+    assert told_apart(ax)
     for line, y in zip(ax.lines, (x**2, x), strict=True):
         np.testing.assert_array_equal(line.get_xydata(), np.stack([x, y], 1))
         assert (line.get_marker() == "None") == (points > 25)
@@ -101,6 +107,7 @@ def test_curves():
     ax = figures.curves({"mad": rows, "abm": rows[:1]}, "accuracy", y_label="accuracy (%)")
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("stage", "accuracy (%)")
     assert legend(ax) == ["mad, 2 seeds", "abm, 1 seed"]
+    assert told_apart(ax)
     assert [line.get_ydata().tolist() for line in ax.lines] == [[20, 35], [10, 20]]
     band = {tuple(point) for point in ax.collections[0].get_paths()[0].vertices}
     assert {(1, 10), (1, 30), (2, 20), (2, 50)} <= band

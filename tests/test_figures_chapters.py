@@ -46,8 +46,10 @@ def test_dashed_widens_the_first_half_and_dashes_the_rest():
     for name in "abcd":
         ax.plot([0, 1], [0, 1], label=name)
     figures_discrepancy.dashed(ax)
-    assert [line.get_linewidth() == 4 for line in ax.lines] == [True, True, False, False]
     assert [line.get_linestyle() for line in ax.lines] == ["-", "-", "--", "--"]
+    widths = [line.get_linewidth() for line in ax.lines]
+    assert widths[0] > widths[1] > widths[2] == widths[3]
+    assert ax.lines[2]._dash_pattern != ax.lines[3]._dash_pattern
 
 
 def test_over_images_is_the_mean_over_seeds():
@@ -88,6 +90,12 @@ def test_clouds_and_their_mixtures(teacher):
     axes = figures_chords.clouds(teacher, {"a": points, "b": points}, {"b": mixed})
     assert [len(ax.lines) for ax in axes.flat] == [1, 2, 0] and not axes[0, 2].axison
     assert axes[0, 1].lines[0].get_xydata().tolist() == mixed.tolist()
+
+
+def test_the_lowest_cloud_of_a_column_has_its_axis_numbered(teacher):
+    axes = figures_chords.clouds(teacher, dict.fromkeys("abcde", np.zeros((1, 2))), {})
+    numbered = [ax.xaxis.get_tick_params()["labelbottom"] for ax in axes.flat[:5]]
+    assert numbered == [False, False, True, True, True]
 
 
 def test_a_landscape_has_a_line_for_every_unit_that_switches_there(teacher):

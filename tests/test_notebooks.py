@@ -27,10 +27,10 @@ def outputs(notebook):
 
 
 def in_step(notebook, source):
-    """Cell by cell the same type, source and tags; outputs are not compared."""
+    """Cell by cell the same type, source, tags and other metadata; outputs are not compared."""
 
     def shape(cell):
-        return cell.cell_type, cell.source, cell.metadata.get("tags", [])
+        return cell.cell_type, cell.source, cell.metadata
 
     ours, theirs = [shape(c) for c in notebook.cells], [shape(c) for c in source.cells]
     if len(ours) != len(theirs):
@@ -266,8 +266,13 @@ def test_colab_cell_may_come_first():
 
 @pytest.mark.parametrize(
     "break_it",
-    [add_markdown, set_source(2, "print(2)"), set_metadata(2, tags=["hide-input"])],
-    ids=["another cell", "another source", "another tag"],
+    [
+        add_markdown,
+        set_source(2, "print(2)"),
+        set_metadata(2, tags=["hide-input"]),
+        set_metadata(2, mystnb={"image": {"alt": "a curve"}}),
+    ],
+    ids=["another cell", "another source", "another tag", "another text for a picture"],
 )
 def test_in_step_bites(break_it):
     source = good_notebook()
