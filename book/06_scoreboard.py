@@ -57,6 +57,7 @@ datasets = sorted(  # the one with the most methods first
 # The cell names the best method without images, and all whose intervals overlap with its. What overlaps is not decided.
 
 # %% tags=["hide-input"]
+lines = []
 for name in datasets:
     short = [
         arm for arm in scoreboard.compared(name, arms) if not arm.own
@@ -64,7 +65,11 @@ for name in datasets:
     free = [arm for arm in short if not METHODS[arm.method].needs]
     if free:
         level = scoreboard.undecided(free[0], short)
-        print(f"{name}: {scoreboard.NAMES[free[0].method]}; not decided against", ", ".join(scoreboard.NAMES[arm.method] for arm in level) or "nobody")  # fmt: skip
+        lines.append(
+            f"- `{name}`: **{scoreboard.NAMES[free[0].method]}**, not decided against "
+            + ", ".join(scoreboard.NAMES[arm.method] for arm in level)
+        )
+figures.Markdown("\n".join(lines))
 
 # %% [markdown]
 # What a student loses, against what it cost. Below is better, left is cheaper. Names are in the order of the losses. "Images" are those that the student was trained on, each time it saw one; the images of HiDFD's GAN are not among them, its hours are. Hours are of one thread of a busy machine, and not all of the same machine: read a factor of two as nothing.
@@ -73,8 +78,7 @@ for name in datasets:
 KINDS = {None: "no images", "original": "the original images"}
 points = {}
 for arm in scoreboard.compared(settings.dataset, arms):
-    name = scoreboard.NAMES[arm.method]
-    points[f"{name}, {arm.schedule}" if arm.own else name] = Point(
+    points[scoreboard.label(arm)] = Point(
         KINDS.get(METHODS[arm.method].needs, "other images"),
         (arm.mean("samples")[0], arm.hours),
         arm.lost,
@@ -92,7 +96,7 @@ else:
 # (sec-board-cannot)=
 # ## What the tables can and cannot say
 #
-# 1. **Schedules are short.** "This book's" has a fifth of the updates of DFAD's on MNIST, and a generator of an eighth of its width. A short schedule favours methods that are quick to start. It says nothing on where each of them ends.
+# 1. **Schedules are short.** What is called "short" has a fifth of the updates of DFAD's on MNIST, and a generator of an eighth of its width. A short schedule favours methods that are quick to start. It says nothing on where each of them ends.
 # 2. **Digits are easy.** What separates methods at a hundred classes need not show at ten. No row here says anything about ImageNet.
 # 3. **Teachers differ.** Between a paper's teacher and ours, and from paper to paper. So compare what is lost. AR+VI's rows DFL and DFAL are DFAD's figures, and MAD's Table 1 mixes its own with others': their losses are taken from the teacher that each had.
 # 4. **Best is not last.** DFAD reports the best test of a run; the others do not say. Ours is the last.
@@ -102,7 +106,7 @@ else:
 # (sec-board-short)=
 # ## Ours: every method, one schedule per data set
 #
-# Where a method ran with several settings, this is the arm with the fewest changes to its recipe; they stand in the last column. Chapters 0 to 4 have the rest. Runs that the page on {doc}`performance <08_performance>` made again are left out.
+# Where a method ran with several settings, this is the arm with the fewest changes to its recipe; they stand in brackets. Chapters 0 to 4 have the rest. Runs that the page on {doc}`performance <08_performance>` made again are left out.
 #
 # On `mnist`, KD-REL and HiDFD take their images from USPS, KD-UNR photographs (Tiny ImageNet, grey, 32 × 32). `digits_half` has half of the digits held out for testing, `digits_hybrid` leaves a part of them to be collected; `moons` are points of the plane.
 # DeepInversion is missing: it lives on BatchNorm's statistics, and LeNet-5 has none.
@@ -181,7 +185,7 @@ assert full["accuracy_best"] > 98.3 and full["accuracy_last"] < 96
 # (sec-board-papers)=
 # ## The papers' tables
 #
-# One row for each system at the paper's schedule, and one more for each schedule of ours. "Not run" is a row without a record. Data sets and networks have the library's names.
+# One row for each system at the paper's schedule, and one more for each other schedule that we ran: "short" is this book's. "Not run" is a row without a record. Data sets and networks have the library's names.
 
 # %% tags=["hide-input"]
 SHOWN = {
@@ -208,9 +212,20 @@ def tables(paper, *numbers):
             for system in papers.SYSTEMS
             if (system.paper, system.table) == (paper, number)
         ]
-        head, rows = scoreboard.system_table(systems, arms)
-        parts.append(f"Table {number}: {SHOWN[paper][number]}.")
-        parts.append(figures.table(head, rows, texts=2).text)
+        run = [s for s in systems if scoreboard.arms_of(s, arms)]
+        groups = [
+            [s for s in systems if s.dataset == name]
+            for name in dict.fromkeys(s.dataset for s in run)
+        ]  # a table for each data set with records, one for the rest
+        done = {s.dataset for s in run}
+        groups.append([s for s in systems if s.dataset not in done])
+        parts.append(f"**Table {number}:** {SHOWN[paper][number]}.")
+        for group in filter(None, groups):
+            head, rows = scoreboard.system_table(group, arms)
+            texts = next(
+                i for i, cell in enumerate(head) if "paper" in cell
+            )
+            parts.append(figures.table(head, rows, texts=texts).text)
     return figures.Markdown("\n\n".join(parts))
 
 
@@ -270,7 +285,7 @@ for why, rows in scoreboard.obstacles(papers.SYSTEMS).items():
 figures.Markdown(
     "\n\n".join(
         figures.table(
-            *scoreboard.provenance_table(name, arms), texts=9
+            *scoreboard.provenance_table(name, arms), texts=8
         ).text
         for name in datasets
     )

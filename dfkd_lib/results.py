@@ -100,12 +100,14 @@ def changes(recipe: Recipe) -> dict[str, Any]:
 
 def command(method: str, recipe: Recipe, seed: int, device: str, precision: str) -> str:
     """The command line that repeats a run."""
-    default, of_paper = recipe_for(recipe.dataset, method), recipe_for(recipe.dataset, method, paper=recipe.paper)
+    of_paper = recipe_for(recipe.dataset, method, paper=recipe.paper)
+    pair = (recipe.teacher, recipe.student) if recipe.pair != of_paper.pair else ()
+    default = recipe_for(recipe.dataset, method, *pair)  # a pair that is named may choose the paper
     several = ranks.count() > 1
     words = [f"torchrun --nproc-per-node {ranks.count()} -m dfkd_lib.run" if several else "python -m dfkd_lib.run"]
     words += ["--method", method, "--dataset", recipe.dataset]
     words += ["--recipe", recipe.paper] if recipe.paper != default.paper else []
-    words += ["--pair", shlex.quote(recipe.pair)] if recipe.pair != of_paper.pair else []
+    words += ["--pair", shlex.quote(recipe.pair)] if pair else []
     words += ["--seed", str(seed), "--budget full", "--device", device, "--precision", precision]
     own = recipe_for(recipe.dataset, method, recipe.teacher, recipe.student, recipe.paper).values()
     told = changes(recipe) | {name: v for name, v in recipe.values().items() if name in SETTINGS and v != own[name]}

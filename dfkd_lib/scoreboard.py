@@ -28,7 +28,8 @@ _NOT_HERE = {
     "Student": "the student trained on the original data without a teacher: no method here",
     "ZSKT": "ABM with its authors' own settings; `abm` here has those that MAD gives it",
 }
-_OURS = "this book's"
+_SHORT = "short"
+_TO = "\N{NO-BREAK SPACE}→\N{NO-BREAK SPACE}"
 _PM = "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}"
 _SEGMENTATION = "segmentation, which is planned (chapter 5)"
 
@@ -62,7 +63,7 @@ class Arm:
 
     @property
     def schedule(self) -> str:
-        return schedule_of(self.recipe) if self.own else _OURS
+        return schedule_of(self.recipe) if self.own else _SHORT
 
     def mean(self, key: str) -> tuple[float, float]:
         """Mean over seeds, and half its 95 % interval."""
@@ -84,7 +85,7 @@ def _is_a_papers(recipe: Recipe) -> bool:
 
 def schedule_of(recipe: Recipe) -> str:
     """Whose number of updates it is."""
-    return f"{papers.NAMES[recipe.paper]}'s" if _is_a_papers(recipe) else _OURS
+    return f"{papers.NAMES[recipe.paper]}'s" if _is_a_papers(recipe) else _SHORT
 
 
 def arms(folder: Path | None = None) -> list[Arm]:
@@ -208,57 +209,65 @@ def printed(system: System) -> str:
     """The paper's teacher and student, in percent."""
     student = "failed" if system.figure is None else str(system.figure)
     spread = "" if system.spread is None else f"{_PM}{system.spread}"
-    return f"{system.teacher_figure or '?'} → {student}{spread}"
+    return f"{system.teacher_figure or '?'}{_TO}{student}{spread}"
 
 
 def system_table(systems: Sequence[System], among: Sequence[Arm]) -> tuple[list[str], list[list[str]]]:
     """Head and rows of a table of a paper's: a row for each system at the paper's schedule, and one for each of ours.
 
-    A table without a single record has one column for that.
+    Of one data set, its name stands in the head. Without a single record there is one column for that.
     """
     found = {system: arms_of(system, among) for system in systems}
-    several = len({(s.dataset, s.teacher, s.student) for s in systems}) > len({s.dataset for s in systems})
+    datasets = list(dict.fromkeys(system.dataset for system in systems))
+    several = len({(s.dataset, s.teacher, s.student) for s in systems}) > len(datasets)
     any_run = any(found.values())
-    head = ["data set", *(["networks"] if several else []), "method", "paper: teacher → student (%)", "lost"]
     rows = []
     for system, here in found.items():
-        start = [system.dataset, *([f"{system.teacher} → {system.student}"] if several else []), shown(system)]
+        start = [shown(system), *([system.dataset] if len(datasets) > 1 else [])]
+        start += [f"{system.teacher}{_TO}{system.student}"] if several else []
         start += [printed(system), "–" if system.lost is None else str(system.lost)]
         if not is_run(system, here):
             schedule = "–" if obstacle(system) else schedule_of(recipe_of(system))
             rows.append([*start, "not run", *(["–"] * 3 + [schedule] if any_run else [])])
         rows += [[*start, *_ours(arm)] for arm in here]
-    ours = ["ours: teacher → last (%)", "best (%)", "lost", "seeds", "schedule"] if any_run else ["ours"]
-    return head + ours, rows
+    head = ["method", "data set"] if len(datasets) > 1 else [f"method, on {datasets[0]}"]
+    head += [*(["networks"] if several else []), "paper: teacher → student (%)", "lost"]
+    return head + (["ours: teacher → last (%)", "best (%)", "lost", "seeds", "schedule"] if any_run else ["ours"]), rows
 
 
 def _ours(arm: Arm) -> list[str]:
-    top = f"{arm.mean('teacher_accuracy')[0]:.2f} → {figure(arm, 'accuracy_last')}"
+    top = f"{arm.mean('teacher_accuracy')[0]:.2f}{_TO}{figure(arm, 'accuracy_last')}"
     return [top, f"{arm.mean('accuracy_best')[0]:.2f}", f"{arm.lost:.2f}", str(len(arm.seeds)), arm.schedule]
+
+
+def label(arm: Arm) -> str:
+    """An arm's method, its schedule where that is a paper's, and what was changed."""
+    schedule = f", {arm.schedule} schedule" if arm.own else ""
+    return NAMES[arm.method] + schedule + (f" ({', '.join(arm.changes)})" if arm.changes else "")
 
 
 def own_table(dataset: str, among: Sequence[Arm]) -> tuple[list[str], list[list[str]]]:
     """Head and rows of all methods that were run on a data set."""
-    head = [f"method, on {dataset}", "last (%)", "best (%)", "teacher (%)", "lost", "seeds", "images", "hours"]
     rows = []
     for arm in compared(dataset, among):
-        *_, best, lost, seeds, schedule = _ours(arm)
+        _, best, lost, seeds, _ = _ours(arm)
         top = f"{arm.mean('teacher_accuracy')[0]:.2f}"
-        rows.append([NAMES[arm.method], figure(arm, "accuracy_last"), best, top, lost, seeds])
-        rows[-1] += [f"{arm.mean('samples')[0]:,.0f}", f"{arm.hours:.2g}", schedule, ", ".join(arm.changes) or "–"]
-    return [*head, "schedule", "settings changed"], rows
+        rows.append([label(arm), lost, figure(arm, "accuracy_last"), best, top, seeds])
+        rows[-1] += [f"{arm.mean('samples')[0]:,.0f}", f"{arm.hours:.2g}"]
+    return [f"method, on {dataset}", "lost", "last (%)", "best (%)", "teacher (%)", "seeds", "images", "hours"], rows
 
 
 def provenance_table(dataset: str, among: Sequence[Arm]) -> tuple[list[str], list[list[str]]]:
     """Head and rows of what `own_table` was made from; the command is that of the first seed."""
-    head = [f"method, on {dataset}", "schedule", "seeds", "hardware", "threads", "precision", "commit"]
     rows = []
     for arm in compared(dataset, among):
         found = [sorted({str(made[key]) for made in arm.records}) for key in ("hardware", "threads", "precision")]
         found.append(sorted({made["commit"][:7] for made in arm.records}))
         path = arm.files[0]
-        rows.append([NAMES[arm.method], arm.schedule, ", ".join(map(str, arm.seeds)), *map(", ".join, found)])
+        cells = [label(arm), ", ".join(map(str, arm.seeds)), *map(", ".join, found)]
+        rows.append([cell.replace(" ", "\N{NO-BREAK SPACE}") for cell in cells])  # one line each: commands are long
         rows[-1] += [f"`results/{path.parent.name}/{path.name}`", f"`{arm.first['command']}`"]
+    head = [f"method, on {dataset}", "seeds", "hardware", "threads", "precision", "commit"]
     return [*head, "record of the first seed", "its command"], rows
 
 
