@@ -149,9 +149,9 @@ class Markdown:
         return self.text
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> Markdown:
-    """A table for a notebook's output: the first column is text, the others are figures. Cells hold no ``|``."""
-    align = ["---"] + ["---:"] * (len(head) - 1)
+def table(head: Sequence[str], rows: Sequence[Sequence[object]], *, texts: int = 1) -> Markdown:
+    """A table for a notebook's output: so many columns of text first, then figures. Cells hold no ``|``."""
+    align = ["---"] * texts + ["---:"] * (len(head) - texts)
     return Markdown("\n".join("| " + " | ".join(map(str, row)) + " |" for row in (head, align, *rows)))
 
 

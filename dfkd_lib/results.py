@@ -27,6 +27,8 @@ REQUIRED = (
     "method dataset pair teacher student seed accuracy_last accuracy_best agreement_last kl_last teacher_accuracy "
     "teacher_hash samples seconds device hardware precision threads versions commit command changes parameters history"
 ).split()
+# By whom, on what and how a run was made: without it a figure cannot be had again.
+PROVENANCE = "command commit versions hardware device precision threads teacher_hash parameters".split()
 _LONGEST = 200  # letters of a name; most file systems take 255, and endings come along
 
 
@@ -98,12 +100,14 @@ def changes(recipe: Recipe) -> dict[str, Any]:
 
 def command(method: str, recipe: Recipe, seed: int, device: str, precision: str) -> str:
     """The command line that repeats a run."""
-    default, of_paper = recipe_for(recipe.dataset, method), recipe_for(recipe.dataset, method, paper=recipe.paper)
+    of_paper = recipe_for(recipe.dataset, method, paper=recipe.paper)
+    pair = (recipe.teacher, recipe.student) if recipe.pair != of_paper.pair else ()
+    default = recipe_for(recipe.dataset, method, *pair)  # a pair that is named may choose the paper
     several = ranks.count() > 1
     words = [f"torchrun --nproc-per-node {ranks.count()} -m dfkd_lib.run" if several else "python -m dfkd_lib.run"]
     words += ["--method", method, "--dataset", recipe.dataset]
     words += ["--recipe", recipe.paper] if recipe.paper != default.paper else []
-    words += ["--pair", shlex.quote(recipe.pair)] if recipe.pair != of_paper.pair else []
+    words += ["--pair", shlex.quote(recipe.pair)] if pair else []
     words += ["--seed", str(seed), "--budget full", "--device", device, "--precision", precision]
     own = recipe_for(recipe.dataset, method, recipe.teacher, recipe.student, recipe.paper).values()
     told = changes(recipe) | {name: v for name, v in recipe.values().items() if name in SETTINGS and v != own[name]}
@@ -194,15 +198,16 @@ def load_records(folder: Path | None = None, **match: Any) -> list[dict[str, Any
     UserError
         for a record without its provenance, one that is no JSON, or a folder that is not there.
     """
-    found = []
+    read = record_files(folder).values()
+    return [made for made in read if all(made.get(key) == value for key, value in match.items())]
+
+
+def record_files(folder: Path | None = None) -> dict[Path, dict[str, Any]]:
+    """All records below a folder, by their files; errors as in `load_records`."""
     folder = folder or records_folder()
     if not folder.is_dir():
         raise UserError(f"records: there is no folder {folder}; DFKD_RESULTS may point elsewhere")
-    for path in sorted(folder.glob("**/*.json")):
-        made = _read(path)
-        if all(made.get(key) == value for key, value in match.items()):
-            found.append(made)
-    return found
+    return {path: _read(path) for path in sorted(folder.glob("**/*.json"))}
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -215,6 +220,14 @@ def _read(path: Path) -> dict[str, Any]:
     if missing := [key for key in REQUIRED if key not in made]:
         raise UserError(f"records: {path} lacks {', '.join(missing)}; make it again with its command")
     return made
+
+
+def lacking(made: dict[str, Any]) -> list[str]:
+    """What of a record's `PROVENANCE` is missing, empty or unknown; nobody has the code of a commit with changes."""
+    empty = [key for key in PROVENANCE if made.get(key) in (None, "", "unknown", 0, {}, [])]
+    empty += [f"versions of {name}" for name, value in (made.get("versions") or {}).items() if not value]
+    commit_known = re.fullmatch("[0-9a-f]{40}", str(made.get("commit")))
+    return empty if commit_known or "commit" in empty else [*empty, "a commit without changes"]
 
 
 def arm(experiment: str, method: str, dataset: str, **changes: Any) -> list[dict[str, Any]]:

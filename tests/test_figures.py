@@ -169,6 +169,8 @@ def test_table(columns):
     assert cells(html, "th") == ["method", "accuracy (%)", "<em>n</em>"][:columns]
     assert cells(html, "td") == [str(value) for row in rows for value in row]
     assert html.count('style="text-align:right"') == 3 * (columns - 1)
+    html = MarkdownIt("commonmark").enable("table").render(figures.table(head, rows, texts=columns).text)
+    assert html.count("text-align") == 0 and len(cells(html, "td")) == 2 * columns
 
 
 def test_source():

@@ -26,6 +26,7 @@ def test_a_committed_record(path):
     """Complete, finite, named after what it holds, of the teacher that ships, and to be had again by its command."""
     record = json.loads(path.read_text())
     assert set(results.REQUIRED) <= set(record)
+    assert results.lacking(record) == []  # of its provenance
     recipe = run.as_run(record["method"], recipe_of(record))  # what a method does not read may have changed since
     assert path.stem == results.run_name(record["method"], recipe, record["seed"])
     assert all(map(math.isfinite, numbers(record)))

@@ -68,6 +68,7 @@ def test_the_command_repeats_the_run(method, changes):
 def test_the_command_repeats_every_recipe(method):
     """Whosever it is: also another paper's than the method's, and a pair that no recipe has."""
     recipes = [*RECIPES, recipe_for("cifar100", method, "vgg13_bn", "vgg11_bn"), recipe_for("svhn", "mad")]
+    recipes.append(recipe_for("cifar100", method, "vgg16_bn", "vgg13_bn", "dfad"))  # HiDFD has this pair
     for recipe in recipes:
         assert understood(results.command(method, recipe, 7, "cpu", "float32"))[:3] == (method, recipe, 7)
 
