@@ -7,7 +7,6 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 import yaml
@@ -80,10 +79,11 @@ def visit(page: Page, name: str) -> None:
 
 
 def unfold(page: Page) -> None:
-    """Open everything that a reader can open: cells, boxes, solutions."""
+    """Open everything that a reader can open: cells, boxes, solutions. What opens, fades in: wait for it."""
     page.evaluate(
-        """() => {
+        """async () => {
             for (const details of document.querySelectorAll("details")) details.open = true;
             for (const button of document.querySelectorAll(".toggle-hidden > button.toggle-button")) button.click();
+            await Promise.allSettled(document.getAnimations().map(animation => animation.finished));
         }"""
     )
