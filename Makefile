@@ -26,8 +26,9 @@ run: $(STAMP) ## run chapter 3 on real data; ends with a trained student
 
 # Cheap failures first. The slow tests are those that run whole chapters; they share both workers.
 test: lint ## everything that must pass: style, unit tests, the rendered book, every chapter run twice
-	$(PYTEST) tests -m 'not slow'
+	$(PYTEST) tests -m 'not slow and not browser'
 	$(MAKE) book
+	$(PYTEST) tests -m browser -rs
 	$(PYTEST) tests book -m slow $(NBVAL)
 
 lint: $(STAMP) ## style alone
