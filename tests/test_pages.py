@@ -62,3 +62,12 @@ def test_a_recipe_can_be_read_off_its_table(made):
     }
     assert {name: source for name, _, source in listed if name in made.sources} == made.sources
     assert book_pages.one(made) in book_pages.recipes()
+
+
+def test_the_glossary_is_in_order():
+    """Of the alphabet, by which a reader looks; Sphinx would sort Greek letters to its end."""
+    text = (ROOT / "book" / "glossary.md").read_text()
+    terms = re.findall(r"^(?!```)(\S.*)\n  \S", text, re.M)
+    assert len(terms) > 35
+    plain = [term.replace("ρ", "rho").casefold() for term in terms]
+    assert plain == sorted(plain)
