@@ -64,6 +64,11 @@ def test_a_recipe_can_be_read_off_its_table(made):
     assert book_pages.one(made) in book_pages.recipes()
 
 
+def test_a_recipes_signature_is_short():
+    assert book_pages.shorten(None, "class", "dfkd_lib.Recipe", Recipe, None, "(paper)", "") == ("(**settings)", "")
+    assert book_pages.shorten(None, "function", "dfkd_lib.train", dfkd_lib.train, None, "(method)", "") is None
+
+
 def test_the_glossary_is_in_order():
     """Of the alphabet, by which a reader looks; Sphinx would sort Greek letters to its end."""
     text = (ROOT / "book" / "glossary.md").read_text()
