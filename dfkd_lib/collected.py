@@ -1,6 +1,6 @@
 """Collected data: real images from another source, in place of the data that the teacher was trained on.
 
-HiDFD trains its GAN and, in part, its student on them (Section "Experiments": ρ = |collected| / |original|, 0.1 or 1);
+HiDFD trains its GAN and, in part, its student on them (Section "Experiments": ρ collected per original, 0.1 or 1);
 DFAD's KD-REL and KD-UNR distil on a related and on an unrelated source. Which sources DFAD took for classification, the
 paper does not say: the ones below are ours. So is the way of choosing, where HiDFD only refers to Chen et al. (2021b),
 who keep the images of which the teacher is surest.

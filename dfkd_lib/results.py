@@ -173,21 +173,11 @@ def finished(folder: Path, name: str, **identity: Any) -> Path | None:
 
 
 def records_folder() -> Path:
-    """The committed records: ``results/`` of the checkout, or ``$DFKD_RESULTS``.
-
-    Raises
-    ------
-    UserError
-        if the package was installed without a checkout and the variable is not set.
-    """
-    project = project_folder()
+    """The committed records: ``$DFKD_RESULTS``, else ``results/`` of the checkout, else those that came installed."""
     if folder := os.environ.get("DFKD_RESULTS"):
         return Path(folder)
-    if project is None:
-        raise UserError(
-            "records: dfkd_lib is installed without its checkout; point DFKD_RESULTS to its results/ folder"
-        )
-    return project / "results"
+    project = project_folder()
+    return project / "results" if project else Path(__file__).parent / "records"
 
 
 def load_records(folder: Path | None = None, **match: Any) -> list[dict[str, Any]]:

@@ -37,7 +37,7 @@ def embedding_norm(e: Float[Tensor, "batch z"], gamma: float) -> Float[Tensor, "
 
 
 def logit_bound(logits: Float[Tensor, "batch *shape"], delta: float) -> Float[Tensor, ""]:
-    """max(|logit| − δ, 0), averaged over all logits: none leaves [−δ, δ] for free (MAD Eq. 10 and 11).
+    """``max(|logit| − δ, 0)``, averaged over all logits: none leaves [−δ, δ] for free (MAD Eq. 10 and 11).
 
     For the student's logits, and for the generator's images before their sigmoid. The equations are lost from the text
     we have: this form and δ = 20 are inferred, the weights are ours to choose.

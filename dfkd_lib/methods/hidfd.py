@@ -95,7 +95,7 @@ class HiDFD(GANMethod):
         return [self.augmented(pixels), torch.where(real, self.images.y[which], labels)]
 
     def inflation(self) -> int:
-        """N: how often each collected image stands in the hybrid data; 0 is the paper's ⌊|D_s| / |D_c|⌋."""
+        """N: how often each collected image stands in the hybrid data; 0 is the paper's ``⌊|D_s| / |D_c|⌋``."""
         return self.recipe.inflation or max(self.recipe.synthetic // len(self.images), 1)
 
     def student_loss(self, images: list[Tensor]) -> Terms:

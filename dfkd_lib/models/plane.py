@@ -68,7 +68,7 @@ class Flow(nn.Module):
         return self.squash(self.logits(z))
 
     def log_density(self, z: Float[Tensor, "batch 2"]) -> Float[Tensor, " batch"]:
-        """log p_G at the point G(z), with respect to the area of the square: log p(z) − log |det ∂G/∂z|."""
+        """log p_G at the point G(z), with respect to the area of the square: log p(z) − log ``|det ∂G/∂z|``."""
         u, log_det = self._transform(z)
         # d tanh(u)/du = 1/cosh²(u), of which the logarithm is 2 (log 2 − u − softplus(−2u))
         squashed = 2 * (math.log(2) - u - F.softplus(-2 * u)) + math.log(self.RADIUS)

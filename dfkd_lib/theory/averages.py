@@ -41,14 +41,14 @@ def half_life(momentum: float) -> float:
 
 
 def ema_gain(omega: Float[ndarray, " frequencies"], momentum: float) -> Float[ndarray, " frequencies"]:
-    """|H(ω)|² = (1 − α)² / (1 − 2α cos ω + α²), ω in radians per stage: what is left of a frequency's power."""
+    """``|H(ω)|²`` = (1 − α)² / (1 − 2α cos ω + α²), ω in radians per stage: what is left of a frequency's power."""
     if momentum == 1:
         return np.zeros_like(omega)  # an average that never moves; the formula is 0 / 0 at ω = 0
     return (1 - momentum) ** 2 / (1 - 2 * momentum * np.cos(omega) + momentum**2)
 
 
 def white_ratio(momentum: float) -> float:
-    """(1 − α) / (1 + α): the power that the average leaves of uncorrelated increments; the mean of |H|² over ω."""
+    """(1 − α) / (1 + α): the power that the average leaves of uncorrelated increments; the mean of ``|H|²`` over ω."""
     return (1 - momentum) / (1 + momentum)
 
 

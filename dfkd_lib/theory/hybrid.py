@@ -14,7 +14,7 @@ from numpy import ndarray
 
 
 def tvd(p: Float[ndarray, "*many points"], q: Float[ndarray, "*any points"]) -> Float[ndarray, "*result"]:
-    """Total variation distance: half the sum of |p − q| along the last axis, in [0, 1] (HiDFD Eq. 2)."""
+    """Total variation distance: half the sum of ``|p − q|`` along the last axis, in [0, 1] (HiDFD Eq. 2)."""
     return np.asarray(np.abs(p - q).sum(-1) / 2)
 
 
@@ -41,12 +41,12 @@ def loss_gap_bound(alpha: float, loss_range: float, collected_synthetic: float, 
 
 
 def inflated_share(collected: int, synthetic: int, repeats: float) -> float:
-    """α = N|D_c| / (N|D_c| + |D_s|)."""
+    """``α = N|D_c| / (N|D_c| + |D_s|)``."""
     return repeats * collected / (repeats * collected + synthetic)
 
 
 def effective_size(collected: int, synthetic: int, repeats: float) -> float:
-    """(N|D_c| + |D_s|)² / (N²|D_c| + |D_s|): of how many images, once each, the mean has the same variance.
+    """``(N|D_c| + |D_s|)² / (N²|D_c| + |D_s|)``: of how many images, once each, the mean has the same variance.
 
     For independent images whose losses have one variance. It is Kish's effective sample size of weights N and 1.
     """
@@ -60,7 +60,7 @@ def mean_error(collected: int, synthetic: int, repeats: float, bias: float, spre
 
 
 def best_inflation(synthetic: int, bias: float, spread: float) -> float:
-    """N* = 1 + |D_s| (bias / spread)²: what minimises `mean_error`. The number of collected images is not in it."""
+    """``N* = 1 + |D_s| (bias / spread)²``: what minimises `mean_error`. The number of collected images is not in it."""
     return 1 + synthetic * (bias / spread) ** 2
 
 
