@@ -3,6 +3,7 @@
 import argparse
 import difflib
 import math
+import re
 import sys
 from collections.abc import Iterable
 from typing import Any, NoReturn
@@ -22,6 +23,16 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}; --help lists what is allowed")
+
+
+def out_of_memory(error: BaseException) -> str:
+    """The line for too little memory, as NumPy and torch tell it; any other error is raised again."""
+    if not isinstance(error, MemoryError) and not re.search("allocate memory|out of memory", str(error)):
+        raise error
+    return (
+        "memory: this machine has too little for such a run; give smaller batches or networks, as in "
+        "--set batch=32 --set student_batch=32"
+    )
 
 
 def shown(value: Any) -> str:
