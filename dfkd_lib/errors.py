@@ -25,14 +25,16 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{message}; --help lists what is allowed")
 
 
-def out_of_memory(error: BaseException) -> str:
-    """The line for too little memory, as NumPy and torch tell it; any other error is raised again."""
-    if not isinstance(error, MemoryError) and not re.search("allocate memory|out of memory", str(error)):
-        raise error
-    return (
-        "memory: this machine has too little for such a run; give smaller batches or networks, as in "
-        "--set batch=32 --set student_batch=32"
-    )
+def of_settings(error: Exception) -> str:
+    """The line for an error of NumPy's or torch's that other settings cure; any other is raised again."""
+    if isinstance(error, MemoryError) or re.search("allocate memory|out of memory", str(error)):
+        return (
+            "memory: this machine has too little for such a run; give smaller batches or networks, as in "
+            "--set batch=32 --set student_batch=32"
+        )
+    if "Expected more than 1 value per channel" in str(error):
+        return "batch: BatchNorm cannot normalise a single image; give batch and student_batch of 2 or more"
+    raise error
 
 
 def shown(value: Any) -> str:

@@ -1,6 +1,7 @@
 """What is noted of a run while it trains."""
 
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 
 @dataclass
@@ -28,7 +29,7 @@ class History:
         for name, value in row.items():
             getattr(self, name).append(value)
 
-    def check(self, done: int, since: int, spent: float, stages: int) -> None:
+    def check(self, done: Any, since: Any, spent: Any, stages: int) -> None:
         """Refuse a progress that no run of so many stages makes: `done` of them, `since` the last row.
 
         Raises

@@ -18,7 +18,7 @@ from torch import nn
 
 from . import catalogue, parameters
 from .data import Dataset, check_fits, load_dataset
-from .errors import Parser, UserError, one_of, out_of_memory, real, whole
+from .errors import Parser, UserError, of_settings, one_of, real, whole
 from .evaluation import TestSet, accuracy
 from .files import at_home, cache_folder, locked, writable_folder, write_atomically
 from .foreign import load_foreign
@@ -261,8 +261,8 @@ def main(argv: list[str] | None = None) -> int:
             if record is None:
                 _announce(dataset, args.teacher, recipe, device)
                 record = _make(dataset, args.teacher, recipe, folder, seed=args.seed, device=device)
-    except (UserError, MemoryError, RuntimeError) as error:
-        print(f"error: {error if isinstance(error, UserError) else out_of_memory(error)}", file=sys.stderr)
+    except (MemoryError, RuntimeError, ValueError) as error:
+        print(f"error: {error if isinstance(error, UserError) else of_settings(error)}", file=sys.stderr)
         return 2
     print(json.dumps(record, indent=2))
     return 0
