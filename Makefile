@@ -48,6 +48,8 @@ bench: $(STAMP) ## measure speed: fast against plain, reuse, growth; keeps a rec
 
 nightly: $(STAMP) ## what is too slow for every change
 	$(BIN)/python tools/nightly.py
+	$(BIN)/python -m reliability.sweep
+	$(BIN)/python -m reliability.ended
 
 lock: $(STAMP) ## pin every version anew (needs uv)
 	$(BIN)/python tools/lock.py

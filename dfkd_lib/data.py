@@ -19,6 +19,7 @@ from .layouts import ImageFiles, Split, read
 from .sources import Place, locate
 
 _CHUNK = 4096  # images that are worked on at once, so that a large set is never copied whole
+_CLASSES = 65_536  # more are a mistake: a network has an output, and weights, for every number up to the largest
 _SAMPLE = 10_000  # image files that are decoded for their mean and deviation
 
 
@@ -70,6 +71,8 @@ def load_dataset(name: str) -> Dataset:
     facts = DATASETS.get(name)
     where = f"dataset {name}: {place.path}"
     train, test = _checked(name, place, "train"), _checked(name, place, "test")
+    if train.y.max() == 0:
+        raise UserError(f"{where}: y_train has one class; a classifier needs two at least")
     if test.y.max() > train.y.max():
         raise UserError(f"{where}: y_test has labels outside 0 to {train.y.max()}")
     if train.x.shape[1:] != test.x.shape[1:]:
@@ -168,15 +171,20 @@ def _checked(name: str, place: Place, part: str) -> Split:
     """Refuse arrays that would only fail, or silently mislead, later."""
     x, y, classes = read(name, place, part)
     where, facts = f"dataset {name}: {place.path}", DATASETS.get(name)
-    if x.dtype != np.uint8 or x.ndim != 4 or x.shape[3] not in (1, 3) or not len(x):
+    if x.dtype != np.uint8 or x.ndim != 4 or x.shape[3] not in (1, 3) or not x.shape[0] * x.shape[1] * x.shape[2]:
         raise UserError(
             f"{where}: x_{part} is {x.dtype} of shape {x.shape}; it must be uint8, "
-            "(images, height, width, 1 or 3 channels), with at least one image; of grey ones, save x[..., None]"
+            "(images, height, width, 1 or 3 channels), with an image and a pixel at least; "
+            "of grey ones, save x[..., None]"
         )
     if y.shape != (len(x),) or not np.issubdtype(y.dtype, np.integer):
         raise UserError(f"{where}: y_{part} is {y.dtype} of shape {y.shape}; it must hold {len(x)} whole numbers")
     if y.min() < 0:
         raise UserError(f"{where}: y_{part} has labels below 0")
+    if y.max() >= _CLASSES:
+        raise UserError(
+            f"{where}: y_{part} has labels up to {y.max()}; give the classes numbers from 0 to {_CLASSES - 1:,}"
+        )
     if facts and x.shape[3] != facts.channels:
         raise UserError(f"{where} has images of {x.shape[3]} channels; {name} has {facts.channels}")
     if facts and part == "train" and y.max() >= facts.classes:

@@ -3,6 +3,7 @@
 import argparse
 import difflib
 import math
+import re
 import sys
 from collections.abc import Iterable
 from typing import Any, NoReturn
@@ -22,6 +23,18 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}; --help lists what is allowed")
+
+
+def of_settings(error: Exception) -> str:
+    """The line for an error of NumPy's or torch's that other settings cure; any other is raised again."""
+    if isinstance(error, MemoryError) or re.search("allocate memory|out of memory", str(error)):
+        return (
+            "memory: this machine has too little for such a run; give smaller batches or networks, as in "
+            "--set batch=32 --set student_batch=32"
+        )
+    if "Expected more than 1 value per channel" in str(error):
+        return "batch: BatchNorm cannot normalise a single image; give batch and student_batch of 2 or more"
+    raise error
 
 
 def shown(value: Any) -> str:

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from .errors import UserError
+from .errors import UserError, shown
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -43,8 +43,9 @@ def writable_folder(name: str, path: Path) -> Path:
             trial.write(bytes(65_536))  # an empty file can be made on a full disk
             trial.flush()
             os.fsync(trial.fileno())
-    except OSError as error:
-        raise UserError(f"{name}: cannot write to {path} ({error.strerror}); give one that can be written") from error
+    except (OSError, ValueError) as error:  # ValueError: no path at all, as with a NUL in it
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{name}: cannot write to {path} ({reason}); give one that can be written") from error
     return path
 
 
@@ -81,7 +82,26 @@ def locked(path: Path, busy: str, *, wait: bool = False) -> Iterator[None]:
 
 def output_folder(output_dir: str) -> Path:
     """An output folder that can be written; a relative one lies in the checkout, wherever the run was started from."""
-    return writable_folder("output_dir", (project_folder() or Path.cwd()) / output_dir)
+    return writable_folder("output_dir", (project_folder() or Path.cwd()) / at_home("output_dir", output_dir))
+
+
+def at_home(name: str, path: str | Path) -> Path:
+    """The path, with a leading ~ read as a shell reads it: shells leave it to us behind a sign of equality.
+
+    Raises
+    ------
+    UserError
+        if that is nobody's home; `name` is what was given so.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise UserError(f"{name}: {shown(str(path))} is nobody's folder on this machine; give a whole path") from error
+
+
+def cache_folder() -> Path:
+    """What is downloaded or trained is kept here: ``$DFKD_CACHE``, or the user's cache folder."""
+    return at_home("DFKD_CACHE", os.environ.get("DFKD_CACHE") or "~/.cache/dfkd_lib")
 
 
 def project_folder() -> Path | None:

@@ -125,13 +125,23 @@ def _from_file(path: Path, architecture: str, num_classes: int) -> tuple[nn.Modu
     with torch.random.fork_rng(devices=[]):
         network = build(architecture, num_classes)
     try:
-        network.load_state_dict(_as_here(_unwrapped(state), architecture, network))
+        state = _as_here(_unwrapped(state), architecture, network)
+        _same_kinds(state, network)
+        network.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError) as error:
         raise UserError(
             f"teacher: {path} does not hold the weights of {architecture} with {num_classes} classes "
             f"({_first(error)}); name the network that it was saved from"
         ) from error
     return network, digest(path.read_bytes())
+
+
+def _same_kinds(state: Any, network: nn.Module) -> None:
+    """A TypeError for whole or complex numbers in place of real ones: torch would round them, or drop a part."""
+    for name, ours in network.state_dict().items():
+        theirs = state.get(name)
+        if isinstance(theirs, Tensor) and theirs.is_floating_point() != ours.is_floating_point():
+            raise TypeError(f"{name} is {theirs.dtype}, which is not {ours.dtype}")
 
 
 def _unwrapped(state: Any) -> Any:
@@ -208,8 +218,14 @@ def _renormalised(network: nn.Module, dataset: Dataset | None, theirs: Constants
 def try_out(role: str, name: str, network: nn.Module, num_classes: int, shape: tuple[int, int, int]) -> None:
     """Refuse a network that does not turn two images into two rows of finite logits. `role`: teacher or student."""
     images = "×".join(map(str, shape))
+    for key, value in network.state_dict().items():
+        # An infinite bias may hide behind a ReLU.
+        if isinstance(value, Tensor) and not (value.is_meta or value.isfinite().all()):
+            raise UserError(f"{role}: {name} has numbers in {key} that are not finite; its weights are broken")
     try:
         logits = network(torch.zeros(2, *shape))
+        # Here, since tensors without values, on torch's meta device, refuse to be looked at.
+        finite = isinstance(logits, Tensor) and bool(logits.isfinite().all())
     except Exception as error:  # whatever its author's code raises
         raise UserError(
             f"{role}: {name} does not take normalised float32 images of {images} ({_first(error)}); "
@@ -220,7 +236,9 @@ def try_out(role: str, name: str, network: nn.Module, num_classes: int, shape: t
         raise UserError(f"{role}: {name} answers 2 images with {found}; it must give logits of shape (2, classes)")
     if logits.shape[1] != num_classes:
         raise UserError(f"{role}: {name} knows {logits.shape[1]} classes; {num_classes} are needed")
-    if not logits.isfinite().all():
+    if not logits.is_floating_point():
+        raise UserError(f"{role}: {name} answers in {logits.dtype}; it must give logits, which are real numbers")
+    if not finite:
         raise UserError(f"{role}: {name} answers grey images with numbers that are not finite; its weights are broken")
 
 

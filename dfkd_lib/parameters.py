@@ -47,8 +47,6 @@ def teacher(name: str, value: Any) -> str:
         parse_teacher(value, name)
     except UserError as error:
         raise UserError(f"{error}; or auto") from None
-    except (OSError, RuntimeError):  # a name that is too long, or an unknown user's ~
-        raise UserError(f"{name}: {shown(value)} is no path; give one of a file of weights, or auto") from None
     return value
 
 

@@ -1,11 +1,13 @@
 """What a run needs besides its method and its seed: one frozen `Recipe`, each value with its source. No torch here."""
 
 import dataclasses
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .errors import UserError, one_of
+from .errors import UserError, one_of, real, shown, whole
 
 # The settings that are names, and what they may be.
 CHOICES = {
@@ -23,6 +25,17 @@ CHOICES = {
     "mixup": ("beta", "fixed", "uniform"),
     "mixup_labels": ("chord", "teacher"),
 }
+
+_AT_MOST = {
+    **dict.fromkeys(("momentum", "student_momentum", "data_share", "gan_momentum", "gate_q", "gamma"), 1.0),
+    "frequency_floor": 1.0,
+    "gan_share": 0.999,
+    "generator_beta1": 0.999,
+    "temperature": 1e3,
+}
+_ABOVE_ZERO = {"temperature", "mixup_a", "data_share", "collected_ratio"}
+_FROM_ZERO = {"pretrain_steps", "inflation"}  # whole numbers that may be 0
+_SIZES = {"batch", "student_batch", "generator_width", "z_dim"}  # memory grows with them
 
 # Who reads what: a method's `uses` is made of these, and of names of its own.
 IDENTITY = ("paper", "dataset", "teacher", "student")
@@ -136,8 +149,8 @@ class Recipe:
     sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        for name, allowed in CHOICES.items():
-            one_of(name, getattr(self, name), allowed)
+        for name in SETTINGS:
+            allowed(name, getattr(self, name))
         if self.mixup == "fixed" and self.mixup_a > 1:
             raise UserError(f"mixup_a: {self.mixup_a} is not allowed with mixup = fixed, where it is λ; give at most 1")
         if 0 < self.collected_imbalance < 1:
@@ -179,4 +192,32 @@ class Recipe:
         return [[name, str(getattr(self, name)), self.sources.get(name, "ours")] for name in names]
 
 
-SETTINGS = frozenset(Recipe().values()) - set(IDENTITY)
+SETTINGS = frozenset(field.name for field in dataclasses.fields(Recipe)) - {*IDENTITY, "sources"}
+_USUAL = {field.name: field.default for field in dataclasses.fields(Recipe)}
+
+
+def allowed(name: str, value: Any) -> Any:
+    """A setting's value, if it may have it.
+
+    Raises
+    ------
+    UserError
+        else: says what is allowed.
+    """
+    if name in CHOICES:
+        return one_of(name, value, CHOICES[name])
+    usual = _USUAL[name]
+    if isinstance(usual, str):  # collected_from; whether it is there is asked when the run is known
+        if isinstance(value, str) and re.fullmatch(r"[\w-]+", value):
+            return value
+        raise UserError(f"{name}: {shown(value)} is not allowed; give a data set's name, or auto")
+    if isinstance(usual, bool | tuple):
+        if isinstance(usual, bool) and isinstance(value, bool):
+            return value
+        if isinstance(usual, tuple) and isinstance(value, tuple):
+            return tuple(real(name, part, 0, 1) for part in value)
+        form = "True or False" if isinstance(usual, bool) else "a tuple of numbers from 0 to 1, such as (0.5,)"
+        raise UserError(f"{name}: {shown(value)} is not allowed; give {form}")
+    if isinstance(usual, int):
+        return whole(name, value, int(name not in _FROM_ZERO), 65_536 if name in _SIZES else 2**31 - 1)
+    return real(name, value, 1e-6 if name in _ABOVE_ZERO else 0, _AT_MOST.get(name, math.inf))

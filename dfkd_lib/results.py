@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import re
 import shlex
@@ -15,18 +16,23 @@ from safetensors.torch import save as to_bytes
 from torch import nn
 
 from . import checkpoint, ranks, theory
-from .errors import UserError
-from .files import project_folder, write_atomically
+from .errors import UserError, shown
+from .files import at_home, project_folder, write_atomically
 from .machine import hardware, versions
 from .methods import METHODS
 from .recipes import SETTINGS, Recipe, recipe_for
 from .teachers import Teacher
 from .training import History
 
-REQUIRED = (
-    "method dataset pair teacher student seed accuracy_last accuracy_best agreement_last kl_last teacher_accuracy "
-    "teacher_hash samples seconds device hardware precision threads versions commit command changes parameters history"
-).split()
+_KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys("method dataset pair teacher student teacher_hash device hardware precision".split(), (str,)),
+    **dict.fromkeys("commit command".split(), (str,)),
+    **dict.fromkeys("seed samples threads".split(), (int,)),
+    **dict.fromkeys("accuracy_last accuracy_best agreement_last kl_last seconds".split(), (int, float)),
+    "teacher_accuracy": (int, float, type(None)),
+    **dict.fromkeys("versions changes parameters history".split(), (dict,)),
+}
+REQUIRED = tuple(_KINDS)
 # By whom, on what and how a run was made: without it a figure cannot be had again.
 PROVENANCE = "command commit versions hardware device precision threads teacher_hash parameters".split()
 _LONGEST = 200  # letters of a name; most file systems take 255, and endings come along
@@ -175,7 +181,7 @@ def finished(folder: Path, name: str, **identity: Any) -> Path | None:
 def records_folder() -> Path:
     """The committed records: ``$DFKD_RESULTS``, else ``results/`` of the checkout, else those that came installed."""
     if folder := os.environ.get("DFKD_RESULTS"):
-        return Path(folder)
+        return at_home("DFKD_RESULTS", folder)
     project = project_folder()
     return project / "results" if project else Path(__file__).parent / "records"
 
@@ -195,7 +201,7 @@ def load_records(folder: Path | None = None, **match: Any) -> list[dict[str, Any
 def record_files(folder: Path | None = None) -> dict[Path, dict[str, Any]]:
     """All records below a folder, by their files; errors as in `load_records`."""
     folder = folder or records_folder()
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise UserError(f"records: there is no folder {folder}; DFKD_RESULTS may point elsewhere")
     return {path: _read(path) for path in sorted(folder.glob("**/*.json"))}
 
@@ -203,12 +209,19 @@ def record_files(folder: Path | None = None) -> dict[Path, dict[str, Any]]:
 def _read(path: Path) -> dict[str, Any]:
     try:
         made = json.loads(path.read_text())
-    except ValueError as error:
+    except OSError as error:
+        raise UserError(f"records: {path} cannot be read ({error.strerror}); remove it, or put it right") from error
+    except (ValueError, RecursionError) as error:
         raise UserError(f"records: {path} is not JSON ({error})") from error
     if not isinstance(made, dict):
         raise UserError(f"records: {path} is no record, which is a JSON object")
     if missing := [key for key in REQUIRED if key not in made]:
         raise UserError(f"records: {path} lacks {', '.join(missing)}; make it again with its command")
+    for key, kinds in _KINDS.items():
+        value = made[key]
+        if type(value) not in kinds or (isinstance(value, float) and not math.isfinite(value)):
+            allowed = " or ".join(kind.__name__ for kind in kinds)
+            raise UserError(f"records: {path} has {shown(value)} for {key}, which is no {allowed}; make it again")
     return made
 
 

@@ -16,7 +16,7 @@ from .breakage import check_equal
 from .budget import apply_budget, resolve_precision
 from .compiling import compile_networks
 from .data import Dataset, check_fits, load_dataset
-from .errors import UserError, one_of
+from .errors import UserError, of_settings, one_of
 from .evaluation import TestSet
 from .files import output_folder
 from .gan_probe import GANProbe
@@ -176,6 +176,9 @@ def _told(argv: list[str] | None) -> int:
         return _run(args)
     except (UserError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except (MemoryError, RuntimeError, ValueError) as error:
+        print(f"error: {of_settings(error)}", file=sys.stderr)
         return 2
     except Interrupted as stopped:
         print(f"{stopped}; continue with the same command and --resume", file=sys.stderr)

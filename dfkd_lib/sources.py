@@ -12,6 +12,7 @@ from typing import Any
 
 from .catalogue import DATASETS
 from .errors import UserError, one_of
+from .files import at_home, cache_folder
 
 EMBEDDED = ("digits", "digits_half", "digits_hybrid", "digits_rest", "moons")
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
@@ -121,16 +122,17 @@ def missing(name: str, reason: str) -> UserError:
 def _roots() -> list[Path]:
     """The folders that are searched; the first is the one to download into."""
     given = os.environ.get("DFKD_DATA")
-    cache = Path(os.environ.get("DFKD_CACHE") or Path.home() / ".cache" / "dfkd_lib") / "data"
-    return [Path(given).expanduser(), cache] if given else [cache]
+    cache = cache_folder() / "data"
+    return [at_home("DFKD_DATA", given), cache] if given else [cache]
 
 
 def _lies_in(name: str, root: Path) -> Place | None:
-    if (root / f"{name}.npz").is_file():
+    # os.path's, since Path's raise an error for what is too long to be a path.
+    if os.path.isfile(root / f"{name}.npz"):
         return Place("npz", root / f"{name}.npz")
     files = TORCHVISION.get(name)
-    if files and all((root / file).exists() for file in files):
+    if files and all(os.path.exists(root / file) for file in files):
         return Place("torchvision", root)
-    if (root / name / "train").is_dir():
+    if os.path.isdir(root / name / "train"):
         return Place("folder", root / name)
     return None

@@ -6,13 +6,14 @@
 - ``torchvision:resnet50`` and ``timm:resnet50.a1_in1k``: pretrained weights, got through these libraries.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .catalogue import NETWORKS
 from .errors import UserError, one_of, shown, text
-from .files import project_folder
+from .files import at_home, project_folder
 
 SUFFIXES = (".safetensors", ".pt", ".pth")
 LIBRARIES = ("torchvision", "timm")
@@ -55,7 +56,8 @@ def parse_teacher(value: Any, name: str = "teacher") -> Source:
         )
     one_of(f"{name}: the network of {Path(file).name}", network, NETWORKS)
     folders = [Path(), project_folder() or Path()]
-    path = next((p for f in folders if (p := f / Path(file).expanduser()).is_file()), None)
+    path = next((p for f in folders if os.path.isfile(p := f / at_home(name, file))), None)
     if path is None:
-        raise UserError(f"{name}: there is no file {file}; give the path of a file of weights")
+        told = file if file.isprintable() and len(file) < 1000 else shown(file)
+        raise UserError(f"{name}: there is no file {told}; give the path of a file of weights")
     return Source("file", network, path)

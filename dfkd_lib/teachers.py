@@ -4,7 +4,6 @@
 """
 
 import json
-import os
 import shlex
 import sys
 import time
@@ -19,9 +18,9 @@ from torch import nn
 
 from . import catalogue, parameters
 from .data import Dataset, check_fits, load_dataset
-from .errors import Parser, UserError, one_of, real, whole
+from .errors import Parser, UserError, of_settings, one_of, real, whole
 from .evaluation import TestSet, accuracy
-from .files import locked, writable_folder, write_atomically
+from .files import at_home, cache_folder, locked, writable_folder, write_atomically
 from .foreign import load_foreign
 from .machine import hardware, versions
 from .models import build
@@ -37,8 +36,8 @@ _IMAGES = 1.5
 
 
 def cache() -> Path:
-    """Where teachers trained on this machine are kept: ``$DFKD_CACHE``, or the user's cache folder."""
-    return Path(os.environ.get("DFKD_CACHE") or Path.home() / ".cache" / "dfkd_lib") / "teachers"
+    """Where teachers trained on this machine are kept: in ``$DFKD_CACHE``, or in the user's cache folder."""
+    return cache_folder() / "teachers"
 
 
 def command(dataset: str, name: str, folder: Path | None = None) -> str:
@@ -238,7 +237,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--lr", type=float, help="initial learning rate; default: by network and data set")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    parser.add_argument("--folder", type=Path, help=f"where to write; default: {cache()}")
+    parser.add_argument(
+        "--folder", type=Path, help="where to write; default: teachers/ in DFKD_CACHE, or in ~/.cache/dfkd_lib"
+    )
     try:
         args = parser.parse_args(argv)
         one_of("teacher", args.teacher, catalogue.NETWORKS)
@@ -252,7 +253,7 @@ def main(argv: list[str] | None = None) -> int:
         check_trainable(args.dataset)
         dataset = load_dataset(args.dataset)
         check_fits(dataset, "teacher", args.teacher)
-        folder = writable_folder("folder", args.folder or cache())
+        folder = writable_folder("folder", at_home("folder", args.folder) if args.folder else cache())
         recipe = _recipe(dataset, args.teacher).replace(**changes)
         order, asked = _repeat(dataset, args.teacher, recipe, args.seed, device), time.time()
         with _alone(folder, dataset, args.teacher):
@@ -260,8 +261,8 @@ def main(argv: list[str] | None = None) -> int:
             if record is None:
                 _announce(dataset, args.teacher, recipe, device)
                 record = _make(dataset, args.teacher, recipe, folder, seed=args.seed, device=device)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (MemoryError, RuntimeError, ValueError) as error:
+        print(f"error: {error if isinstance(error, UserError) else of_settings(error)}", file=sys.stderr)
         return 2
     print(json.dumps(record, indent=2))
     return 0

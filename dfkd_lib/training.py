@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,33 +21,8 @@ from . import checkpoint, ranks
 from .breakage import Watch, broken_part, check_equal
 from .errors import UserError
 from .evaluation import Scorer
+from .history import History
 from .methods.method import Method, Terms
-
-
-@dataclass
-class History:
-    """One row per evaluation: what the figures draw. Losses are means over the stages since the row before."""
-
-    stage: list[int] = field(default_factory=list)
-    samples: list[int] = field(default_factory=list)  # images the student has been trained on, reused ones each time
-    seconds: list[float] = field(default_factory=list)  # of training, without evaluation and observation
-    generator_loss: list[float] = field(default_factory=list)
-    student_loss: list[float] = field(default_factory=list)
-    accuracy: list[float | None] = field(default_factory=list)  # percent; None where no image has a label
-    agreement: list[float] = field(default_factory=list)  # percent
-    kl: list[float] = field(default_factory=list)  # nats
-    resumed: list[int] = field(default_factory=list)  # no column: the stages behind which the run was continued
-
-    asdict = asdict
-
-    @property
-    def throughput(self) -> float:
-        """Images per second that the student was trained on."""
-        return self.samples[-1] / self.seconds[-1]
-
-    def append(self, **row: float | None) -> None:
-        for name, value in row.items():
-            getattr(self, name).append(value)
 
 
 def learning_rate_factor(schedule: str, milestones: tuple[float, ...], progress: float) -> float:
@@ -153,7 +128,16 @@ def train(
                 _set_randomness(method, state["randomness"])
                 history, sums = History(**state["history"]), state["sums"].to(method.device)
                 done, since, spent = state["stage"], state["since"], state["spent"]
-            except (KeyError, RuntimeError, TypeError, ValueError) as error:  # each part refuses in its own way
+                history.check(done, since, spent, stages)
+                if sums.shape != (2,) or type(method.samples) is not int:
+                    raise ValueError("it does not hold what a run keeps")
+            except (
+                AttributeError,
+                KeyError,
+                RuntimeError,
+                TypeError,
+                ValueError,
+            ) as error:  # each part refuses in its own way
                 line = f"resume: {keep.path} is another version's; delete it to begin anew"
                 raise UserError(f"{line}, or give another output folder") from error
             history.resumed.append(done)

@@ -209,8 +209,9 @@ def test_a_teacher_of_ones_own(tmp_path):
     for teacher in (f"{file}:lenet5", "timm:resnet50.a1_in1k", "torchvision:resnet50"):
         assert check_parameters({"teacher": teacher}).teacher == teacher
     assert "allowed: alexnet" in refusal(teacher=f"{file}:lenet6")
-    for path in ("~nobody.of.that.name/x.pt", "x" * 5000 + ".pt"):
-        assert "is no path" in refusal(teacher=f"{path}:lenet5")
+    assert "nobody's folder" in refusal(teacher="~nobody.of.that.name/x.pt:lenet5")
+    assert "there is no file 'xxx" in refusal(teacher="x" * 5000 + ".pt:lenet5")
+    assert "there is no file 'a\\nb.pt'" in refusal(teacher="a\nb.pt:lenet5")
     assert "lenet5" in refusal(student=f"{file}:lenet5")  # a student has no weights yet
 
 

@@ -272,10 +272,10 @@ def test_a_signal_to_the_process(tmp_path, long_whole, name):
 
 @pytest.mark.slow
 def test_killed_at_any_moment_it_ends_with_the_same_student(tmp_path, long_whole, capsys):
-    """kill -9 at twenty moments: two while it starts, the others over all the time that it works and writes."""
+    """kill -9 at eight moments (`python -m reliability.ended` takes a hundred): two while it starts, the others over all the time that it works and writes."""
     expected, began, ended = long_whole
     chance, resumed = random.Random(0), 0
-    for number in range(20):
+    for number in range(8):
         folder = tmp_path / str(number)
         process = start(folder)
         if number < 2:
@@ -291,7 +291,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_student(tmp_path, long_whole
         begun = {path.name for path in folder.iterdir()}
         assert not any(name.endswith(".json") for name in begun) or any(name.endswith(".safetensors") for name in begun)
         # The first two are continued by processes too.
-        if number < 4:
+        if number < 3:
             process = start(folder, "--resume")
             out, err = process.communicate(timeout=600)
             assert err == "" and process.returncode == 0
@@ -303,4 +303,4 @@ def test_killed_at_any_moment_it_ends_with_the_same_student(tmp_path, long_whole
         assert student(folder) == student(expected), number
         assert record(folder) == record(expected)
         assert kinds(folder) == DONE
-    assert resumed >= 10  # else the moments were not what they should be
+    assert resumed >= 3  # else the moments were not what they should be
