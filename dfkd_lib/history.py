@@ -37,15 +37,14 @@ class History:
         ValueError
             for that; a checkpoint may be another version's, or made by hand.
         """
-        columns = [column for name, column in self.asdict().items() if name != "resumed"]
-        labelled = any(value is not None for value in self.accuracy)
+        columns = {name: column for name, column in self.asdict().items() if name != "resumed"}
+        # Without labels an accuracy is None.
+        numbers = [x for name, column in columns.items() for x in column if x is not None or name != "accuracy"]
         tested = self.stage[-1] if self.stage else 0
         if not (
             (type(done), type(since), type(spent)) == (int, int, float)
             and 0 < done == tested + since <= stages
-            and {len(column) for column in columns} == {len(self.stage)}
-            and all(
-                type(value) in (int, float) for column in columns for value in column if labelled or value is not None
-            )
+            and {len(column) for column in columns.values()} == {len(self.stage)}
+            and all(type(number) in (int, float) for number in numbers)
         ):
             raise ValueError("its parts do not belong together")

@@ -272,7 +272,10 @@ def test_a_signal_to_the_process(tmp_path, long_whole, name):
 
 @pytest.mark.slow
 def test_killed_at_any_moment_it_ends_with_the_same_student(tmp_path, long_whole, capsys):
-    """kill -9 at eight moments (`python -m reliability.ended` takes a hundred): two while it starts, the others over all the time that it works and writes."""
+    """kill -9 at eight moments: two while it starts, the others over all the time that it works and writes.
+
+    `python -m reliability.ended` takes a hundred.
+    """
     expected, began, ended = long_whole
     chance, resumed = random.Random(0), 0
     for number in range(8):
