@@ -92,12 +92,10 @@ def seeds_of(discrepancy: str, rate: float) -> list[int]:
     return [seed for seed in SEEDS if seed not in NOT_FINITE.get((discrepancy, rate), ())]
 
 
-# experiment: (method, data set, settings, seeds); the recipe is ours for the data set. `paper…`: the papers' own.
+# experiment: (method, data set, settings, seeds); the recipe is ours for the data set. `paper`: the papers' own.
 EXPERIMENTS = {
     "main": [(m, "digits", "", SEEDS) for m in ("dfad", "arvi", "abm", "mad")],
     "paper": [("dfad", "mnist", "", [0])],
-    # The same with rates that fall to zero: does its last test then stay near its best?
-    "paper_cosine": [("dfad", "mnist", "schedule=cosine", [0])],
     "mnist": [(m, "mnist", "", FEWER) for m in COMPARED],
     "arvi": [("arvi", "digits", settings, range(2)) for settings in ARVI_SEARCH],
     # Chapter 0: what the student sees, on digits; related is MNIST, unrelated are photographs: both in $DFKD_DATA.
@@ -187,7 +185,7 @@ PROBED = ("controls", "stress", "memory", "statistics", "reuse", "conditional", 
 def recipe_of(experiment: str, method: str, dataset: str, settings: str) -> Recipe:
     """What one line of an experiment runs."""
     own = "hidfd" if METHOD_PAPERS.get(method) == "hidfd" else "ours"
-    recipe = recipe_for(dataset, method, paper="auto" if experiment.startswith("paper") else own)
+    recipe = recipe_for(dataset, method, paper="auto" if experiment == "paper" else own)
     return override(recipe, settings.split())
 
 
