@@ -19,6 +19,7 @@ from reliability import record
 from reliability.asked import parameters, run_command, teachers_command
 from reliability.data_sets import images, npz
 from reliability.functions import functions
+from reliability.own_teacher import own_teacher
 from reliability.trained import checkpoints, digits, forget_stopped_run, records, stopped_run, teacher_files, weights
 from reliability.trial import REFUSED, RIGHT, WRONG, Case, Outcome, surroundings, tried
 
@@ -28,6 +29,7 @@ ENTRIES: dict[str, tuple[Callable[[Random], Case], int]] = {
     "run": (run_command, 4),
     "teachers": (teachers_command, 2),
     "functions": (functions, 3),
+    "own teacher": (own_teacher, 2),
     "npz": (npz, 4),
     "images": (images, 2),
     "teacher files": (teacher_files, 4),
