@@ -69,12 +69,12 @@ def load_foreign(
     """
     device = parameters.device("device", device)
     classes, shape = task_of(dataset, num_classes, input_shape)
+    kind = None if isinstance(source, nn.Module) else parse_teacher(source)
     name = text("name", name if name is not None else source if isinstance(source, str) else type(source).__name__)
     sha, constants = None, None
-    if isinstance(source, nn.Module):
+    if kind is None:
         network = copy.deepcopy(source).cpu()
     else:
-        kind = parse_teacher(source)
         if kind.kind == "ours":
             raise UserError(f"teacher: {source} is a network of this library without weights; write FILE:{source}")
         if kind.kind == "file":

@@ -19,8 +19,9 @@ from reliability import record
 from reliability.asked import parameters, run_command, teachers_command
 from reliability.data_sets import images, npz
 from reliability.functions import functions
+from reliability.kept import checkpoints, forget_stopped_run, records, stopped_run
 from reliability.own_teacher import own_teacher
-from reliability.trained import checkpoints, digits, forget_stopped_run, records, stopped_run, teacher_files, weights
+from reliability.trained import digits, teacher_files, weights
 from reliability.trial import REFUSED, RIGHT, WRONG, Case, Outcome, surroundings, tried
 
 # An entry, what draws an input to it, and its share of all inputs.

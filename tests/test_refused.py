@@ -161,6 +161,10 @@ def test_answers_that_are_no_logits(how, told):
     assert told in refusal(load_foreign, Net(**how), **TASK)
 
 
+def test_a_source_that_is_empty_is_named_as_the_teacher():
+    assert refusal(load_foreign, " ", **TASK).startswith("teacher: ")
+
+
 # --- recipes, records, checkpoints -----------------------------------------------------------------------------------
 
 
