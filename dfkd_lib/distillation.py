@@ -1,5 +1,6 @@
 """`distill`: a smaller network from a trained one and nothing else. No data set, no labels, no record of `results`."""
 
+import copy
 import json
 import math
 import sys
@@ -23,10 +24,9 @@ from .losses import mad
 from .machine import hardware, versions
 from .methods import METHODS
 from .methods.game import Game
-from .own_networks import constants_of, renormalised, seen_constants, square_shape, student_of
+from .own_networks import check_gradient, constants_of, renormalised, seen_constants, square_shape, student_of
 from .recipe import Recipe
 from .results import commit
-from .settings import override
 from .trained import Constants, weights
 from .training import History, Keep, train
 from .unlabelled import load_images
@@ -128,6 +128,8 @@ def distill(
     folder = output_folder(parameters.CHECKS["output_dir"]("output_dir", str(output_dir)))
     make, called = student_of(student, input_shape, num_classes)
     taught = load_foreign(teacher, num_classes=num_classes, input_shape=input_shape)
+    for role, network in (("teacher", taught.network), ("student", make())):
+        check_gradient(role, network, input_shape)
     recipe = _recipe(kind, input_shape, stages, settings)
     constants = constants_of(taught, channels, mean, std)
     seen = seen_constants(constants)
@@ -162,6 +164,8 @@ def distill(
             until=Enough(percent, patience),
             keep=Keep(path, parts | {"device": device, "precision": precision}, max(stages // 100, 1), resume),
         )
+        if history.stage[-1] < stages:
+            print(f"ended behind stage {history.stage[-1]} of {stages}: agreement {history.agreement[-1]:.1f} %")
         trained = game.result().cpu().eval()
         takes = renormalised(trained, constants, seen)
         report = parts | {
@@ -170,7 +174,7 @@ def distill(
             "samples": history.samples[-1],
             "seconds": round(history.seconds[-1], 2),
             "synthetic": {"agreement": history.agreement[-1], "kl": history.kl[-1]},
-            "check": images and _checked(taught.network, takes, images, constants),
+            "check": images and _checked(taught.network, takes, images, constants, device),
             "sizes": {who: _size(net) for who, net in (("teacher", taught.network), ("student", trained))},
             "device": device,
             "hardware": hardware(device),
@@ -202,7 +206,7 @@ def _recipe(kind: type[Game], shape: tuple[int, int, int], stages: int, settings
         stages=stages,
         stages_per_epoch=max(stages // 40, 1),
     )
-    recipe = override(recipe, [f"{name}={value}" for name, value in settings.items()])
+    recipe = recipe.sourced("given", **settings)
     kind.check(recipe)
     return recipe
 
@@ -213,15 +217,16 @@ def _read(kind: type[Game], recipe: Recipe) -> dict[str, Any]:
 
 
 def _checked(
-    teacher: nn.Module, student: nn.Module, images: tuple[Any, Any], constants: Constants
+    teacher: nn.Module, student: nn.Module, images: tuple[Any, Any], constants: Constants, device: str
 ) -> dict[str, int | float]:
     """Agreement in percent and KL in nats on real images, and both accuracies where there are labels."""
     pixels, y = images
     mean, std = (torch.tensor(c).view(-1, 1, 1) for c in constants)
 
     def on(network: nn.Module) -> torch.Tensor:  # part by part: as floats, photographs fill four times the memory
-        parts = torch.from_numpy(pixels).split(512)
-        return torch.cat([logits_of(network, (part.float() / 255 - mean) / std) for part in parts])
+        network = copy.deepcopy(network).to(device)
+        parts = ((part.float() / 255 - mean) / std for part in torch.from_numpy(pixels).split(64))
+        return torch.cat([logits_of(network, part.to(device)).cpu() for part in parts])
 
     answers, logits = on(teacher), on(student)
     found = {
@@ -254,6 +259,7 @@ def _written(
     shape = report["shape"]
     x = torch.randn(3, *shape, generator=torch.Generator().manual_seed(report["seed"]))
     try:
+        files["report"].unlink(missing_ok=True)  # an earlier student's: it must not stand beside this one's weights
         write_atomically(files["weights"], weights(trained))
         report["exports"] = export(takes, x, folder / NAME, onnx=onnx)
         files |= {kind: folder / made["file"] for kind, made in report["exports"].items() if "file" in made}

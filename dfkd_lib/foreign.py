@@ -30,6 +30,7 @@ class Renormalised(nn.Module):
         theirs, ours = ([torch.tensor(m, dtype=torch.float64).view(-1, 1, 1) for m in pair] for pair in (theirs, ours))
         self.register_buffer("scale", (ours[1] / theirs[1]).float(), persistent=False)
         self.register_buffer("shift", ((ours[0] - theirs[0]) / theirs[1]).float(), persistent=False)
+        self.train(network.training)
 
     def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
         return self.network(x * self.scale + self.shift)
@@ -73,7 +74,7 @@ def load_foreign(
     name = text("name", name if name is not None else source if isinstance(source, str) else type(source).__name__)
     sha, constants = None, None
     if kind is None:
-        network = copy.deepcopy(source).cpu()
+        network = copied("teacher", source)
     else:
         if kind.kind == "ours":
             raise UserError(f"teacher: {source} is a network of this library without weights; write FILE:{source}")
@@ -89,6 +90,23 @@ def load_foreign(
     sha = sha or digest(weights(network))
     score = None if dataset is None else _measure(name, network, dataset, device)
     return Teacher(name, network, score, sha, constants)
+
+
+def copied(role: str, network: nn.Module) -> nn.Module:
+    """A copy on the CPU. `role`: teacher or student.
+
+    Raises
+    ------
+    UserError
+        for a module that cannot be copied, or that has no values.
+    """
+    try:
+        return copy.deepcopy(network).cpu()
+    except Exception as error:  # whatever its author's code holds
+        raise UserError(
+            f"{role}: {type(network).__name__} cannot be copied to the CPU ({_first(error)}); give a module whose "
+            "weights have values, and that holds no result of a computation"
+        ) from error
 
 
 def task_of(

@@ -31,10 +31,13 @@ class FreshImages:
         z = torch.randn(self.images, game.recipe.z_dim, generator=random, device=game.device)
         y = torch.randint(game.num_classes, (self.images,), generator=random, device=game.device)
         generator = copy.deepcopy(game.generator)  # drawing moves BatchNorm's running moments
-        with torch.no_grad():
-            parts = zip(z.split(game.recipe.batch), y.split(game.recipe.batch), strict=True)
-            x = torch.cat([game.generate(generator, *part).clone() for part in parts])
-        answers, logits = logits_of(game.teacher, x), logits_of(game.student, x)
+        answers, logits = [], []
+        for part in zip(z.split(game.recipe.batch), y.split(game.recipe.batch), strict=True):
+            with torch.no_grad():
+                x = game.generate(generator, *part)
+            answers.append(logits_of(game.teacher, x))
+            logits.append(logits_of(game.student, x))
+        answers, logits = torch.cat(answers), torch.cat(logits)
         return Scores(None, accuracy(logits, answers.argmax(1)), mad.kl(answers, logits).item())
 
 

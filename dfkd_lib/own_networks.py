@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from .errors import UserError, one_of, real, shown
-from .foreign import Renormalised, task_of, try_out
+from .foreign import Renormalised, copied, task_of, try_out
 from .models import CLASSIFIERS, build
 from .teacher_names import LIBRARIES
 from .trained import Constants, Teacher, digest, weights
@@ -17,7 +17,7 @@ _PIXELS = (0.5, 0.25)  # the mean and the spread of pixels, where nobody tells t
 
 
 def square_shape(input_shape: Any, num_classes: Any) -> tuple[int, int]:
-    """An image's channels and its side."""
+    """An image's channels and its side; a UserError for what no generator makes."""
     _, (channels, height, width) = task_of(None, num_classes, input_shape)
     step = 4 if height <= 64 else 16
     if height != width or height % step:
@@ -32,9 +32,15 @@ def square_shape(input_shape: Any, num_classes: Any) -> tuple[int, int]:
 def student_of(
     source: Any, shape: tuple[int, int, int], num_classes: int
 ) -> tuple[Callable[[], nn.Module], dict[str, str]]:
-    """What makes a student, from torch's global random state, after a trial; and what to call it."""
+    """What makes a student, from torch's global random state, after a trial; and what to call it.
+
+    Raises
+    ------
+    UserError
+        for a name that is unknown, or a network that does not fit.
+    """
     if isinstance(source, nn.Module):
-        own = copy.deepcopy(source).cpu().requires_grad_(True)
+        own = copied("student", source).requires_grad_(True)
         made, called = (lambda: copy.deepcopy(own)), {"name": type(source).__name__, "hash": digest(weights(own))}
     else:
         made, called = _named(source, shape[0], num_classes), {"name": source}
@@ -70,8 +76,27 @@ def _named(source: Any, channels: int, num_classes: int) -> Callable[[], nn.Modu
     return lambda: build(source, num_classes)
 
 
+def check_gradient(role: str, network: nn.Module, shape: tuple[int, int, int]) -> None:
+    """Refuse a network through which no gradient reaches its images: the generator would learn nothing from it."""
+    try:
+        reached = network.eval()(torch.zeros(2, *shape, requires_grad=True)).requires_grad
+    except RuntimeError:
+        reached = False
+    if not reached:
+        raise UserError(
+            f"{role}: its logits have no gradient with respect to its images; give a module that works outside of "
+            "torch.no_grad and torch.inference_mode, in operations that can be differentiated"
+        )
+
+
 def constants_of(teacher: Teacher, channels: int, mean: Any, std: Any) -> Constants:
-    """The normalisation, as it was given, or as the teacher's source tells it."""
+    """Mean and std of each channel, of pixels from 0 to 1, as they were given, or as the teacher's source tells them.
+
+    Raises
+    ------
+    UserError
+        where nobody tells them, or they are no such numbers.
+    """
     if (mean is None) != (std is None):
         raise UserError("mean, std: one is given without the other; give both, or neither if the teacher brings them")
     if mean is None:
@@ -91,13 +116,14 @@ def constants_of(teacher: Teacher, channels: int, mean: Any, std: Any) -> Consta
 
 def seen_constants(constants: Constants) -> Constants:
     """The constants of the images that the generator makes and the student is trained on, whose pixels have mean 0 and
-    variance 1: the teacher's own, if they can be moments of its data. Where they tell a range, as 0 to 255 or −1 to 1,
-    they are nobody's moments: then 0.5 and 0.25.
+    variance 1: the teacher's own, if they can be moments of its data. Else they tell a range, as 0 to 255 or −1 to 1:
+    then 0.5 and 0.25.
+
+    Pixels from 0 to 1 of mean m have a variance below m (1 − m). Below 1/32 of the range no data set spreads.
     """
-    mean, std = map(set, constants)
-    if mean == {0.0} or (mean, std) == ({0.5}, {0.5}):
-        return tuple((value,) * len(constants[0]) for value in _PIXELS)
-    return constants
+    if all(std >= 1 / 32 and std**2 < mean * (1 - mean) for mean, std in zip(*constants, strict=True)):
+        return constants
+    return tuple((value,) * len(constants[0]) for value in _PIXELS)
 
 
 def renormalised(network: nn.Module, ours: Constants, theirs: Constants) -> nn.Module:

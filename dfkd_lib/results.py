@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save as to_bytes
 from torch import nn
 
 from . import checkpoint, ranks, theory
@@ -22,6 +21,7 @@ from .machine import hardware, versions
 from .methods import METHODS
 from .recipes import SETTINGS, Recipe, recipe_for
 from .teachers import Teacher
+from .trained import weights
 from .training import History
 
 _KINDS: dict[str, tuple[type, ...]] = {
@@ -142,8 +142,7 @@ def save_run(folder: Path, name: str, made: dict[str, Any], student: nn.Module |
     """
     try:
         if student is not None:
-            weights = {key: value.contiguous() for key, value in student.state_dict().items()}
-            write_atomically(folder / f"{name}.safetensors", to_bytes(weights))
+            write_atomically(folder / f"{name}.safetensors", weights(student))
         write_atomically(folder / f"{name}.json", json.dumps(made, indent=1) + "\n")
     except OSError as error:
         raise UserError(

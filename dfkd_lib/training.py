@@ -145,9 +145,10 @@ def train(
         check_equal(method.state(), method.own)
         statistics = method.statistics()
         started = time.perf_counter()
+        ended = bool(until and history.stage[-1:] == [done] and until(history))  # a run may be continued from its end
         with tqdm(total=stages, initial=done, desc=title, unit="stage", disable=hidden) as bar:
             for stage in range(done + 1, stages + 1):
-                if until and history.stage and history.stage[-1] == stage - 1 and until(history):
+                if ended:
                     break
                 factor = learning_rate_factor(recipe.schedule, recipe.milestones, method.progress(stage))
                 for optimizer in method.optimizers():
@@ -201,12 +202,13 @@ def train(
                     bar.set_postfix_str(f"{share}, loss={student_loss:.3f}")
                     sums.zero_()
                     since, started = 0, time.perf_counter()
-                if keeping:
+                    ended = bool(until and until(history))
+                if keeping or (keep and ended):
                     spent += time.perf_counter() - started
                     where = {"stage": stage, "since": since, "spent": spent, "history": history.asdict()}
                     written = _save(keep, method, where, sums)
                     started = time.perf_counter()
-                    if stopped and stage < stages:
+                    if stopped and stage < stages and not ended:
                         raise Interrupted(stopped, stage, written)
     return history
 

@@ -1,5 +1,6 @@
 """Real images to check a student on, if there are some: a folder, or an npz; labels are welcome and not needed."""
 
+import os
 import zipfile
 from pathlib import Path
 
@@ -8,7 +9,8 @@ from jaxtyping import Int, UInt8
 from numpy import ndarray
 
 from .data import resize
-from .errors import UserError
+from .errors import UserError, shown
+from .files import at_home
 from .layouts import IMAGE_SUFFIXES, ImageFiles
 
 
@@ -25,18 +27,20 @@ def load_images(
     UserError
         if there are none, or they are something else.
     """
-    path, (channels, size, _) = Path(path).expanduser(), shape
-    y = None
-    if path.is_dir():
+    if not isinstance(path, str | Path) or not str(path).strip():
+        raise UserError(f"check: {shown(path)} is no path; give a folder of images, or an npz with an array x")
+    path, (channels, size, _), y = at_home("check", path), shape, None
+    # os.path answers no where pathlib fails: at a name that is too long, or holds a NUL.
+    if os.path.isdir(path):
         files = sorted(str(file) for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
         if not files:
             raise UserError(f"check: {path} has no images; their names end in {', '.join(sorted(IMAGE_SUFFIXES))}")
         x = np.asarray(ImageFiles(tuple(files), channels, size, 256 if size == 224 else size))
-    elif path.is_file():
+    elif os.path.isfile(path):
         x, y = _arrays(path, channels, num_classes)
         x = x if x.shape[1:3] == (size, size) else resize(x, size)
     else:
-        raise UserError(f"check: there is no {path}; give a folder of images, or an npz with an array x")
+        raise UserError(f"check: there is no {shown(str(path))}; give a folder of images, or an npz with an array x")
     return np.ascontiguousarray(x.transpose(0, 3, 1, 2)), y
 
 

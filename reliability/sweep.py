@@ -1,7 +1,7 @@
 """Bad inputs to every public entry, generated from a seed: each must be refused in one line, and leave nothing behind.
 
 ``python -m reliability.sweep``; `make nightly` runs it. A valid input among them must be accepted, with the right
-result. It prints how many there were of each outcome, keeps a record in reliability/records, and ends with 1 if one
+result. It prints how many there were of each outcome, with ``--keep`` also into a record, and ends with 1 if one
 was not as it should be.
 """
 

@@ -108,7 +108,7 @@ def system_rows(head: list[str], rows: Rows, known: dict, seen: set[papers.Syste
             wrong.append(f"no paper has {row}")
         elif row[at + 2] != "not run":
             wrong += _ours(row[at + 2 :], fitting[0], known)
-        elif set(row[at + 3 : -1]) > {"–"}:
+        elif set(row[at + 3 : -1]) - {"–"}:
             wrong.append(f"not run, and yet there are figures: {row}")
     return wrong
 

@@ -88,7 +88,6 @@ def test_every_image_is_there(page):
     assert [image["source"] for image in page.evaluate(IMAGES) if image["width"] == 0] == []
 
 
-# Stands by itself: it passes once the chapters' figures have alternative texts.
 def test_every_image_says_what_it_shows(page):
     silent = [image for image in page.evaluate(IMAGES) if is_file_name(image["alt"])]
     assert [image["source"] for image in silent] == []

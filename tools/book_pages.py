@@ -44,7 +44,8 @@ def recipes() -> str:
 
 
 def fill(app: Any, name: str, source: list[str]) -> None:
-    source[0] = source[0].replace(MARK, recipes())
+    if MARK in source[0]:
+        source[0] = source[0].replace(MARK, recipes())
 
 
 def shorten(app: Any, what: str, name: str, thing: Any, *rest: Any) -> tuple[str, str] | None:

@@ -58,7 +58,8 @@ def moment_gaps(
         var, mean = torch.var_mean(x, dim=(0, 2, 3), correction=0)
         gaps.append((mean - layer.running_mean, var - layer.running_var))
 
-    layers = [m for m in teacher.modules() if isinstance(m, nn.BatchNorm2d)]
+    # One that tracks no statistics has stored nothing.
+    layers = [m for m in teacher.modules() if isinstance(m, nn.BatchNorm2d) and m.running_mean is not None]
     handles = [layer.register_forward_pre_hook(compare) for layer in layers]
     try:
         logits = teacher(x)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from .. import ranks
 from ..images import Images, augment
-from ..models import build
+from ..models import Classifier, build
 from ..recipe import SETTINGS, STUDENT, Recipe
 from ..teacher_recipes import teacher_recipe
 
@@ -87,6 +87,8 @@ class Method(ABC):
         for network in self.networks():
             # The faster layout, on CPU and GPU.
             network.to(self.device, memory_format=torch.contiguous_format if self.plain else torch.channels_last)
+        for network in (self.teacher, self.student):
+            self.keep_readable(network)
         self.student.train()
         self.student_optimizer = ranks.averaging(
             _STUDENT_OPTIMIZERS[recipe.student_optimizer](self.student_parameters(), recipe, self.fused)
@@ -123,6 +125,21 @@ class Method(ABC):
         """The settings that the method does not read."""
         return set(SETTINGS - set(cls.uses))
 
+    def keep_readable(self, network: nn.Module) -> None:
+        """Give a network that fails on channels-last images, as ``x.view(len(x), -1)`` does, contiguous ones."""
+        if self.plain or isinstance(network, Classifier):
+            return
+        x = torch.zeros(2, *self.shape, device=self.device).to(memory_format=torch.channels_last)
+        training = network.training
+        try:
+            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+                network.eval()(x)
+        except RuntimeError:
+            network.to(memory_format=torch.contiguous_format)
+            network.register_forward_pre_hook(lambda _, images: (images[0].contiguous(), *images[1:]))
+        finally:
+            network.train(training)
+
     def build_networks(self) -> None:  # noqa: B027  most methods with data have none
         """Networks besides teacher and student, initialised from the seed."""
 
@@ -152,7 +169,8 @@ class Method(ABC):
         layers = [
             m for network in networks for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)
         ]
-        return [moment for layer in layers for moment in (layer.running_mean, layer.running_var)]
+        moments = [moment for layer in layers for moment in (layer.running_mean, layer.running_var)]
+        return [moment for moment in moments if moment is not None]
 
     def state(self) -> dict[str, object]:
         """The whole state between two stages."""
