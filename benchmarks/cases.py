@@ -92,7 +92,7 @@ def cases(device: str) -> list[Case]:
         *(Case(f"{m}, WRN-40-2 → WRN-16-2", m, "cifar100", wrn, settings=wide, **few, **colour)
           for m in ("dfad", "abm", "mad")),
         Case("dfad, ResNet-34 → ResNet-18", "dfad", "cifar100", resnet, settings=wide, **few, **colour),
-        Case("hidfd, GAN step, digits", "hidfd", "digits_hybrid", settings={"student_steps": 0, "generator_steps": 5}),
+        Case("hidfd, GAN step, digits", "hidfd", "digits_hybrid", settings={"student_steps": 1, "generator_steps": 5}),
     ]  # fmt: skip
 
 

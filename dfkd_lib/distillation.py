@@ -1,9 +1,10 @@
 """`distill`: a smaller network from a trained one and nothing else. No data set, no labels, no record of `results`."""
 
-import copy
 import json
 import math
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,22 +15,20 @@ from torch import nn
 from . import checkpoint, parameters
 from .budget import resolve_precision
 from .compiling import compile_networks
-from .errors import UserError, one_of, real, whole
-from .evaluation import accuracy, logits_of
+from .errors import UserError, one_of, real, shown, whole
 from .export import export
 from .files import output_folder, write_atomically
 from .foreign import load_foreign
 from .fresh import Enough, FreshImages
-from .losses import mad
 from .machine import hardware, versions
 from .methods import METHODS
 from .methods.game import Game
-from .own_networks import check_gradient, constants_of, renormalised, seen_constants, square_shape, student_of
+from .own_networks import check_play, constants_of, renormalised, seen_constants, square_shape, student_of
 from .recipe import Recipe
 from .results import commit
-from .trained import Constants, weights
+from .trained import weights
 from .training import History, Keep, train
-from .unlabelled import load_images
+from .unlabelled import check_on, load_images
 
 NAME = "student"  # of the files
 GAMES = tuple(name for name, kind in METHODS.items() if issubclass(kind, Game))
@@ -63,7 +62,7 @@ def distill(
     percent: float = 99.5,
     patience: int = 20,
     check: str | Path | None = None,
-    output_dir: str = "output/own",
+    output_dir: str | Path = "output/own",
     seed: int = 0,
     device: str = "auto",
     precision: str = "auto",
@@ -97,7 +96,7 @@ def distill(
         at most so many; one is a step of the generator and five of the student.
     percent, patience
         the run ends earlier where the student agrees with the teacher on so many percent of fresh synthetic images, in
-        three tests in a row; or where so many tests have brought no gain. A run has 40 tests.
+        three tests in a row; or where so many tests have brought no gain. A run has 40 tests at most.
     check
         images to measure the student on at the end: a folder, or an npz as `unlabelled.load_images` reads it.
     output_dir
@@ -125,17 +124,26 @@ def distill(
     whole("seed", seed)
     device = parameters.device("device", device)
     precision = resolve_precision(parameters.CHECKS["precision"]("precision", precision), device)
-    folder = output_folder(parameters.CHECKS["output_dir"]("output_dir", str(output_dir)))
+    for flag, value in (("resume", resume), ("onnx", onnx)):
+        if not isinstance(value, bool):
+            raise UserError(f"{flag}: {shown(value)} is not allowed; give True or False")
+    output_dir = str(output_dir) if isinstance(output_dir, Path) else output_dir
+    parameters.CHECKS["output_dir"]("output_dir", output_dir)
+    if not isinstance(teacher, str | nn.Module):
+        raise UserError(
+            f"teacher: {shown(teacher)} is not allowed; give a module, FILE:NETWORK, torchvision:NAME or timm:NAME"
+        )
     make, called = student_of(student, input_shape, num_classes)
     taught = load_foreign(teacher, num_classes=num_classes, input_shape=input_shape)
     for role, network in (("teacher", taught.network), ("student", make())):
-        check_gradient(role, network, input_shape)
+        check_play(role, network, input_shape)
     recipe = _recipe(kind, input_shape, stages, settings)
     constants = constants_of(taught, channels, mean, std)
     seen = seen_constants(constants)
     images = None if check is None else load_images(check, input_shape, num_classes)
     parts = {"method": name, "teacher": taught.hash, "student": called, "shape": list(input_shape)}
     parts |= {"constants": [list(c) for c in constants], "parameters": _read(kind, recipe), "seed": seed}
+    folder = output_folder(output_dir)  # when all else is known to be right: a refused call leaves no folder
     path = folder / f"{NAME}.ckpt"
     sha = commit()
     with checkpoint.place(folder, NAME, path, resume):
@@ -155,11 +163,13 @@ def distill(
             mode, refused = compile_networks(game)
             if refused:
                 print(f"torch.compile: {refused}; networks are compiled: {mode}", file=sys.stderr, flush=True)
+        title = f"distill, {name}"
         tenth = math.ceil(stages / 10 / recipe.stages_per_epoch) * recipe.stages_per_epoch
         history = train(
             game,
             FreshImages(),
-            title=f"distill, {name}",
+            title=title,
+            observe=_announcing(title, stages, folder),
             report=0 if sys.stderr.isatty() else tenth,  # a terminal has a bar
             until=Enough(percent, patience),
             keep=Keep(path, parts | {"device": device, "precision": precision}, max(stages // 100, 1), resume),
@@ -173,8 +183,8 @@ def distill(
             "stages": history.stage[-1],
             "samples": history.samples[-1],
             "seconds": round(history.seconds[-1], 2),
-            "synthetic": {"agreement": history.agreement[-1], "kl": history.kl[-1]},
-            "check": images and _checked(taught.network, takes, images, constants, device),
+            "synthetic": {"agreement": history.agreement[-1], "kl": history.kl[-1], "classes": _classes(game)},
+            "check": images and check_on(taught.network, takes, images, constants, device),
             "sizes": {who: _size(net) for who, net in (("teacher", taught.network), ("student", trained))},
             "device": device,
             "hardware": hardware(device),
@@ -195,7 +205,7 @@ def _method(method: Any) -> tuple[type[Game], str]:
 
 
 def _recipe(kind: type[Game], shape: tuple[int, int, int], stages: int, settings: dict[str, Any]) -> Recipe:
-    """DFAD's generators at their full width, and 40 tests; the rest is ours, as `Recipe` has it."""
+    """DFAD's generators at their full width, and 40 tests at most; the rest is ours, as `Recipe` has it."""
     for name in settings:
         one_of("setting", name, set(kind.uses) - {"stages"})
     recipe = Recipe(
@@ -204,7 +214,7 @@ def _recipe(kind: type[Game], shape: tuple[int, int, int], stages: int, settings
         generator_width=64,
         z_dim=100 if shape[0] == 1 else 256,
         stages=stages,
-        stages_per_epoch=max(stages // 40, 1),
+        stages_per_epoch=math.ceil(stages / 40),
     )
     recipe = recipe.sourced("given", **settings)
     kind.check(recipe)
@@ -216,28 +226,30 @@ def _read(kind: type[Game], recipe: Recipe) -> dict[str, Any]:
     return json.loads(json.dumps({name: value for name, value in recipe.values().items() if name in kind.uses}))
 
 
-def _checked(
-    teacher: nn.Module, student: nn.Module, images: tuple[Any, Any], constants: Constants, device: str
-) -> dict[str, int | float]:
-    """Agreement in percent and KL in nats on real images, and both accuracies where there are labels."""
-    pixels, y = images
-    mean, std = (torch.tensor(c).view(-1, 1, 1) for c in constants)
+def _classes(game: Game) -> int:
+    """Into how many classes the teacher puts fresh images; says so where it is one."""
+    answers, _ = FreshImages().logits(game)
+    classes = len(answers.argmax(1).unique())
+    if classes == 1:
+        print(
+            "the teacher puts all fresh images into one class: mean and std may be wrong, or the generator has "
+            "collapsed; do not trust this student",
+            flush=True,
+        )
+    return classes
 
-    def on(network: nn.Module) -> torch.Tensor:  # part by part: as floats, photographs fill four times the memory
-        network = copy.deepcopy(network).to(device)
-        parts = ((part.float() / 255 - mean) / std for part in torch.from_numpy(pixels).split(64))
-        return torch.cat([logits_of(network, part.to(device)).cpu() for part in parts])
 
-    answers, logits = on(teacher), on(student)
-    found = {
-        "images": len(pixels),
-        "agreement": accuracy(logits, answers.argmax(1)),
-        "kl": mad.kl(answers, logits).item(),
-    }
-    if y is None:
-        return found
-    labels = torch.from_numpy(y)
-    return found | {"teacher_accuracy": accuracy(answers, labels), "student_accuracy": accuracy(logits, labels)}
+def _announcing(title: str, stages: int, folder: Path) -> Callable[[int, Game], None]:
+    """What a run calls behind each generator step: tells, from the third on, how long all will take, once."""
+    seen: list[float] = []
+
+    def announce(stage: int, game: Game) -> None:
+        seen.append(time.perf_counter())
+        if len(seen) == 3:
+            minutes = (seen[2] - seen[1]) * stages / 60
+            print(f"{title}: {stages:,} stages, about {minutes:,.1f} min on {game.device}, into {folder}", flush=True)
+
+    return announce
 
 
 def _size(network: nn.Module) -> int:

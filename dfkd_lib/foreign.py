@@ -101,11 +101,13 @@ def copied(role: str, network: nn.Module) -> nn.Module:
         for a module that cannot be copied, or that has no values.
     """
     try:
-        return copy.deepcopy(network).cpu()
+        made = copy.deepcopy(network).cpu().requires_grad_(False)
+        digest(weights(made))  # a lazy layer has none yet
+        return made
     except Exception as error:  # whatever its author's code holds
         raise UserError(
-            f"{role}: {type(network).__name__} cannot be copied to the CPU ({_first(error)}); give a module whose "
-            "weights have values, and that holds no result of a computation"
+            f"{role}: {type(network).__name__} cannot be copied to the CPU ({_first(error)}); give a module that is no "
+            "script, whose weights have values, and that holds no result of a computation"
         ) from error
 
 

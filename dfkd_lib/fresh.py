@@ -4,6 +4,8 @@ import copy
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from .evaluation import Scores, accuracy, logits_of
 from .losses import mad
@@ -22,7 +24,12 @@ class FreshImages:
     images: int = 1024
 
     def scores(self, game: Game) -> Scores:
-        """Agreement in percent and KL in nats; the accuracy is None, since nothing has a label.
+        """Agreement in percent and KL in nats; the accuracy is None, since nothing has a label."""
+        answers, logits = self.logits(game)
+        return Scores(None, accuracy(logits, answers.argmax(1)), mad.kl(answers, logits).item())
+
+    def logits(self, game: Game) -> tuple[Float[Tensor, "images classes"], Float[Tensor, "images classes"]]:
+        """The teacher's and the student's, on fresh images.
 
         The noise depends on the seed and on how far the run is: a run that was continued is tested on the same images.
         The game stays as it is, its random state included.
@@ -37,8 +44,7 @@ class FreshImages:
                 x = game.generate(generator, *part)
             answers.append(logits_of(game.teacher, x))
             logits.append(logits_of(game.student, x))
-        answers, logits = torch.cat(answers), torch.cat(logits)
-        return Scores(None, accuracy(logits, answers.argmax(1)), mad.kl(answers, logits).item())
+        return torch.cat(answers), torch.cat(logits)
 
 
 @dataclass(frozen=True)

@@ -76,17 +76,32 @@ def _named(source: Any, channels: int, num_classes: int) -> Callable[[], nn.Modu
     return lambda: build(source, num_classes)
 
 
-def check_gradient(role: str, network: nn.Module, shape: tuple[int, int, int]) -> None:
-    """Refuse a network through which no gradient reaches its images: the generator would learn nothing from it."""
-    try:
-        reached = network.eval()(torch.zeros(2, *shape, requires_grad=True)).requires_grad
-    except RuntimeError:
-        reached = False
-    if not reached:
-        raise UserError(
-            f"{role}: its logits have no gradient with respect to its images; give a module that works outside of "
-            "torch.no_grad and torch.inference_mode, in operations that can be differentiated"
-        )
+def check_play(role: str, network: nn.Module, shape: tuple[int, int, int]) -> None:
+    """Refuse a network with which the game cannot be played: one that takes batches of one size only, that writes into
+    its images, or through which no gradient reaches them. `network` gets gradients, and is left in evaluation mode.
+
+    Raises
+    ------
+    UserError
+        says which; `role` is teacher or student.
+    """
+    random = torch.Generator().manual_seed(0)
+    for n in (1, 3):
+        images = torch.randn(n, *shape, generator=random).requires_grad_()
+        try:
+            logits = network.eval()(images)
+            if logits.requires_grad:
+                logits.sum().backward()
+        except RuntimeError as error:
+            raise UserError(
+                f"{role}: it fails on {n} images or on the way back through them ({str(error).splitlines()[0]}); give "
+                "a module for batches of any size, that writes into no image and works outside of inference_mode"
+            ) from error
+        if images.grad is None:
+            raise UserError(
+                f"{role}: its logits have no gradient with respect to its images, so the generator would learn "
+                "nothing; remove no_grad, detach or quantisation"
+            )
 
 
 def constants_of(teacher: Teacher, channels: int, mean: Any, std: Any) -> Constants:
@@ -106,11 +121,11 @@ def constants_of(teacher: Teacher, channels: int, mean: Any, std: Any) -> Consta
                 "mean=(0.0,), std=(1.0,) if it takes pixels from 0 to 1 as they are"
             )
         return teacher.constants
-    for name, value, low in (("mean", mean, -1e3), ("std", std, 1e-6)):
+    for name, value, low in (("mean", mean, 0), ("std", std, 1e-6)):
         if not isinstance(value, tuple | list) or len(value) not in (1, channels):
             raise UserError(f"{name}: {shown(value)} is not allowed; give {channels} numbers, one per channel, or one")
         for number in value:
-            real(name, number, low)
+            real(name, number, low, 1)  # of pixels from 0 to 1: constants of 0 to 255 are to be divided
     return tuple(tuple(float(v) for v in (value * channels)[:channels]) for value in (mean, std))
 
 

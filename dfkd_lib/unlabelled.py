@@ -1,17 +1,24 @@
 """Real images to check a student on, if there are some: a folder, or an npz; labels are welcome and not needed."""
 
+import copy
 import os
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Int, UInt8
 from numpy import ndarray
+from torch import nn
 
 from .data import resize
 from .errors import UserError, shown
+from .evaluation import accuracy, logits_of
 from .files import at_home
 from .layouts import IMAGE_SUFFIXES, ImageFiles
+from .losses import mad
+from .trained import Constants
 
 
 def load_images(
@@ -42,6 +49,30 @@ def load_images(
     else:
         raise UserError(f"check: there is no {shown(str(path))}; give a folder of images, or an npz with an array x")
     return np.ascontiguousarray(x.transpose(0, 3, 1, 2)), y
+
+
+def check_on(
+    teacher: nn.Module, student: nn.Module, images: tuple[Any, Any], constants: Constants, device: str
+) -> dict[str, int | float]:
+    """Agreement in percent and KL in nats on real images, and both accuracies where there are labels."""
+    pixels, y = images
+    mean, std = (torch.tensor(c).view(-1, 1, 1) for c in constants)
+
+    def on(network: nn.Module) -> torch.Tensor:  # part by part: as floats, photographs fill four times the memory
+        network = copy.deepcopy(network).to(device)
+        parts = ((part.float() / 255 - mean) / std for part in torch.from_numpy(pixels).split(64))
+        return torch.cat([logits_of(network, part.to(device)).cpu() for part in parts])
+
+    answers, logits = on(teacher), on(student)
+    found = {
+        "images": len(pixels),
+        "agreement": accuracy(logits, answers.argmax(1)),
+        "kl": mad.kl(answers, logits).item(),
+    }
+    if y is None:
+        return found
+    labels = torch.from_numpy(y)
+    return found | {"teacher_accuracy": accuracy(answers, labels), "student_accuracy": accuracy(logits, labels)}
 
 
 def _arrays(path: Path, channels: int, num_classes: int) -> tuple[ndarray, ndarray | None]:

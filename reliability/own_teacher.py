@@ -1,5 +1,6 @@
 """`dfkd_lib.distill`, called with one odd argument, an odd network, or odd images to check on."""
 
+import io
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -53,7 +54,7 @@ def own_teacher(chance: Random) -> Case:
             ("student_lr", "batch", "generator", "schedule", "lambda_z", "stages_per_epoch", "", "self")
         )
         value = chance.choice([v for v in ODD if isinstance(v, str) and not v.replace(".", "").isalnum()])
-        return _case(f"{name}={value!r:.60}", {name: value}, ("setting", name))
+        return _case(f"{name}={value!r:.60}", {name: value}, (name or "setting",))
     if which == "images":
         return _images(chance)
     name = chance.choice(list(RIGHT))
@@ -64,16 +65,16 @@ def own_teacher(chance: Random) -> Case:
 def _images(chance: Random) -> Case:
     """An npz that is damaged: refused, since its arrays are checked by their sums, or the same as before."""
 
-    def call(folder: Path) -> Any:
-        whole = folder / "whole.npz"
-        np.savez(whole, x=digits().x_test[:20], y=digits().y_test[:20])
-        data = whole.read_bytes()
-        whole.unlink()
-        (folder / "check.npz").write_bytes(damaged(data, Random(seed))[1])
-        return _call(folder, {"check": folder / "check.npz"})
-
-    seed = chance.random()
-    return Case("own teacher", f"damaged images, {seed}", call, good=None)
+    stream = io.BytesIO()
+    np.savez(stream, x=digits().x_test[:20], y=digits().y_test[:20])
+    how, data = damaged(stream.getvalue(), chance)
+    return Case(
+        "own teacher",
+        f"distill(check=images, {how})",
+        lambda folder: _call(folder, {"check": folder / "check.npz"}),
+        prepare=lambda folder: (folder / "check.npz").write_bytes(data),
+        good=None,
+    )
 
 
 def _case(what: str, changes: dict[str, Any], names: tuple[str, ...]) -> Case:

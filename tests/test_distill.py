@@ -95,7 +95,7 @@ def test_it_is_continued(make, task, tmp_path, monkeypatch):
             if stage == 3:
                 raise KeyboardInterrupt
 
-        return training.train(game, *args, observe=observe, **options)
+        return training.train(game, *args, **options | {"observe": observe})
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(distillation, "train", stopped)
@@ -237,9 +237,9 @@ def test_a_student_takes_what_its_teacher_took(make, tmp_path):
         ({"patience": 0}, ["patience"]),
         ({"seed": -1}, ["seed"]),
         ({"precision": "half"}, ["precision"]),
-        ({"check": "gone"}, ["check", "there is no gone"]),
+        ({"check": "gone"}, ["check", "there is no 'gone'"]),
         ({"student_rate": 0.1}, ["setting", "student_rate", "did you mean"]),
-        ({"student_lr": "fast"}, ["student_lr", "'fast'"]),
+        ({"student_lr": -1.0}, ["student_lr", "-1.0"]),
         ({"discrepancy": "kl"}, ["setting", "discrepancy"]),
         ({"output_dir": ""}, ["output_dir"]),
     ],

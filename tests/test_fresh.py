@@ -40,6 +40,7 @@ def test_the_scores_are_those_of_the_images(monkeypatch):
     game, seen = play("dfad"), []
     monkeypatch.setattr(fresh, "logits_of", lambda network, x: seen.append(x) or logits_of(network, x))
     scores = fresh.FreshImages(20).scores(game)
+    seen = [torch.cat(seen[::2]), torch.cat(seen[1::2])]
     with torch.no_grad():
         answers, logits = game.teacher(seen[0]), game.student.eval()(seen[1])
     p = answers.softmax(1)

@@ -140,7 +140,7 @@ def test_seconds_are_those_of_training(play, test_set, monkeypatch):
         return slow
 
     monkeypatch.setattr(training, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
-    monkeypatch.setattr(training, "evaluate", lasting(3600, training.evaluate))
+    monkeypatch.setattr(evaluation, "evaluate", lasting(3600, evaluation.evaluate))
     game.generator_step, game.student_step = lasting(1, game.generator_step), lasting(10, game.student_step)
     stage = 2 * 1 + 2 * 10
     history = train(game, test_set, observe=lasting(3600, lambda stage, game: None))
