@@ -62,7 +62,7 @@ def test_search_finds_covariance(context, page):
     hits.first.wait_for()
     assert any("01_dfad.html" in hit.get_attribute("href") for hit in hits.all())
     hits.first.click()
-    page.wait_for_url("**/book/*")
+    page.wait_for_url("**/book/**")
     assert (heard.complaints, heard.requests) == ([], [])
 
 
