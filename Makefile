@@ -25,7 +25,7 @@ run: $(STAMP) ## run chapter 3 on real data; ends with a trained student
 	@echo "The students, each with its record (.json) beside it:"; ls -1 $(OUTPUT)/*.safetensors
 
 # Cheap failures first. The slow tests are those that run whole chapters; they share both workers.
-test: lint ## everything that must pass: style, unit tests, the rendered book, every chapter run twice
+test: lint ## everything that must pass: style, unit tests, the rendered book, every chapter run
 	$(PYTEST) tests -m 'not slow and not browser'
 	$(MAKE) book
 	$(PYTEST) tests -m browser -rs

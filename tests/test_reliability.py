@@ -105,7 +105,7 @@ def test_a_seed_decides_the_inputs():
 def test_a_short_sweep():
     """In a process of its own: there the library is as users have it, without the tests' checks of types."""
     done = subprocess.run(
-        [sys.executable, "-m", "reliability.sweep", "--count", "200"], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-m", "reliability.sweep", "--count", "120"], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert all(name in done.stdout for name in sweep.ENTRIES) and " 0 not as they should be" in done.stdout
