@@ -169,7 +169,7 @@ def distill(
             game,
             FreshImages(),
             title=title,
-            observe=_announcing(title, stages, folder),
+            observe=_announcing(title, stages),
             report=0 if sys.stderr.isatty() else tenth,  # a terminal has a bar
             until=Enough(percent, patience),
             keep=Keep(path, parts | {"device": device, "precision": precision}, max(stages // 100, 1), resume),
@@ -239,7 +239,7 @@ def _classes(game: Game) -> int:
     return classes
 
 
-def _announcing(title: str, stages: int, folder: Path) -> Callable[[int, Game], None]:
+def _announcing(title: str, stages: int) -> Callable[[int, Game], None]:
     """What a run calls behind each generator step: tells, from the third on, how long all will take, once."""
     seen: list[float] = []
 
@@ -247,7 +247,7 @@ def _announcing(title: str, stages: int, folder: Path) -> Callable[[int, Game], 
         seen.append(time.perf_counter())
         if len(seen) == 3:
             minutes = (seen[2] - seen[1]) * stages / 60
-            print(f"{title}: {stages:,} stages, about {minutes:,.1f} min on {game.device}, into {folder}", flush=True)
+            print(f"{title}: {stages:,} stages, about {minutes:,.1f} min on {game.device}", flush=True)
 
     return announce
 
