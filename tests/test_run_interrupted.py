@@ -272,13 +272,13 @@ def test_a_signal_to_the_process(tmp_path, long_whole, name):
 
 @pytest.mark.slow
 def test_killed_at_any_moment_it_ends_with_the_same_student(tmp_path, long_whole, capsys):
-    """kill -9 at eight moments: two while it starts, the others over all the time that it works and writes.
+    """kill -9 at six moments: two while it starts, the others over all the time that it works and writes.
 
     `python -m reliability.ended` takes a hundred.
     """
     expected, began, ended = long_whole
     chance, resumed = random.Random(0), 0
-    for number in range(8):
+    for number in range(6):
         folder = tmp_path / str(number)
         process = start(folder)
         if number < 2:
@@ -306,4 +306,4 @@ def test_killed_at_any_moment_it_ends_with_the_same_student(tmp_path, long_whole
         assert student(folder) == student(expected), number
         assert record(folder) == record(expected)
         assert kinds(folder) == DONE
-    assert resumed >= 3  # else the moments were not what they should be
+    assert resumed >= 2  # else the moments were not what they should be
