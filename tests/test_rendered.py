@@ -98,13 +98,20 @@ def is_file_name(alt: str) -> bool:
     return re.fullmatch(r"\s*|\S*\.(png|jpe?g|svg|gif)", alt, re.IGNORECASE) is not None
 
 
-def test_nothing_sticks_out_of_a_phone(page):
+# WCAG 1.4.12: a reader may widen the letters so far. It also stands for fonts wider than this machine's.
+WIDE_LETTERS = "* { letter-spacing: 0.12em !important; word-spacing: 0.16em !important; }"
+
+
+@pytest.mark.parametrize("letters", ["* {}", WIDE_LETTERS], ids=["letters", "wide letters"])
+def test_nothing_sticks_out_of_a_phone(page, letters):
     page.set_viewport_size(PHONE)
     unfold(page)
+    style = page.add_style_tag(content=letters)
     try:
         assert page.evaluate(STICKS_OUT) == []
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     finally:
+        style.evaluate("element => element.remove()")
         page.set_viewport_size(DESKTOP)
 
 
