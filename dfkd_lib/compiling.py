@@ -1,12 +1,14 @@
 """`torch.compile` for networks, where it works; where it does not, a sentence that says why."""
 
 import copy
+import sys
 from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from .errors import first_line
 from .methods.game import Game
 
 # CUDA graphs first: a small network's kernels end sooner than Python can start the next.
@@ -36,6 +38,14 @@ def compile_networks(game: Game) -> tuple[str, str]:
             game.load(before)
 
     return _compile(networks, trial, game.device)
+
+
+def compile_or_say_why(game: Game) -> str:
+    """The mode in which a game's networks are compiled, or "none"; what was refused goes to stderr."""
+    mode, refused = compile_networks(game)
+    if refused:
+        print(f"torch.compile: {refused}; networks are compiled: {mode}", file=sys.stderr, flush=True)
+    return mode
 
 
 def compile_classifier(
@@ -75,12 +85,7 @@ def _compile(networks: Sequence[nn.Module], trial: Callable[[], None], device: t
                 trial()
             return mode, "; ".join(refused)
         except Exception as error:  # compilers fail in many ways, and none of them is the run's fault
-            refused.append(f"{mode}: {_first_line(error)}")
+            refused.append(f"{mode}: {first_line(getattr(error, 'inner_exception', error))}")
             restore(networks)
             torch._dynamo.reset()
     return "none", "; ".join(refused)
-
-
-def _first_line(error: Exception) -> str:
-    error = getattr(error, "inner_exception", error)  # torch wraps what its compiler says in what called it
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

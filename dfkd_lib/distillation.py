@@ -14,16 +14,16 @@ from torch import nn
 
 from . import checkpoint, parameters
 from .budget import resolve_precision
-from .compiling import compile_networks
+from .compiling import compile_or_say_why
 from .errors import UserError, one_of, real, shown, whole
 from .export import export
 from .files import output_folder, write_atomically
-from .foreign import load_foreign
+from .foreign import load_foreign, renormalised
 from .fresh import Enough, FreshImages
 from .machine import hardware, versions
 from .methods import METHODS
 from .methods.game import Game
-from .own_networks import check_play, constants_of, renormalised, seen_constants, square_shape, student_of
+from .own_networks import check_play, constants_of, seen_constants, square_shape, student_of
 from .recipe import Recipe
 from .results import commit
 from .trained import weights
@@ -158,11 +158,7 @@ def distill(
             precision=precision,
             student=make,
         )
-        mode = "none"
-        if device == "cuda" and precision != "plain":
-            mode, refused = compile_networks(game)
-            if refused:
-                print(f"torch.compile: {refused}; networks are compiled: {mode}", file=sys.stderr, flush=True)
+        mode = compile_or_say_why(game) if device == "cuda" and precision != "plain" else "none"
         title = f"distill, {name}"
         tenth = math.ceil(stages / 10 / recipe.stages_per_epoch) * recipe.stages_per_epoch
         history = train(

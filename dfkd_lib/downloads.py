@@ -8,6 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from .errors import first_line
 from .layouts import torchvision_dataset
 from .sources import Place, missing
 
@@ -37,8 +38,7 @@ def download(name: str, root: Path) -> Place:
             # File by file into folders that may be there: another process may have brought the same.
             shutil.copytree(beside, root, dirs_exist_ok=True, copy_function=os.replace)
     except Exception as error:  # of the network, the server, an archive, the disk
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise missing(name, f"and its download failed ({reason})") from error
+        raise missing(name, f"and its download failed ({first_line(error)})") from error
     finally:
         socket.setdefaulttimeout(patience)
     return Place("torchvision", root)

@@ -77,3 +77,10 @@ def text(name: str, value: Any) -> str:
     if isinstance(value, str) and value.strip():
         return value
     raise UserError(f"{name}: {shown(value)} is not allowed; give a text that is not empty")
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error that says something, cut to a length that fits in a line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    line = next((line for line in lines if not line.endswith(":")), lines[0] if lines else type(error).__name__)
+    return line if len(line) <= 160 else line[:157] + "..."

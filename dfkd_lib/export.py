@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from .errors import first_line
 from .files import write_atomically
 
 _NEEDED = ("onnx", "onnxscript", "onnxruntime")
@@ -51,7 +52,7 @@ def export(
                 data = write(network, x)
                 largest = max(_difference(network, run(data, part), part) for part in (x, x[:1]))
         except Exception as error:  # compilers fail in many ways, and none of them is the student's fault
-            made[name] = {"not_made": _first_line(error)}
+            made[name] = {"not_made": first_line(error)}
             continue
         write_atomically(path, data)
         made[name] = {"file": path.name, "largest_difference": largest}
@@ -116,7 +117,3 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings(), open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
         warnings.simplefilter("ignore")
         yield
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

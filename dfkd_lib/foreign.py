@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from . import parameters
 from .data import Dataset, check_fits
-from .errors import UserError, shown, text, whole
+from .errors import UserError, first_line, shown, text, whole
 from .models import build, torchvision_names
 from .teacher_names import parse_teacher
 from .trained import Constants, Teacher, accuracy_on, digest, least_accuracy, weights
@@ -84,7 +84,8 @@ def load_foreign(
             network, sha = _from_file(kind.path, kind.network, classes)
         else:
             network, constants = _PRETRAINED[kind.kind](kind.network)
-            network = _renormalised(network, dataset, constants)
+            if dataset is not None and len(constants[0]) == len(dataset.mean):
+                network = renormalised(network, (dataset.mean, dataset.std), constants)
     network = network.eval().requires_grad_(False)
     try_out("teacher", name, network, classes, shape)
     sha = sha or digest(weights(network))
@@ -106,8 +107,8 @@ def copied(role: str, network: nn.Module) -> nn.Module:
         return made
     except Exception as error:  # whatever its author's code holds
         raise UserError(
-            f"{role}: {type(network).__name__} cannot be copied to the CPU ({_first(error)}); give a module that is no "
-            "script, whose weights have values, and that holds no result of a computation"
+            f"{role}: {type(network).__name__} cannot be copied to the CPU ({first_line(error)}); give a module that "
+            "is no script, whose weights have values, and that holds no result of a computation"
         ) from error
 
 
@@ -137,7 +138,7 @@ def _from_file(path: Path, architecture: str, num_classes: int) -> tuple[nn.Modu
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file fails in the reader of its format, each in its own way
         code = isinstance(error, pickle.UnpicklingError)
-        reason = "it holds more than weights, or is damaged; nothing of it was executed" if code else _first(error)
+        reason = "it holds more than weights, or is damaged; nothing of it was executed" if code else first_line(error)
         raise UserError(
             f"teacher: {path} cannot be read as weights and nothing else ({reason}); "
             "write them with safetensors.torch.save_file(network.state_dict(), ...)"
@@ -151,7 +152,7 @@ def _from_file(path: Path, architecture: str, num_classes: int) -> tuple[nn.Modu
     except (RuntimeError, TypeError, AttributeError) as error:
         raise UserError(
             f"teacher: {path} does not hold the weights of {architecture} with {num_classes} classes "
-            f"({_first(error)}); name the network that it was saved from"
+            f"({first_line(error)}); name the network that it was saved from"
         ) from error
     return network, digest(path.read_bytes())
 
@@ -222,16 +223,14 @@ def _got(name: str, get: Callable[[], Any]) -> Any:
         return get()
     except Exception as error:
         raise UserError(
-            f"teacher: the weights of {name} cannot be had ({_first(error)}); connect this machine to the network, "
+            f"teacher: the weights of {name} cannot be had ({first_line(error)}); connect this machine to the network, "
             "or give a file of weights, FILE:NETWORK"
         ) from error
 
 
-def _renormalised(network: nn.Module, dataset: Dataset | None, theirs: Constants) -> nn.Module:
-    """The network as it is, where the data set is normalised by the constants of its training."""
-    if dataset is None or len(theirs[0]) != len(dataset.mean) or theirs == (dataset.mean, dataset.std):
-        return network
-    return Renormalised(network, (dataset.mean, dataset.std), theirs)
+def renormalised(network: nn.Module, ours: Constants, theirs: Constants) -> nn.Module:
+    """The network, for images normalised by `ours`, though it takes those normalised by `theirs`."""
+    return network if ours == theirs else Renormalised(network, ours, theirs)
 
 
 @torch.no_grad()
@@ -248,7 +247,7 @@ def try_out(role: str, name: str, network: nn.Module, num_classes: int, shape: t
         finite = isinstance(logits, Tensor) and bool(logits.isfinite().all())
     except Exception as error:  # whatever its author's code raises
         raise UserError(
-            f"{role}: {name} does not take normalised float32 images of {images} ({_first(error)}); "
+            f"{role}: {name} does not take normalised float32 images of {images} ({first_line(error)}); "
             f"give a network for such images"
         ) from error
     if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != 2:
@@ -272,10 +271,3 @@ def _measure(name: str, network: nn.Module, dataset: Dataset, device: str) -> fl
             file=sys.stderr,
         )
     return score
-
-
-def _first(error: Exception) -> str:
-    """The first line of an error that says something, cut to a length that fits in a line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    line = next((line for line in lines if not line.endswith(":")), lines[0] if lines else type(error).__name__)
-    return line if len(line) <= 160 else line[:157] + "..."

@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 from numpy import ndarray
 
 from .catalogue import DATASETS
-from .errors import UserError
+from .errors import UserError, first_line
 from .sources import ARRAYS, Place
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"}
@@ -72,7 +72,7 @@ class ImageFiles:
                     raise ValueError(f"mode {image.mode}; 8 bits per channel are needed")
                 image = image.convert("L" if self.channels == 1 else "RGB")
         except Exception as error:  # a damaged file fails in the decoder of its format, each in its own way
-            raise UserError(f"image {path} cannot be read ({_first_line(error)}); replace or remove it") from error
+            raise UserError(f"image {path} cannot be read ({first_line(error)}); replace or remove it") from error
         width, height = (int(self.short_side * side / min(image.size)) for side in image.size)
         image = image.resize((width, height), Image.Resampling.BILINEAR)
         left, top = round((width - self.size) / 2), round((height - self.size) / 2)
@@ -109,11 +109,7 @@ def read(name: str, place: Place, part: str) -> Split:
         raise UserError(f"dataset {name}: {error}") from error
     except Exception as error:  # a damaged archive fails in zipfile, zlib, NumPy or tokenize, each in its own way
         kind = f"an npz with the arrays {' '.join(ARRAYS)}" if place.layout == "npz" else f"a {place.layout} layout"
-        raise UserError(f"dataset {name}: {place.path} cannot be read as {kind} ({_first_line(error)})") from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0] or type(error).__name__
+        raise UserError(f"dataset {name}: {place.path} cannot be read as {kind} ({first_line(error)})") from error
 
 
 def _npz(path: Path, part: str) -> Split:

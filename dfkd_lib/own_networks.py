@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from .errors import UserError, one_of, real, shown
-from .foreign import Renormalised, copied, task_of, try_out
+from .errors import UserError, first_line, one_of, real, shown
+from .foreign import copied, task_of, try_out
 from .models import CLASSIFIERS, build
 from .teacher_names import LIBRARIES
 from .trained import Constants, Teacher, digest, weights
@@ -94,7 +94,7 @@ def check_play(role: str, network: nn.Module, shape: tuple[int, int, int]) -> No
                 logits.sum().backward()
         except RuntimeError as error:
             raise UserError(
-                f"{role}: it fails on {n} images or on the way back through them ({str(error).splitlines()[0]}); give "
+                f"{role}: it fails on {n} images or on the way back through them ({first_line(error)}); give "
                 "a module for batches of any size, that writes into no image and works outside of inference_mode"
             ) from error
         if images.grad is None:
@@ -139,8 +139,3 @@ def seen_constants(constants: Constants) -> Constants:
     if all(std >= 1 / 32 and std**2 < mean * (1 - mean) for mean, std in zip(*constants, strict=True)):
         return constants
     return tuple((value,) * len(constants[0]) for value in _PIXELS)
-
-
-def renormalised(network: nn.Module, ours: Constants, theirs: Constants) -> nn.Module:
-    """The network, for images normalised by `ours`, though it takes those normalised by `theirs`."""
-    return network if ours == theirs else Renormalised(network, ours, theirs)

@@ -14,7 +14,7 @@ from typing import Any
 from . import catalogue, checkpoint, parameters, ranks, results
 from .breakage import check_equal
 from .budget import apply_budget, resolve_precision
-from .compiling import compile_networks
+from .compiling import compile_or_say_why
 from .data import Dataset, check_fits, load_dataset
 from .errors import UserError, of_settings, one_of
 from .evaluation import TestSet
@@ -132,9 +132,7 @@ def run(
             check_accuracy(teacher, test, dataset.name)
         check_equal({"teacher": teacher.hash, "images": known}, ())
         if compiling and isinstance(game, Game):
-            mode, refused = compile_networks(game)
-            if refused:
-                print(f"torch.compile: {refused}; networks are compiled: {mode}", file=sys.stderr, flush=True)
+            mode = compile_or_say_why(game)
         try:
             history = train(game, test, title=f"{method}, seed {seed}", keep=keep, **options)
         except ranks.Lost as lost:

@@ -13,7 +13,7 @@ from numpy import ndarray
 from torch import nn
 
 from .data import resize
-from .errors import UserError, shown
+from .errors import UserError, first_line, shown
 from .evaluation import accuracy, logits_of
 from .files import at_home
 from .layouts import IMAGE_SUFFIXES, ImageFiles
@@ -82,8 +82,9 @@ def _arrays(path: Path, channels: int, num_classes: int) -> tuple[ndarray, ndarr
         with np.load(path, allow_pickle=False) as file:
             x, y = ([file[n] for n in names if n in file.files] for names in (("x", "x_test"), ("y", "y_test")))
     except Exception as error:  # a damaged archive fails in zipfile, zlib, NumPy or tokenize, each in its own way
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise UserError(f"check: {path} cannot be read ({reason}); give a folder of images, or an npz") from error
+        raise UserError(
+            f"check: {path} cannot be read ({first_line(error)}); give a folder of images, or an npz"
+        ) from error
     if not x:
         raise UserError(f"check: {path} has no array x; write it with np.savez(path, x=images), uint8, NHWC")
     x, y = x[0], y[0] if y else None

@@ -47,3 +47,14 @@ def teacher(digits):
     from dfkd_lib.teachers import load_teacher
 
     return load_teacher(digits, "lenet5")
+
+
+@pytest.fixture
+def drawn():
+    """All figures that a test has made are rendered at its end; warnings are errors."""
+    import matplotlib.pyplot as plt
+
+    yield
+    for number in plt.get_fignums():
+        plt.figure(number).canvas.draw()
+    plt.close("all")

@@ -133,6 +133,6 @@ def test_what_cannot_be_is_told_before_any_work(capsys, tmp_path, arguments, tol
 
 
 def test_a_cpu_is_not_made_to_compile(monkeypatch, tmp_path):
-    monkeypatch.setattr(run, "compile_networks", lambda game: pytest.fail("compiled"))
+    monkeypatch.setattr(run, "compile_or_say_why", lambda game: pytest.fail("compiled"))
     quick = "--budget 1 --device cpu --set batch=16 --set student_batch=16 --record-only --method dfad".split()
     assert run.main([*quick, "--output-dir", str(tmp_path)]) == 0

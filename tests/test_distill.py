@@ -9,14 +9,16 @@ import pytest
 import torch
 from method_checks import with_batchnorm
 from safetensors.torch import load_file
+from strangers import Detaches, OnlyTwo, Own, TakesBytes, Views, Writes
 from torch import nn
 
 import dfkd_lib
 from dfkd_lib import distillation, training
 from dfkd_lib.errors import UserError
+from dfkd_lib.foreign import renormalised
 from dfkd_lib.methods import DFAD, MAD
 from dfkd_lib.models import build
-from dfkd_lib.own_networks import renormalised, seen_constants
+from dfkd_lib.own_networks import seen_constants
 
 TINY = {"generator_width": 2, "z_dim": 6, "batch": 128, "student_batch": 8, "student_steps": 2}
 WRITTEN = {".student.lock", "student.json", "student.safetensors"}
@@ -117,18 +119,6 @@ def test_it_ends_where_the_student_agrees(make):
 # --- networks --------------------------------------------------------------------------------------------------------
 
 
-class Own(nn.Module):
-    """A student of somebody's own; `lenet5_half` is none for three channels."""
-
-    def __init__(self):
-        super().__init__()
-        self.body = nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten())
-        self.head = nn.Linear(4 * 15 * 15, 10)
-
-    def forward(self, x):
-        return self.head(self.body(x))
-
-
 COLOUR = {"input_shape": (3, 32, 32), "mean": (0.4, 0.5, 0.6), "std": (0.2, 0.3, 0.2), "stages": 2}
 
 
@@ -159,17 +149,6 @@ def test_a_method_of_ones_own(make):
 
     one, two = make(method="dfad", stages=1), make(method=Twice, stages=1)
     assert two.report["method"] == "Twice" and not same(one.student, two.student)
-
-
-class TakesBytes(nn.Module):
-    """A teacher of pixels from 0 to 255, which normalises by itself."""
-
-    def __init__(self, network):
-        super().__init__()
-        self.network = network
-
-    def forward(self, pixels):
-        return self.network((pixels / 255 - 0.5) / 0.25)
 
 
 @pytest.mark.parametrize(
@@ -259,3 +238,38 @@ def test_one_line_before_any_work(task, tmp_path, monkeypatch, changes, told):
 def test_a_broken_loss_names_what_to_do(make):
     with pytest.raises(FloatingPointError, match="lower student_lr"):
         make(student_lr=1e30, stages=10)
+
+
+# --- what a stranger's networks do -----------------------------------------------------------------------------------
+
+
+def test_networks_that_want_contiguous_images_have_them(make):
+    views = Views()
+    done = make(teacher=views, student=views, **COLOUR)
+    x = torch.randn(3, 3, 32, 32)
+    assert done.student(x).shape == (3, 10) and not done.student._forward_pre_hooks
+
+
+def test_a_wrapped_student_is_in_evaluation_mode(make, tmp_path):
+    np.savez(tmp_path / "check.npz", x=np.zeros((4, 32, 32, 3), np.uint8))
+    common = COLOUR | {"mean": (0.0,), "std": (1.0,)}
+    done = make(teacher=with_batchnorm(), student=Own(), check=tmp_path / "check.npz", **common)
+    assert not any(module.training for module in done.student.modules())
+
+
+@pytest.mark.parametrize(
+    ("network", "told"),
+    [(Writes(), "writes into no image"), (Detaches(), "no gradient"), (OnlyTwo(), "batches of any size")],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_teachers_with_which_the_game_cannot_be_played(make, tmp_path, network, told):
+    with pytest.raises(UserError, match=told):
+        make(teacher=network, student=Own(), **COLOUR)
+    assert not (tmp_path / "own").exists()
+
+
+def test_one_class_of_fresh_images_is_told(make, capsys):
+    """A teacher of pixels from 0 to 255, told to take 0 to 1: all images are black to it."""
+    done = make(teacher=TakesBytes(with_batchnorm()), student=Own(), **COLOUR | {"mean": (0.0,), "std": (1.0,)})
+    assert done.report["synthetic"]["classes"] == 1
+    assert "do not trust this student" in capsys.readouterr().out

@@ -16,14 +16,7 @@ from dfkd_lib import figures
 from dfkd_lib.losses import mad
 from dfkd_lib.methods.game import Game
 
-
-@pytest.fixture(autouse=True)
-def drawn():
-    """All that a test has made is rendered at its end; warnings are errors."""
-    yield
-    for number in plt.get_fignums():
-        plt.figure(number).canvas.draw()
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("drawn")
 
 
 def legend(ax) -> list[str]:

@@ -11,13 +11,7 @@ from dfkd_lib.models import MLP
 HISTORIES = [{"samples": [10, 20], "accuracy": [1.0, 3.0]}, {"samples": [10, 20], "accuracy": [3.0, 5.0]}]
 
 
-@pytest.fixture(autouse=True)
-def drawn():
-    """All that a test has made is rendered at its end; warnings are errors."""
-    yield
-    for number in plt.get_fignums():
-        plt.figure(number).canvas.draw()
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("drawn")
 
 
 @pytest.fixture

@@ -1,19 +1,11 @@
 """Chapter 4's own pictures show what they were given."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from dfkd_lib import figures_hybrid
 
-
-@pytest.fixture(autouse=True)
-def drawn():
-    """All that a test has made is rendered at its end; warnings are errors."""
-    yield
-    for number in plt.get_fignums():
-        plt.figure(number).canvas.draw()
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("drawn")
 
 
 def labels(ax) -> list[str]:

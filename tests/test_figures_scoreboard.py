@@ -2,7 +2,6 @@
 
 import math
 
-import matplotlib.pyplot as plt
 import pytest
 from matplotlib.text import Text
 
@@ -17,13 +16,7 @@ POINTS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def drawn():
-    """All that a test has made is rendered at its end; warnings are errors."""
-    yield
-    for number in plt.get_fignums():
-        plt.figure(number).canvas.draw()
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("drawn")
 
 
 def test_every_method_is_a_point_in_every_panel():

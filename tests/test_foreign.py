@@ -9,8 +9,8 @@ from hostile import Hostile
 from safetensors.torch import save_file
 from torch import nn
 
-from dfkd_lib import foreign, teachers
-from dfkd_lib.errors import UserError
+from dfkd_lib import teachers
+from dfkd_lib.errors import UserError, first_line
 from dfkd_lib.foreign import load_foreign
 from dfkd_lib.models import build
 from dfkd_lib.teachers import load_teacher
@@ -251,6 +251,6 @@ def test_accuracy_is_counted_over_all_parts_of_the_test_split(digits, teacher, m
 
 
 def test_a_long_error_is_cut_to_a_line():
-    assert foreign._first(ValueError("")) == "ValueError"
-    assert foreign._first(ValueError("a:\n\n b \nc")) == "b"
-    assert len(foreign._first(ValueError("x" * 1000))) == 160
+    assert first_line(ValueError("")) == "ValueError"
+    assert first_line(ValueError("a:\n\n b \nc")) == "b"
+    assert len(first_line(ValueError("x" * 1000))) == 160

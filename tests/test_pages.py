@@ -13,7 +13,8 @@ from tools import book_pages
 API = "\n".join(path.read_text() for path in sorted((ROOT / "book" / "api").glob("*.md")))
 SHOWN = re.findall(r"^\.\. automodule:: (dfkd_lib\.\S+)$", API, re.M)
 PACKAGES = ("losses", "methods", "models", "theory")
-INNER = {"models.fast_layers", "models.precision"}  # nobody calls these; the page on performance shows what they do
+# Nobody calls these; the page on performance shows what they do.
+INNER = {"models.fast_layers", "models.layout", "models.precision"}
 MODULES = {
     f"{path.parent.name}.{path.stem}"
     for package in PACKAGES

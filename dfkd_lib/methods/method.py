@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from .. import ranks
 from ..images import Images, augment
-from ..models import Classifier, build
+from ..models import build
+from ..models.layout import keep_readable
 from ..recipe import SETTINGS, STUDENT, Recipe
 from ..teacher_recipes import teacher_recipe
 
@@ -87,8 +88,9 @@ class Method(ABC):
         for network in self.networks():
             # The faster layout, on CPU and GPU.
             network.to(self.device, memory_format=torch.contiguous_format if self.plain else torch.channels_last)
-        for network in (self.teacher, self.student):
-            self.keep_readable(network)
+        if not self.plain:
+            for network in (self.teacher, self.student):
+                keep_readable(network, self.shape)
         self.student.train()
         self.student_optimizer = ranks.averaging(
             _STUDENT_OPTIMIZERS[recipe.student_optimizer](self.student_parameters(), recipe, self.fused)
@@ -124,21 +126,6 @@ class Method(ABC):
     def unused(cls) -> set[str]:
         """The settings that the method does not read."""
         return set(SETTINGS - set(cls.uses))
-
-    def keep_readable(self, network: nn.Module) -> None:
-        """Give a network that fails on channels-last images, as ``x.view(len(x), -1)`` does, contiguous ones."""
-        if self.plain or isinstance(network, Classifier):
-            return
-        x = torch.zeros(2, *self.shape, device=self.device).to(memory_format=torch.channels_last)
-        training = network.training
-        try:
-            with torch.no_grad(), torch.random.fork_rng(devices=[]):
-                network.eval()(x)
-        except RuntimeError:
-            network.to(memory_format=torch.contiguous_format)
-            network.register_forward_pre_hook(lambda _, images: (images[0].contiguous(), *images[1:]))
-        finally:
-            network.train(training)
 
     def build_networks(self) -> None:  # noqa: B027  most methods with data have none
         """Networks besides teacher and student, initialised from the seed."""
