@@ -185,8 +185,14 @@ def arms_of(system: System, among: Iterable[Arm]) -> list[Arm]:
 
 
 def is_run(system: System, among: Iterable[Arm]) -> bool:
-    """Whether there are records at the schedule that `command` would run."""
-    return not obstacle(system) and any(arm.recipe.paper == recipe_of(system).paper for arm in arms_of(system, among))
+    """Whether there are records of what `command` would run: also by another paper's recipe, if it is the same."""
+    wanted = _settings(recipe_of(system))
+    found = (_settings(override(arm.recipe, arm.changes)) for arm in arms_of(system, among))
+    return not obstacle(system) and wanted in found
+
+
+def _settings(recipe: Recipe) -> dict[str, Any]:
+    return {name: value for name, value in recipe.values().items() if name != "paper"}
 
 
 # --- rows -------------------------------------------------------------------------------------------------------------
