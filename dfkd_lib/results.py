@@ -104,8 +104,8 @@ def changes(recipe: Recipe) -> dict[str, Any]:
     return {name: value for name, value in recipe.values().items() if value != standing[name] or name in given}
 
 
-def command(method: str, recipe: Recipe, seed: int, device: str, precision: str) -> str:
-    """The command line that repeats a run."""
+def command(method: str, recipe: Recipe, seed: int, device: str | None = None, precision: str | None = None) -> str:
+    """The command line that repeats a run; without device and precision, wherever it is given."""
     of_paper = recipe_for(recipe.dataset, method, paper=recipe.paper)
     pair = (recipe.teacher, recipe.student) if recipe.pair != of_paper.pair else ()
     default = recipe_for(recipe.dataset, method, *pair)  # a pair that is named may choose the paper
@@ -114,7 +114,9 @@ def command(method: str, recipe: Recipe, seed: int, device: str, precision: str)
     words += ["--method", method, "--dataset", recipe.dataset]
     words += ["--recipe", recipe.paper] if recipe.paper != default.paper else []
     words += ["--pair", shlex.quote(recipe.pair)] if pair else []
-    words += ["--seed", str(seed), "--budget full", "--device", device, "--precision", precision]
+    words += ["--seed", str(seed), "--budget full"]
+    words += ["--device", device] if device else []
+    words += ["--precision", precision] if precision else []
     own = recipe_for(recipe.dataset, method, recipe.teacher, recipe.student, recipe.paper).values()
     told = changes(recipe) | {name: v for name, v in recipe.values().items() if name in SETTINGS and v != own[name]}
     words += [word for name, value in told.items() for word in ("--set", shlex.quote(f"{name}={value}"))]

@@ -157,8 +157,7 @@ def recipe_of(system: System) -> Recipe:
 
 def command(system: System) -> str:
     """The command line that runs a system, at the full schedule."""
-    line = results.command(system.method, recipe_of(system), 0, "auto", "auto")
-    return line.replace(" --device auto --precision auto", "")
+    return results.command(system.method, recipe_of(system), seed=0)
 
 
 def obstacle(system: System) -> str | None:
