@@ -817,8 +817,8 @@ if len(probes[True].weights) > 2:
     )
 
 # %% [markdown]
-# In this calm run about three images in a hundred change their class per stage, told or not. (At the learning rates of [](sec-mad-stress) it is one in five.) The class does what it promises: the teacher sees the class that was
-# asked for, so classes come evenly. It does not make this generator steadier. The paper's case has 1,000 classes; nothing here speaks for it or against it.
+# In this calm run about three images in a hundred change their class per stage, told or not. (At the higher learning rates of [](sec-mad-stress) it is one in five.) The class does what it promises: the teacher sees the class that was
+# asked for, so classes come evenly. It makes this generator hardly steadier, in one seed. The paper's case has 1,000 classes; nothing here speaks for it or against it.
 
 # %% [markdown]
 # (sec-mad-controls)=
@@ -999,7 +999,7 @@ figures.table(
 # %% [markdown]
 # A hundredfold learning rate costs ABM nothing that three seeds can see. The generator's last BatchNorm is probably a part of the reason: whatever the weights do, every
 # channel of a batch has mean zero and variance one. The one student that is lost is MAD's, at the highest rate: one seed falls to 74 % and stays there. It is the only
-# forgetting in this chapter, and the average did not prevent it.
+# lasting breakdown in this chapter's records, and the average did not prevent it.
 #
 # At 0.01 and 0.03 MAD is a point ahead of ABM. So is the control, and between the two is nothing that eight seeds can see. With three seeds it had looked otherwise:
 
@@ -1083,7 +1083,7 @@ print(f"MAD − ABM there: {gain(memory['mad'], memory['abm'])} points")
 # **The images** cannot run away, since a batch has mean zero and variance one. Increments of a bounded sequence must have negative correlations somewhere ($-\tfrac12$ in sum). With
 # a step of ten in a norm of 32 this shows within five stages. It is no swing back to old images: images of weights a few stages apart have little left in common.
 #
-# **The classes** do jump: about one image in five changes its class per stage. These are the paper's spurious solutions, on ten classes.
+# **The classes** do jump: about one image in five changes its class per stage, at the lowest rate one in eight. These are the paper's spurious solutions, on ten classes.
 #
 # ```{admonition} What the filter and the measurements say together
 # :class: tip
@@ -1143,8 +1143,8 @@ figures.table(
 # **Momentum.** Neither here. Even $\alpha = 1$, where the second source is the *untrained* generator for ever, is not visibly worse. On CIFAR-100 the paper finds accuracy rising with $\alpha$ up to a point, and about
 # 50 % at $\alpha = 1$ (its Section 5.3). So digits are easy enough for a student to learn from textures that nobody chose: a warning about how far the results of this chapter carry.
 #
-# **Class.** Told a class, the generator teaches far worse, at either $\gamma$; between the two the seeds see no difference. With weight 1, the NLL keeps the images where the teacher is sure, and the student learns
-# little at the boundaries. The paper, too, leaves the class out for its small data sets.
+# **Class.** Told a class, the generator teaches far worse, at either $\gamma$; between the two the seeds see no difference. Perhaps the NLL, with weight 1, keeps the images where the teacher is sure, and the student learns
+# little at the boundaries; that was not tested. The paper, too, leaves the class out for its small data sets.
 
 # %% [markdown]
 # (sec-mad-reuse)=

@@ -55,7 +55,7 @@ datasets = sorted(  # the one with the most methods first
 # 1. **The original images.** Use them. Four methods with data lose less than a point on MNIST, and nothing separates the four. (As we run it, FitNet fails on `digits_half`; {doc}`02_arvi` has its seeds.)
 # 2. **No images.** MAD, ABM and DFKD-Mem have the highest means on MNIST, and MAD on each set of digits. DFAD and AR+VI are below MAD wherever they ran. But most of these intervals overlap, and MAD and DFKD-Mem train on twice the images. Noise is no substitute, but for points of a plane.
 # 3. **A few images of the same kind.** On `digits_hybrid`, HiDFD and DeGAN, which have them, are level with MAD, which has none.
-# 4. **Images of another kind.** It depends on how well they fit. On MNIST each method that learns from USPS or from photographs has a lower mean than the five games without images. On `digits`, photographs do as well as the games do.
+# 4. **Images of another kind.** It depends on how well they fit. On MNIST each method that learns from photographs, or from USPS as it comes, has a lower mean than the five games without images; framed as MNIST's digits are, USPS lies among them ({doc}`04_hidfd`). On `digits`, photographs do as well as the games do.
 #
 # The cell names the best method without images, and all whose intervals overlap with its. What overlaps is not decided.
 
@@ -75,9 +75,9 @@ for name in datasets:
 figures.Markdown("\n".join(lines))
 
 # %% [markdown]
-# What a student loses, against what it cost. Below is better, left is cheaper. Names are in the order of the losses. "Images" are those that the student was trained on, each time it saw one; the images of HiDFD's GAN are not among them, its hours are. Hours are of one thread of a busy machine, and not all of the same machine: read a factor of two as nothing.
+# What a student loses, against what it cost. Below is better, left is cheaper. Names are in the order of the losses. "Images" are those that the student was trained on, each time it saw one; the images of HiDFD's GAN are not among them, its hours are. Hours are of one thread of a busy machine, and not all of the same machine: read a factor of two as nothing. Bars are 95 % intervals; a single run has none.
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Accuracy lost to the teacher against images seen and against hours, one point per method; in the default run, on MNIST, methods with the original images lose least and noise most."}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Accuracy lost to the teacher against images seen and against hours, one point per method and schedule; in the default run, on MNIST, methods with the original images lose least and noise most."}}
 KINDS = {None: "no images", "original": "the original images"}
 points = {}
 for arm in scoreboard.compared(settings.dataset, arms):

@@ -158,17 +158,16 @@ figures.table(
 # The fast path sums in another order and rounds the generator to bfloat16, and teacher and student where they are wide (LeNet-5 is not). A game between networks makes something of any difference. So the question is not whether the students are equal, but whether one is better. Five seeds each, paired by seed, from records (`python tools/nightly.py plain fast`):
 
 # %% tags=["hide-input"]
-METHODS = {"digits": ("dfad", "mad"), "mnist": ("dfad",)}
+MADE = [("digits", "dfad"), ("digits", "mad"), ("mnist", "dfad")]
 rows = []
-for method in METHODS.get(settings.dataset, ()):
+for dataset, method in MADE if settings.dataset in dict(MADE) else ():
     plain, fast = (
-        results.arm(way, method, settings.dataset)
-        for way in ("plain", "fast")
+        results.arm(way, method, dataset) for way in ("plain", "fast")
     )
     gap, half = results.paired(fast, plain, "accuracy_last")
     rows.append(
         [
-            method,
+            f"{dataset}, {method}",
             *(
                 "{:.2f} ± {:.2f}".format(
                     *results.mean_interval(r, "accuracy_last")
@@ -184,7 +183,7 @@ figures.table(
 )
 
 # %% [markdown]
-# No difference that five seeds can see. On digits a loss of more than a point is unlikely; for MNIST see `-p dataset mnist`: −0.5 ± 1.4 points for DFAD at the short schedule, an interval too wide to exclude a loss of a point, or a gain.
+# No difference that five seeds can see. On digits a loss of more than a point is unlikely; for MNIST, at the short schedule, the interval is too wide to exclude a loss of a point, or a gain.
 
 # %% [markdown]
 # (sec-perf-buffer)=

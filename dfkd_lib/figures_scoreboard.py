@@ -79,7 +79,14 @@ def _name(ax: Axes, points: Mapping[str, Point]) -> None:
             textcoords="axes fraction",
             fontsize=9,
             va="center",
-            arrowprops={"arrowstyle": "-", "color": "0.65", "linewidth": 0.6, "shrinkA": 1, "shrinkB": 4},
+            arrowprops={
+                "arrowstyle": "-",
+                "color": "0.65",
+                "linewidth": 0.6,
+                "shrinkA": 1,
+                "shrinkB": 4,
+                "relpos": (0, 0.5),
+            },
         )
 
 

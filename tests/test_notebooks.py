@@ -17,6 +17,8 @@ import pytest
 from chapters import CHAPTERS, ROOT
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+MARKDOWN = ("figures.table", "figures.source")  # what returns Markdown to be shown
+
 
 def code_cells(notebook):
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
@@ -84,6 +86,18 @@ def no_machine_paths(notebook):
     return found + [text for text in texts if any(place in text for place in here)]
 
 
+def tables_are_shown(notebook):
+    """Jupyter shows what the last line of a cell is; a table that is made above it is thrown away."""
+    complaints = []
+    for cell in code_cells(notebook):
+        tree = ast.parse(cell.source)
+        for node in ast.walk(tree):
+            lost = isinstance(node, ast.Expr) and node is not tree.body[-1]
+            if lost and isinstance(node.value, ast.Call) and ast.unparse(node.value.func) in MARKDOWN:
+                complaints.append(f"made and not shown: {ast.unparse(node)[:60]}")
+    return complaints
+
+
 def explained_parameters(notebook):
     """One tagged cell, the first but for Colab's, of lines `name: type = value  # help`.
 
@@ -127,6 +141,7 @@ CHECKS = [
     no_run_metadata,
     only_text_and_bitmaps,
     no_machine_paths,
+    tables_are_shown,
     explained_parameters,
 ]
 
@@ -235,6 +250,8 @@ BREAKAGES = [
     (no_machine_paths, add_output("stream", name="stdout", text=f"saved {ROOT / 'output'}")),
     (no_machine_paths, add_output("display_data", data={"text/html": "<b>file:///tmp/a</b>"})),
     (no_machine_paths, add_output("stream", name="stdout", text=r"saved C:\Users\me")),
+    (tables_are_shown, set_source(2, "figures.table(head, rows)\nprint(1)")),
+    (tables_are_shown, set_source(2, "if rows:\n    figures.source(run)")),
     (explained_parameters, set_metadata(1, tags=[])),
     (explained_parameters, set_metadata(2, tags=["parameters"])),
     (explained_parameters, add_code_in_front),

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import subprocess
 import tomllib
 
 import pytest
@@ -27,6 +28,15 @@ def steps(workflow):
 
 def lines(workflow):
     return [line for step in steps(workflow) for line in step.get("run", "").splitlines()]
+
+
+def test_every_folder_is_told_of():
+    """What the repository holds beside the files at its top stands in the README's list, or has a dot before it."""
+    git = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(git, capture_output=True, text=True, check=True).stdout
+    folders = {line.split("/")[0] for line in listed.splitlines() if "/" in line}
+    told = set(re.findall(r"^\| `(\w+)/` \|", (ROOT / "README.md").read_text(), re.M))
+    assert {name for name in folders if name not in (".ci", ".github")} == told
 
 
 def test_the_workflows_are_there():
