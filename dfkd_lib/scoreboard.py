@@ -185,9 +185,10 @@ def arms_of(system: System, among: Iterable[Arm]) -> list[Arm]:
 
 def is_run(system: System, among: Iterable[Arm]) -> bool:
     """Whether there are records of what `command` would run: also by another paper's recipe, if it is the same."""
+    if obstacle(system):
+        return False
     wanted = _settings(recipe_of(system))
-    found = (_settings(override(arm.recipe, arm.changes)) for arm in arms_of(system, among))
-    return not obstacle(system) and wanted in found
+    return any(_settings(override(arm.recipe, arm.changes)) == wanted for arm in arms_of(system, among))
 
 
 def _settings(recipe: Recipe) -> dict[str, Any]:

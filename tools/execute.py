@@ -68,7 +68,8 @@ def run(notebook: NotebookNode, folder: Path) -> None:
 
 
 def execute(source: Path) -> Path:
-    """Run one chapter and replace its notebook; on an error the old notebook stays."""
+    """Run one chapter and replace its notebook; on an error the old notebook stays. Named as .ipynb, its .py runs."""
+    source = source.with_suffix(".py")
     notebook = jupytext.read(source)
     set_stable_ids(notebook)
     run(notebook, source.resolve().parent)
