@@ -42,7 +42,7 @@ def lost_against_cost(points: Mapping[str, Point], *, x_labels: Sequence[str]) -
             ax.plot(x, y, marker, color=colour, markersize=6, label=group)
         ax.set(xscale="log", xlabel=x_label)
         costs = [point.costs[panel] for point in points.values()]
-        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if max(costs) < 50 * min(costs) else (1, 3)))
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if max(costs) < 20 * min(costs) else (1, 3)))
         ax.xaxis.set_major_formatter(FuncFormatter(_short))
         ax.xaxis.set_minor_formatter(NullFormatter())
         ax.tick_params(axis="x", labelsize=8)
