@@ -187,12 +187,14 @@ def is_run(system: System, among: Iterable[Arm]) -> bool:
     """Whether there are records of what `command` would run: also by another paper's recipe, if it is the same."""
     if obstacle(system):
         return False
-    wanted = _settings(recipe_of(system))
-    return any(_settings(override(arm.recipe, arm.changes)) == wanted for arm in arms_of(system, among))
+    wanted = _settings(system.method, recipe_of(system))
+    made = (_settings(arm.method, override(arm.recipe, arm.changes)) for arm in arms_of(system, among))
+    return wanted in made
 
 
-def _settings(recipe: Recipe) -> dict[str, Any]:
-    return {name: value for name, value in recipe.values().items() if name != "paper"}
+def _settings(method: str, recipe: Recipe) -> dict[str, Any]:
+    """What decides a run; whose recipe it is does not."""
+    return {name: value for name, value in results.read_by(method, recipe).items() if name != "paper"}
 
 
 # --- rows -------------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ import pytest
 from chapters import CHAPTERS, ROOT
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-MARKDOWN = ("figures.table", "figures.source")  # what returns Markdown to be shown
+MARKDOWN = ("figures.table", "figures.source", "figures.Markdown")  # what returns Markdown to be shown
 
 
 def code_cells(notebook):
@@ -251,7 +251,7 @@ BREAKAGES = [
     (no_machine_paths, add_output("display_data", data={"text/html": "<b>file:///tmp/a</b>"})),
     (no_machine_paths, add_output("stream", name="stdout", text=r"saved C:\Users\me")),
     (tables_are_shown, set_source(2, "figures.table(head, rows)\nprint(1)")),
-    (tables_are_shown, set_source(2, "if rows:\n    figures.source(run)")),
+    (tables_are_shown, set_source(2, "if rows:\n    figures.Markdown(text)")),
     (explained_parameters, set_metadata(1, tags=[])),
     (explained_parameters, set_metadata(2, tags=["parameters"])),
     (explained_parameters, add_code_in_front),

@@ -1,5 +1,7 @@
 """How images lie in memory, for networks that mind."""
 
+import itertools
+
 import torch
 from torch import nn
 
@@ -13,7 +15,8 @@ def keep_readable(network: nn.Module, shape: tuple[int, int, int]) -> None:
     """
     if isinstance(network, Classifier):
         return
-    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    held = itertools.chain(network.parameters(), network.buffers())
+    device = next((tensor.device for tensor in held), torch.device("cpu"))
     x = torch.zeros(2, *shape, device=device).to(memory_format=torch.channels_last)
     training = network.training
     try:
