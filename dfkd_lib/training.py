@@ -22,6 +22,7 @@ from .breakage import Watch, broken_part, check_equal
 from .errors import UserError
 from .evaluation import Scorer
 from .history import History
+from .machine import kept_memory
 from .methods.method import Method, Terms
 
 
@@ -110,7 +111,8 @@ def train(
         if part := broken_part(method):
             _refuse(part.replace("_", "'s "), f"behind stage {stage}, though its losses were", keep)
 
-    with _own_randomness(method), _signals(keep is not None) as caught:
+    keeps_memory = method.device.type == "cpu" and not method.plain
+    with _own_randomness(method), kept_memory(keeps_memory), _signals(keep is not None) as caught:
         with ranks.agreed():
             state = checkpoint.load(keep.path, keep.identity) if keep and keep.resume else None
         if len(set(ranks.gather(state and state["stage"]))) > 1:
