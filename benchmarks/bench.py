@@ -1,7 +1,8 @@
 """Measure speed: `make bench`. It prints tables, and keeps a record in benchmarks/records, by the hardware's name.
 
-What is compared runs in turn in one process, so that only ratios are read from a noisy machine. `--quick` shows that
-all of it works, on the smallest cases; its figures are worth nothing and are not kept.
+What is compared runs in turn, so that only ratios are read from a noisy machine: fast and plain each in a process of
+its own, which keeps memory its own way; the rest in one. `--quick` shows that all of it works, on the smallest cases;
+its figures are worth nothing and are not kept.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from typing import Any
 import torch
 
 from benchmarks.cases import FAST, PLAIN, cases, growth_cases, reuse_cases
-from benchmarks.measure import interleaved, measure, peak, run_stage, spread
+from benchmarks.measure import interleaved, keeping, measure, peak, run_stage, spread
 from dfkd_lib import parameters, results
 from dfkd_lib.budget import resolve_precision
 from dfkd_lib.errors import UserError
@@ -93,8 +94,9 @@ def main(argv: list[str] | None = None) -> int:
     made = {"hardware": name, "device": device, "threads": torch.get_num_threads(), "versions": versions()}
     made |= {"commit": sha, "command": f"python -m benchmarks.bench --device {device}", "peak": peaks}
     made["ratios"] = ratios(device, args.quick, max(peaks.values()))
-    made["reuse"] = reuse(device, args.quick)
-    made["growth"] = growth(device, args.quick)
+    with keeping(FAST, device):
+        made["reuse"] = reuse(device, args.quick)
+        made["growth"] = growth(device, args.quick)
     if not args.quick:
         RECORDS.mkdir(exist_ok=True)
         write_atomically(path, json.dumps(made, indent=1) + "\n")

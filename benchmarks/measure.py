@@ -1,22 +1,25 @@
-"""Time, work and memory of what `cases` makes. All variants of a case are timed in turn, in one process."""
+"""Time, work and memory of what `cases` makes. All variants of a case are timed in turn."""
 
 import ctypes
-import pickle
+import multiprocessing
+import resource
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import AbstractContextManager
 from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.cases import Case, run_stage
+from benchmarks.cases import FAST, Case, run_stage
+from dfkd_lib.machine import kept_memory
 
-ROOT = Path(__file__).resolve().parents[1]
+PROCESSES = multiprocessing.get_context("spawn")
 
 
 def interleaved(stages: dict[str, Callable[[], None]], rounds: int) -> dict[str, list[float]]:
@@ -61,12 +64,54 @@ def peak(device: str, dtype: torch.dtype) -> float:
     return 2 * n**3 / min(interleaved({"product": product}, 7)["product"])
 
 
+def keeping(variant: str, device: str) -> AbstractContextManager[None]:
+    """How the training loop keeps memory."""
+    return kept_memory(variant == FAST and device == "cpu")
+
+
+def serve(pipe: Connection, case: Case, variant: str, device: str) -> None:
+    """Say how the variant is compiled; then, as often as it is asked, a stage's seconds, and the pages it had anew."""
+    method, compiled = case.make(variant, device)
+    with keeping(variant, device):
+        run_stage(method)  # chooses kernels and fills caches
+        pipe.send(compiled)
+        while pipe.recv():
+            pages, started = resource.getrusage(resource.RUSAGE_SELF).ru_minflt, time.perf_counter()
+            for _ in range(case.stages):
+                run_stage(method)
+            seconds = time.perf_counter() - started
+            pages = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - pages
+            pipe.send((seconds / case.stages, pages / case.stages))
+
+
+def taking_turns(case: Case, device: str) -> tuple[dict[str, str], dict[str, list[float]], dict[str, list[float]]]:
+    """By variant: how it is compiled; and of each round a stage's seconds, and the pages that it had from the system.
+
+    Each variant has a process of its own, as in a run: how memory is kept is a process's. Only one of them works at a
+    time.
+    """
+    pipes, compiled = {}, {}
+    for variant in case.variants:
+        pipes[variant], other = PROCESSES.Pipe()
+        PROCESSES.Process(target=serve, args=(other, case, variant, device), daemon=True).start()
+        other.close()  # so that a process that dies is noticed
+        compiled[variant] = pipes[variant].recv()
+    answers: dict[str, list[tuple[float, float]]] = {variant: [] for variant in pipes}
+
+    def turn(variant: str) -> None:
+        pipes[variant].send(True)
+        answers[variant].append(pipes[variant].recv())
+
+    interleaved({variant: partial(turn, variant) for variant in pipes}, case.rounds)
+    for pipe in pipes.values():
+        pipe.send(False)
+    seconds, pages = ({v: [answer[k] for answer in answers[v][1:]] for v in answers} for k in (0, 1))
+    return compiled, seconds, pages
+
+
 def measure(case: Case, device: str) -> dict[str, Any]:
     """A case's variants: seconds a stage, operations, peak memory; and how much faster than plain."""
-    made = {variant: case.make(variant, device) for variant in case.variants}
-    seconds = interleaved({variant: partial(run_stage, method) for variant, (method, _) in made.items()}, case.rounds)
-    compiled = {variant: mode for variant, (_, mode) in made.items()}
-    del made
+    compiled, seconds, pages = taking_turns(case, device)
     recipe = case.recipe
     found: dict[str, Any] = {"case": case.name, "method": case.method, "pair": recipe.pair, "rounds": case.rounds}
     found |= {name: getattr(recipe, name) for name in ("batch", "student_batch", "generator_steps", "student_steps")}
@@ -76,6 +121,7 @@ def measure(case: Case, device: str) -> dict[str, Any]:
             # Not on what is compiled: a CUDA graph shows its operations to nobody.
             "operations": operations(partial(run_stage, case.make(variant, device, compiling=False)[0])),
             "memory_mib": memory(case, variant, device),
+            "new_pages": statistics.median(pages[variant]),
             "compiled": compiled[variant],
         }
         for variant in case.variants
@@ -86,10 +132,8 @@ def measure(case: Case, device: str) -> dict[str, Any]:
 
 def memory(case: Case, variant: str, device: str) -> float:
     """MiB that a stage adds at its peak, in a process of its own."""
-    code = "import pickle, sys; from benchmarks.measure import grown; print(grown(*pickle.load(sys.stdin.buffer)))"
-    what = pickle.dumps((case, variant, device))
-    done = subprocess.run([sys.executable, "-c", code], input=what, capture_output=True, check=True, cwd=ROOT)
-    return float(done.stdout)
+    with ProcessPoolExecutor(1, PROCESSES) as pool:
+        return pool.submit(grown, case, variant, device).result()
 
 
 def grown(case: Case, variant: str, device: str) -> float:
@@ -101,11 +145,13 @@ def grown(case: Case, variant: str, device: str) -> float:
         before = torch.cuda.memory_allocated()
         run_stage(method)
         return (torch.cuda.max_memory_allocated() - before) / 2**20
-    ctypes.CDLL("libc.so.6").malloc_trim(0)  # what was freed, and kept for later, would count as used
-    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
-    before = _peak_mib()
-    run_stage(method)
-    return _peak_mib() - before
+    with keeping(variant, device):
+        run_stage(method)
+        ctypes.CDLL("libc.so.6").malloc_trim(0)  # what was freed, and kept for later, would count as used
+        Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+        before = _peak_mib()
+        run_stage(method)
+        return _peak_mib() - before
 
 
 def _peak_mib() -> float:

@@ -12,13 +12,22 @@ from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from dfkd_lib.models import GeneratorA, GeneratorB, LeNet5, build
-from dfkd_lib.models.fast_layers import PooledConv2d, UpsampledConv2d, doubled_kernels, quicken
+from dfkd_lib.models.fast_layers import quicken
+from dfkd_lib.models.phases import (
+    ConvFromSquares,
+    LinearConv2d,
+    PooledConv2d,
+    SquaresBatchNorm2d,
+    UpsampledConv2d,
+    UpsampledToSquares,
+    taps,
+)
 
 few = st.integers(1, 4)
 
 
 def both_ways(slow: nn.Module, x: torch.Tensor) -> None:
-    """The same maps, and the same gradients of all parameters and of the input, in double precision."""
+    """The same maps, gradients of all parameters and of the input, and memory of them, in double precision."""
     slow, x = slow.double(), x.double()
     fast = quicken(copy.deepcopy(slow))
     inputs = [x.clone().requires_grad_() for _ in range(2)]
@@ -31,6 +40,10 @@ def both_ways(slow: nn.Module, x: torch.Tensor) -> None:
     for (name, p), (other, q) in zip(slow.named_parameters(), fast.named_parameters(), strict=True):
         assert name == other
         torch.testing.assert_close(q.grad, p.grad, rtol=1e-10, atol=1e-10)
+    assert list(slow.state_dict()) == list(fast.state_dict())
+    for value, other in zip(slow.state_dict().values(), fast.state_dict().values(), strict=True):
+        torch.testing.assert_close(other, value)
+    assert len(list(slow.buffers())) == len(list(fast.buffers()))  # an EMA averages them side by side
 
 
 @settings(max_examples=25, deadline=None)
@@ -52,11 +65,63 @@ def test_convolution_and_pooling_are_one(n, c_in, c_out, height, width, kernel, 
         torch.testing.assert_close(quicken(copy.deepcopy(triple))(x.double()), triple(x.double()))
 
 
+@settings(max_examples=25, deadline=None)
+@given(few, few, few, few, few, st.sampled_from([5, 9]), st.sampled_from([3, 5]), st.integers(0, 3), st.booleans())
+def test_two_convolutions_with_pooling(n, c_in, c_mid, c_out, height, first, second, more, both):
+    """The first one's maps reach the second one as squares; sides that do not divide by four lose a row."""
+    layers = [nn.Conv2d(c_in, c_mid, first), nn.ReLU(), nn.MaxPool2d(2)]
+    layers += [nn.Conv2d(c_mid, c_out, 5 if both else second), nn.ReLU(), nn.MaxPool2d(2)]
+    fast = quicken(copy.deepcopy(nn.Sequential(*layers)))
+    assert isinstance(fast[0], PooledConv2d) and isinstance(fast[3], PooledConv2d) == (both or second == 5)
+    x = torch.randn(n, c_in, 4 * height + first + 11 + more, first + 16 + more)
+    both_ways(nn.Sequential(*layers), x)
+    with torch.no_grad():
+        torch.testing.assert_close(fast.double()(x.double()), nn.Sequential(*layers).double()(x.double()))
+
+
+@settings(max_examples=25, deadline=None)
+@given(few, few, few, few, few, few, st.sampled_from([torch.contiguous_format, torch.channels_last]))
+def test_doubling_convolution_normalisation_and_convolution(n, c_in, c_mid, c_out, height, width, layout):
+    """On squares from one convolution to the next; in training, where a batch's moments count, and in evaluation."""
+    layers = [nn.Upsample(scale_factor=2), nn.Conv2d(c_in, c_mid, 3, 1, 1), nn.BatchNorm2d(c_mid), nn.LeakyReLU(0.2)]
+    slow = nn.Sequential(*layers, nn.Conv2d(c_mid, c_out, 3, 1, 1))
+    nn.init.normal_(slow[2].weight), nn.init.normal_(slow[2].bias)
+    kinds = [nn.Identity, UpsampledToSquares, SquaresBatchNorm2d, nn.LeakyReLU, ConvFromSquares]
+    assert [type(layer) for layer in quicken(copy.deepcopy(slow))] == kinds
+    x = torch.randn(n, c_in, height, width).contiguous(memory_format=layout)
+    both_ways(slow, x)  # moves the running moments
+    both_ways(slow.eval(), x)
+
+
+def test_a_plain_mean_over_batches():
+    """Momentum None, as where statistics are estimated anew."""
+    layers = [
+        nn.Upsample(scale_factor=2),
+        nn.Conv2d(2, 3, 3, 1, 1),
+        nn.BatchNorm2d(3, momentum=None),
+        nn.LeakyReLU(0.2),
+    ]
+    slow = nn.Sequential(*layers, nn.Conv2d(3, 1, 3, 1, 1)).double()
+    fast = quicken(copy.deepcopy(slow))
+    for x in torch.randn(3, 4, 2, 4, 4, dtype=torch.float64):
+        slow(x), fast(x)
+    torch.testing.assert_close(fast.state_dict(), slow.state_dict())
+
+
+def test_where_taps_fall_by_hand():
+    """Squares of two pixels, and a kernel of three from the pixel before: pixel 0 reads −1, 0, 1, and pixel 1 reads 0,
+    1, 2. Pixel −1 is phase 1 of square −1, and pixel 2 phase 0 of square 1.
+    """
+    assert taps(2, 3, padding=1)[0].tolist() == [[[0, 0, 0], [0, 1, 0], [0, 0, 0]], [[1, 0, 0], [0, 0, 1], [0, 0, 0]]]
+    assert taps(2, 3, padding=1)[1].tolist() == [[[0, 0, 0], [1, 0, 0], [0, 0, 1]], [[0, 0, 0], [0, 1, 0], [0, 0, 0]]]
+
+
 def test_kernels_by_hand():
     """One row of a kernel that reads 1, 10, 100 pixels of the large grid."""
-    kernel = torch.zeros(1, 1, 3, 3)
-    kernel[0, 0, 1] = torch.tensor([1.0, 10, 100])
-    phases = doubled_kernels(kernel)  # the middle row falls on tap 1 of upper phases, on tap 0 of lower ones
+    convolution = nn.Conv2d(1, 1, 3, 1, 1)
+    convolution.weight.data.zero_()[0, 0, 1] = torch.tensor([1.0, 10, 100])
+    # The middle row falls on tap 1 of upper phases, on tap 0 of lower ones.
+    phases = UpsampledConv2d(convolution).kernels()
     assert phases[0, 0].tolist() == [[0, 0], [1, 110]] and phases[1, 0].tolist() == [[0, 0], [11, 100]]
     assert phases[2, 0].tolist() == [[1, 110], [0, 0]] and phases[3, 0].tolist() == [[11, 100], [0, 0]]
 
@@ -91,6 +156,9 @@ def test_of_equal_pixels_the_first_one_gets_the_gradient():
         [nn.Conv2d(2, 2, 5), nn.ReLU(), nn.MaxPool2d(2, dilation=2)],
         [nn.Conv2d(2, 2, 5), nn.ReLU(), nn.MaxPool2d(2, ceil_mode=True)],
         [nn.Conv2d(2, 2, 5), nn.ReLU(), nn.MaxPool2d(3)],
+        [nn.Conv2d(2, 2, 5, padding=1), nn.ReLU(), nn.Flatten()],
+        [nn.Conv2d(2, 2, 5, stride=2), nn.ReLU(), nn.Flatten()],
+        [nn.Conv2d(2, 2, 5), nn.ReLU(), nn.Conv2d(2, 2, 5)],
     ],
 )
 def test_other_layers_are_left_alone(layers):
@@ -101,12 +169,30 @@ def test_other_layers_are_left_alone(layers):
 @pytest.mark.parametrize("half", [False, True])
 def test_lenet(half):
     both_ways(LeNet5(half=half), torch.randn(3, 1, 32, 32))
-    assert sum(isinstance(m, PooledConv2d) for m in quicken(LeNet5(half=half)).modules()) == 2
+    fast = [type(m) for m in quicken(LeNet5(half=half)).features]
+    assert [fast.count(kind) for kind in (PooledConv2d, LinearConv2d, nn.Conv2d)] == [2, 1, 0]
 
 
-def test_generator_a():
-    both_ways(GeneratorA(7, 3, 16, width=4), torch.randn(5, 7))
-    assert sum(isinstance(m, UpsampledConv2d) for m in quicken(GeneratorA(7, 3, 16, width=4)).modules()) == 2
+def test_a_kernel_smaller_than_its_maps_stays_a_convolution():
+    both_ways(nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.Flatten()), torch.randn(4, 2, 5, 3))
+
+
+@pytest.mark.parametrize(
+    "norm", [nn.BatchNorm2d(3, affine=False), nn.BatchNorm2d(3, track_running_stats=False), nn.InstanceNorm2d(3)]
+)
+def test_other_normalisations_are_left_alone(norm):
+    layers = [nn.Upsample(scale_factor=2), nn.Conv2d(2, 3, 3, 1, 1), norm, nn.LeakyReLU(), nn.Conv2d(3, 1, 3, 1, 1)]
+    fast = quicken(nn.Sequential(*layers))
+    assert isinstance(fast[1], UpsampledConv2d) and fast[2] is norm
+
+
+@pytest.mark.parametrize(("width", "squares"), [(4, 1), (15, 1), (16, 0)])
+def test_generator_a(width, squares):
+    """Where maps are few they stay squares until the last convolution."""
+    both_ways(GeneratorA(7, 3, 16, width=width), torch.randn(5, 7))
+    kinds = [type(m) for m in quicken(GeneratorA(7, 3, 16, width=width)).layers]
+    assert kinds.count(UpsampledToSquares) == kinds.count(ConvFromSquares) == squares
+    assert kinds.count(UpsampledToSquares) + kinds.count(UpsampledConv2d) == 2
 
 
 def test_a_network_without_such_layers_stays_as_it_is():

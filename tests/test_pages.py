@@ -14,7 +14,7 @@ API = "\n".join(path.read_text() for path in sorted((ROOT / "book" / "api").glob
 SHOWN = re.findall(r"^\.\. automodule:: (dfkd_lib\.\S+)$", API, re.M)
 PACKAGES = ("losses", "methods", "models", "theory")
 # Nobody calls these; the page on performance shows what they do.
-INNER = {"models.fast_layers", "models.layout", "models.precision"}
+INNER = {"models.fast_layers", "models.layout", "models.phases", "models.precision"}
 MODULES = {
     f"{path.parent.name}.{path.stem}"
     for package in PACKAGES
