@@ -29,6 +29,7 @@ few = st.integers(1, 4)
 def both_ways(slow: nn.Module, x: torch.Tensor) -> None:
     """The same maps, gradients of all parameters and of the input, and memory of them, in double precision."""
     slow, x = slow.double(), x.double()
+    slow.zero_grad()
     fast = quicken(copy.deepcopy(slow))
     inputs = [x.clone().requires_grad_() for _ in range(2)]
     maps = [network(own) for network, own in zip((slow, fast), inputs, strict=True)]
