@@ -1,4 +1,5 @@
-"""Measure speed: `make bench`. It prints tables, and keeps a record in benchmarks/records, by the hardware's name.
+"""Measure the fast path, whether it is right and how fast: `make bench`. Prints tables, and keeps a record by the
+hardware's name in benchmarks/records.
 
 What is compared runs in turn, so that only ratios are read from a noisy machine: fast and plain each in a process of
 its own, which keeps memory its own way; the rest in one. `--quick` shows that all of it works, on the smallest cases;
@@ -16,6 +17,7 @@ from typing import Any
 
 import torch
 
+from benchmarks import same
 from benchmarks.cases import FAST, PLAIN, cases, growth_cases, reuse_cases
 from benchmarks.measure import interleaved, keeping, measure, peak, run_stage, spread
 from dfkd_lib import parameters, results
@@ -25,6 +27,20 @@ from dfkd_lib.files import write_atomically
 from dfkd_lib.machine import hardware, versions
 
 RECORDS = Path(__file__).parent / "records"
+
+
+def first_steps(device: str, quick: bool) -> list[dict[str, Any]]:
+    """How far the fast path's losses are from plain's, from the same seed."""
+    print(f"{'differences of losses':36s} {'precision':>10s}   in each of the first stages, as a share of the loss")
+    found = []
+    for case in same.tried(device)[: 1 if quick else None]:
+        for made in same.compared(case, device):
+            found.append(made)
+            print(
+                f"{case.name:36s} {made['precision']:>10s}   {'  '.join(f'{gap:.1e}' for gap in made['gaps'])}",
+                flush=True,
+            )
+    return found
 
 
 def ratios(device: str, quick: bool, peak: float) -> list[dict[str, Any]]:
@@ -93,6 +109,7 @@ def main(argv: list[str] | None = None) -> int:
     peaks = {precision: peak(device, getattr(torch, precision)) for precision in precisions}
     made = {"hardware": name, "device": device, "threads": torch.get_num_threads(), "versions": versions()}
     made |= {"commit": sha, "command": f"python -m benchmarks.bench --device {device}", "peak": peaks}
+    made["first_steps"] = first_steps(device, args.quick)
     made["ratios"] = ratios(device, args.quick, max(peaks.values()))
     with keeping(FAST, device):
         made["reuse"] = reuse(device, args.quick)

@@ -38,10 +38,13 @@ class Case:
         return recipe_for(self.dataset, self.method, *self.pair, self.paper).replace(**self.settings)
 
     def make(self, variant: str, device: str, compiling: bool = True) -> tuple[Method, str]:
-        """The method, ready to run a stage, and how it is compiled. What the random weights are costs nothing."""
+        """The method, ready to run a stage, and how it is compiled. What the random weights are costs nothing.
+
+        A variant may also be a precision, in which the fast path then runs.
+        """
         torch.manual_seed(0)
         recipe, (channels, size) = self.recipe, self.shape
-        precision = "plain" if variant == PLAIN else resolve_precision("auto", device)
+        precision = resolve_precision("auto", device) if variant == FAST else variant
         method = METHODS[self.method](
             build(recipe.teacher, self.classes),
             recipe,
@@ -54,7 +57,7 @@ class Case:
             images=self.collected(device) if METHODS[self.method].needs else None,
         )
         method.prepare()
-        if not (compiling and device == "cuda" and variant == FAST and isinstance(method, Game)):
+        if not (compiling and device == "cuda" and variant != PLAIN and isinstance(method, Game)):
             return method, "none"
         mode, refused = compile_networks(method)
         return method, f"{mode} ({refused})" if refused else mode

@@ -14,7 +14,7 @@
 # What a run costs, what was done to make it cheaper, and what limits it now. Tables come from the records of `make bench`, in `benchmarks/records/`, and of runs, in `results/`.
 # **No GPU has been measured yet.**
 #
-# **Default run:** reads records, and checks two identities; seconds, no training.
+# **Default run:** reads records, and checks three identities; seconds, no training.
 # ```
 #
 # A data-free student never sees an image twice, unless it is told to. So each of its steps pays for a batch that has to be drawn, for the teacher's answer to it, and only then for the student's own pass forward and backward.
@@ -41,8 +41,8 @@ import matplotlib.pyplot as plt
 import torch
 from torch import nn
 
-from dfkd_lib import figures, results
-from dfkd_lib.models import fast_layers
+from dfkd_lib import figures, machine, results
+from dfkd_lib.models import fast_layers, phases
 
 folder = results.records_folder()
 benchmarks = [
@@ -54,9 +54,9 @@ benchmarks = [
 
 # %% [markdown]
 # (sec-perf-identities)=
-# ## Two identities
+# ## Three identities
 #
-# Most of a small game's time went into layers that compute the same number many times, or that are too thin for the processor. Two of them can be rewritten without changing what they compute.
+# Most of a small game's time went into layers that compute the same number many times, or that are too thin for the processor. They can be rewritten without changing what they compute.
 #
 # **Doubling, then convolving.** Generator-A doubles its grid by repeating each pixel, $u_{2i} = u_{2i+1} = x_i$, and convolves the result with 3×3 kernels. Look at one axis, with a kernel $(w_-, w_0, w_+)$. At an even and at an odd pixel it reads
 #
@@ -68,37 +68,49 @@ benchmarks = [
 # Two products each instead of three: two of the three pixels that the kernel sees are the same. In two dimensions that is four kernels of 2×2 on the small grid, one for each pixel of a 2×2 square: 16 multiply-adds for every 36.
 # The kernels are sums of the old weights, so the gradients reach the same weights.
 #
-# **Convolving, then pooling.** LeNet-5 takes the maximum of each 2×2 square of its maps. Pixel $a \in \{0, 1\}$ of square $i$ is, along one axis,
+# **Convolving, then pooling.** LeNet-5 convolves, and takes the maximum of each 2×2 square of its maps. Cut the images into squares of $s$ pixels a side. Along one axis, pixel $a \in \{0, \dots, s - 1\}$ of square $i$ is
 #
 # $$
-# o_{2i+a} = \sum_k w_k\, x_{2i+a+k},
-# \qquad x_{2i+a+k} \text{ is pixel } (a + k) \bmod 2 \text{ of square } i + \lfloor (a + k) / 2 \rfloor .
+# o_{si+a} = \sum_k w_k\, x_{si+a+k},
+# \qquad x_{si+a+k} \text{ is pixel } (a + k) \bmod s \text{ of square } i + \lfloor (a + k) / s \rfloor .
 # $$ (eq-perf-pool)
 #
-# So on squares of pixels, taken as channels, it is a convolution from four times the channels to four times the channels, and the pooling is a maximum of four groups of maps. It has more products, 36 for 25; but it works on 4 and 24 channels where there were 1 and 6, and a processor that multiplies 16 numbers at once is not idle.
+# So with the pixels of a square, its *phases*, as channels, it is a convolution from $s^2$ times the channels to $s^2$ times the channels, and the pooling is a maximum of four groups of maps. It has more products; but it works on many channels where there were few, and a processor that multiplies 16 numbers at once is not idle.
+# LeNet-5's first layer, 5×5 from 1 to 6 channels, becomes 2×2 from 16 to 96 with $s = 4$. Behind its pooling there are squares with $s = 2$, which the second layer reads as they are.
+#
+# **Staying on squares.** Where a generator is narrow, as ours for digits, the two meet: what {eq}`eq-perf-double` computes for the four pixels of a square is left there, as channels, and the next convolution reads it by {eq}`eq-perf-pool`. BatchNorm lies between them. Its mean and variance are over all pixels, so those of the four phases $p$ are joined:
+#
+# $$
+# \mu = \tfrac14 \sum_p \mu_p, \qquad \sigma^2 = \tfrac14 \sum_p \sigma_p^2 + \tfrac14 \sum_p (\mu_p - \mu)^2 .
+# $$ (eq-perf-moments)
 #
 # Are they the same? In double precision, with gradients, on random weights:
 
 # %%
 torch.manual_seed(0)
+doubled = [nn.Upsample(scale_factor=2), nn.Conv2d(5, 4, 3, 1, 1)]
+pooled = [nn.Conv2d(2, 4, 5), nn.ReLU(), nn.MaxPool2d(2)]
+on_squares = [
+    nn.BatchNorm2d(4),
+    nn.LeakyReLU(0.2),
+    nn.Conv2d(4, 3, 3, 1, 1),
+]
 for name, layers, channels in (
-    (
-        "doubling",
-        [nn.Upsample(scale_factor=2), nn.Conv2d(5, 4, 3, 1, 1)],
-        5,
-    ),
-    ("pooling", [nn.Conv2d(2, 4, 5), nn.ReLU(), nn.MaxPool2d(2)], 2),
+    ("doubling", doubled, 5),
+    ("pooling", pooled, 2),
+    ("pooling twice", [*pooled, nn.Conv2d(4, 3, 5), *pooled[1:]], 2),
+    ("staying on squares", [*doubled, *on_squares], 5),
 ):
-    slow = nn.Sequential(*layers).double()
+    slow = nn.Sequential(*copy.deepcopy(layers)).double()
     fast = fast_layers.quicken(copy.deepcopy(slow))
-    x = torch.randn(3, channels, 14, 14, dtype=torch.float64)
+    x = torch.randn(3, channels, 16, 16, dtype=torch.float64)
     maps = [network(x) for network in (slow, fast)]
     weights = torch.randn_like(maps[0])
     for y in maps:
         (y * weights).sum().backward()
     gaps = [(maps[0] - maps[1]).abs().max()]
     gaps += [
-        (p.grad - q.grad).abs().max() / p.grad.abs().max()
+        (p.grad - q.grad).abs().max() / (1 + p.grad.abs().max())
         for p, q in zip(
             slow.parameters(), fast.parameters(), strict=True
         )
@@ -108,16 +120,27 @@ for name, layers, channels in (
     assert worst < 1e-12
 
 # %% [markdown]
-# The kernels of the first one, in the library; the sum over taps is {eq}`eq-perf-double`:
+# In the library one function says where the taps of a kernel fall, and every layer is made from it. Doubling sums over the phases that are read, which is {eq}`eq-perf-double`:
 
 # %% tags=["hide-input"]
-figures.source(fast_layers.doubled_kernels, fast_layers.UpsampledConv2d)
+figures.source(phases.taps, phases.UpsampledConv2d)
+
+# %% [markdown]
+# (sec-perf-memory)=
+# ## Memory that is asked for again and again
+#
+# A third of the time of DFAD's own recipe for MNIST went not into the program, but into the system. A batch of 512 images with 64 channels takes 67 MB, and a step makes dozens of such blocks. The C library gives a block of that size back to the system when it is freed. The next one comes from there again, in pages of 4 KiB, and the system clears each of them first.
+#
+# So while a run trains on a CPU, freed memory stays with the process, for whoever asks next. Behind the run it is given back:
+
+# %% tags=["hide-input"]
+figures.source(machine.kept_memory)
 
 # %% [markdown]
 # (sec-perf-ratio)=
 # ## Fast against plain
 #
-# A stage of each game, five student steps and one generator step, and five steps of HiDFD's GAN, in both ways, in turn in one process: what disturbs the machine disturbs both. "Of peak" is the rate of operations of the fast one, as a share of what a large matrix product reaches on the same machine in its best precision, bfloat16; LeNet-5 runs in float32. Rewritten layers do fewer operations, which this column does not praise. Memory is what a stage adds at its peak.
+# A stage of each game, five student steps and one generator step, and five steps of HiDFD's GAN, in both ways. Each way has a process of its own, as it has in a run, and they take turns: what disturbs the machine disturbs both. "Of peak" is the rate of operations of the fast one, as a share of what a large matrix product reaches on the same machine in its best precision, bfloat16; LeNet-5 runs in float32. Rewritten layers do fewer operations, which this column does not praise. Memory is what a stage adds at its peak. "New pages" is how many it has from the system.
 
 # %% tags=["hide-input"]
 rows = []
@@ -133,6 +156,7 @@ for made in benchmarks:
                 f"{ratio['median']:.2f} ({ratio['low']:.2f}–{ratio['high']:.2f})",
                 f"{100 * fast['utilisation']:.0f} %",
                 f"{plain['memory_mib']:,.0f}, {fast['memory_mib']:,.0f}",
+                f"{plain['new_pages']:,.0f}, {fast['new_pages']:,.0f}",
             ]
         )
 for made in benchmarks:
@@ -142,8 +166,8 @@ for made in benchmarks:
     )
     print(f"OMP_NUM_THREADS={made['threads']} {made['command']}")
 figures.table(
-    ["case", "plain (ms)", "fast (ms)", "ratio (quartiles)", "of peak", "MiB: plain, fast"],
-    rows or [["no record: not run", *[""] * 5]],
+    ["case", "plain (ms)", "fast (ms)", "ratio (quartiles)", "of peak", "MiB: plain, fast", "new pages"],
+    rows or [["no record: not run", *[""] * 6]],
 )  # fmt: skip
 
 # %% [markdown]
@@ -155,7 +179,20 @@ figures.table(
 # (sec-perf-same)=
 # ## Is it the same student?
 #
-# The fast path sums in another order and rounds the generator to bfloat16, and teacher and student where they are wide (LeNet-5 is not). A game between networks makes something of any difference. So the question is not whether the students are equal, but whether one is better. Five seeds each, paired by seed, from records (`python tools/nightly.py plain fast`):
+# The fast path sums in another order and rounds the generator to bfloat16, and teacher and student where they are wide (LeNet-5 is not). From the same seed, how far are its losses from the public loop's? Of all updates in a stage, the largest difference, as a share of the mean loss:
+
+# %% tags=["hide-input"]
+figures.table(
+    ["case", "precision", "first stage", "second", "third"],
+    [
+        [made["case"], made["precision"], *(f"{gap:.1%}" for gap in made["gaps"])]
+        for record in benchmarks
+        for made in record["first_steps"]
+    ],
+)  # fmt: skip
+
+# %% [markdown]
+# At first nothing but rounding separates them, and then the game makes something of it: networks that play against each other carry any difference on. So the question is not whether the students are equal, but whether one is better. Five seeds each, paired by seed, from records (`python tools/nightly.py plain fast`):
 
 # %% tags=["hide-input"]
 MADE = [("digits", "dfad"), ("digits", "mad"), ("mnist", "dfad")]
@@ -327,7 +364,11 @@ for made in benchmarks:
 # ```bash
 # python -m benchmarks.bench --device cuda
 # python -m dfkd_lib.teachers --dataset cifar100 --teacher wrn40_2
-# python -m dfkd_lib.run --method mad --dataset cifar100 --pair wrn40_2-wrn16_2 --seed 0 --budget full --resume
+# python tools/nightly.py wrn_short
+# python tools/nightly.py wrn
+# python tools/nightly.py resnet
 # ```
+#
+# They stand in the order of their worth: whether the fast path is right and how fast it is, a teacher, then DFAD, ABM and MAD at a tenth of MAD's schedule and at the whole of it, and the large pair. Each can be stopped and goes on where it was.
 #
 # What was expected of each change, and what came of it, also of those that were dropped, stands in `benchmarks/NOTES.md`.

@@ -20,10 +20,20 @@ def test_a_missing_record_is_a_command_to_run(monkeypatch, tmp_path):
     assert all(f"--output-dir {tmp_path / 'results' / 'main'}" in line for line in lines)
 
 
+@pytest.mark.parametrize("experiment", nightly.ON_GPU)
+def test_what_wants_a_gpu_is_a_command_to_run(experiment):
+    """With one schedule for all three on MAD's pair: else their rows could not be compared."""
+    recipes = [nightly.recipe_of(experiment, *arm[:3]) for arm in nightly.ON_GPU[experiment]]
+    lines = nightly.missing([experiment])
+    assert len(lines) == 3 and all("--device cuda" in line and "--resume" in line for line in lines)
+    steps = {recipe.stages * recipe.student_steps for recipe in recipes}
+    assert steps == {"wrn_short": {90_000}, "wrn": {900_000}, "resnet": {125_000, 450_000}}[experiment]
+
+
 def test_every_record_is_on_the_list():
     wanted = {
         (experiment, results.run_name(method, nightly.recipe_of(experiment, method, data, settings), seed))
-        for experiment, arms in nightly.EXPERIMENTS.items()
+        for experiment, arms in (nightly.EXPERIMENTS | nightly.ON_GPU).items()
         for method, data, settings, seeds in arms
         for seed in seeds
     }
@@ -50,7 +60,7 @@ def test_a_run_that_failed_or_was_killed_is_told_by_the_status(monkeypatch, tmp_
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "c"]
 
 
-@pytest.mark.parametrize("experiment", nightly.EXPERIMENTS)
+@pytest.mark.parametrize("experiment", nightly.EXPERIMENTS | nightly.ON_GPU)
 def test_settings_are_settings(experiment):
-    for method, data, settings, _ in nightly.EXPERIMENTS[experiment]:
+    for method, data, settings, _ in (nightly.EXPERIMENTS | nightly.ON_GPU)[experiment]:
         assert nightly.recipe_of(experiment, method, data, settings).dataset == data

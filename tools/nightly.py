@@ -1,7 +1,8 @@
 """Make the book's records: every run whose record is not there yet, two at a time. `make nightly`; hours from nothing.
 
 A record that exists is never made again: delete it to repeat it. Each line of EXPERIMENTS is a folder of results/, and
-the command lines whose records it holds; `python tools/nightly.py controls stress` makes only those two.
+the command lines whose records it holds; `python tools/nightly.py controls stress` makes only those two. Those that
+want a GPU stand in ON_GPU, in the order of their worth; they are made where they are named, and one at a time.
 """
 
 import os
@@ -185,11 +186,23 @@ EXPERIMENTS = {
 }
 
 
+# CIFAR-100. MAD's pair with MAD's schedule for all three, 900,000 student steps, and first a tenth of it; then the
+# large pair, each with its paper's schedule.
+WRN, RESNET = ("wrn40_2", "wrn16_2"), ("resnet34_8x", "resnet18_8x")
+ON_GPU = {
+    "wrn_short": [(m, "cifar100", "stages=1500", [0]) for m in ("dfad", "abm", "mad")],
+    "wrn": [(m, "cifar100", "", [0]) for m in ("dfad", "abm", "mad")],
+    "resnet": [(m, "cifar100", "", [0]) for m in ("dfad", "arvi", "mad")],
+}
+
 PROBED = ("controls", "stress", "memory", "statistics", "reuse", "conditional", "momentum", "main", "hidfd_gan")
 
 
 def recipe_of(experiment: str, method: str, dataset: str, settings: str) -> Recipe:
     """What one line of an experiment runs."""
+    if experiment in ON_GPU:
+        pair, whose = (RESNET, "auto") if experiment == "resnet" else (WRN, "mad")
+        return override(recipe_for(dataset, method, *pair, whose), settings.split())
     paper = METHOD_PAPERS.get(method)
     if experiment == "paper":
         paper = paper or "dfad"
@@ -202,7 +215,7 @@ def missing(experiments: list[str]) -> list[str]:
     """Command lines of the runs without a record."""
     lines = []
     for experiment in experiments:
-        for method, dataset, settings, seeds in EXPERIMENTS[experiment]:
+        for method, dataset, settings, seeds in (EXPERIMENTS | ON_GPU)[experiment]:
             recipe = recipe_of(experiment, method, dataset, settings)
             for seed in seeds:
                 folder = ROOT / "results" / experiment
@@ -210,7 +223,8 @@ def missing(experiments: list[str]) -> list[str]:
                     # A run that was killed goes on; one that is probed keeps no checkpoints.
                     how = "--probe" if experiment in PROBED else "--resume"
                     precision = "plain" if experiment == "plain" else "auto"
-                    command = results.command(method, recipe, seed, "cpu", precision)
+                    device = "cuda" if experiment in ON_GPU else "cpu"
+                    command = results.command(method, recipe, seed, device, precision)
                     lines.append(
                         f"{command.removeprefix('python ')} {how} --record-only --output-dir {shlex.quote(str(folder))}"
                     )
@@ -218,9 +232,10 @@ def missing(experiments: list[str]) -> list[str]:
 
 
 def main() -> int:
-    unknown = set(sys.argv[1:]) - set(EXPERIMENTS)
+    known = EXPERIMENTS | ON_GPU
+    unknown = set(sys.argv[1:]) - set(known)
     if unknown:
-        print(f"error: no experiment {', '.join(unknown)}; there are {', '.join(EXPERIMENTS)}", file=sys.stderr)
+        print(f"error: no experiment {', '.join(unknown)}; there are {', '.join(known)}", file=sys.stderr)
         return 2
     lines = missing(sys.argv[1:] or list(EXPERIMENTS))
     print(f"{len(lines)} runs to make")
@@ -230,7 +245,7 @@ def main() -> int:
         print(line, flush=True)
         return subprocess.run([sys.executable, *shlex.split(line)], env=environment, cwd=ROOT).returncode
 
-    with ThreadPoolExecutor(WORKERS) as pool:
+    with ThreadPoolExecutor(1 if set(sys.argv[1:]) & set(ON_GPU) else WORKERS) as pool:
         return int(any(list(pool.map(make, lines))))  # every run is tried; a killed one counts as failed
 
 
