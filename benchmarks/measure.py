@@ -70,18 +70,15 @@ def keeping(variant: str, device: str) -> AbstractContextManager[None]:
 
 
 def serve(pipe: Connection, case: Case, variant: str, device: str) -> None:
-    """Say how the variant is compiled; then, as often as it is asked, a stage's seconds, and the pages it had anew."""
+    """Say how the variant is compiled; then, as often as it is asked, run stages, and say what pages one had anew."""
     method, compiled = case.make(variant, device)
+    pipe.send(compiled)
     with keeping(variant, device):
-        run_stage(method)  # chooses kernels and fills caches
-        pipe.send(compiled)
         while pipe.recv():
-            pages, started = resource.getrusage(resource.RUSAGE_SELF).ru_minflt, time.perf_counter()
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
             for _ in range(case.stages):
                 run_stage(method)
-            seconds = time.perf_counter() - started
-            pages = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - pages
-            pipe.send((seconds / case.stages, pages / case.stages))
+            pipe.send((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / case.stages)
 
 
 def taking_turns(case: Case, device: str) -> tuple[dict[str, str], dict[str, list[float]], dict[str, list[float]]]:
@@ -90,23 +87,25 @@ def taking_turns(case: Case, device: str) -> tuple[dict[str, str], dict[str, lis
     Each variant has a process of its own, as in a run: how memory is kept is a process's. Only one of them works at a
     time.
     """
-    pipes, compiled = {}, {}
+    pipes, processes = {}, []
     for variant in case.variants:
         pipes[variant], other = PROCESSES.Pipe()
-        PROCESSES.Process(target=serve, args=(other, case, variant, device), daemon=True).start()
+        processes.append(PROCESSES.Process(target=serve, args=(other, case, variant, device), daemon=True))
+        processes[-1].start()
         other.close()  # so that a process that dies is noticed
-        compiled[variant] = pipes[variant].recv()
-    answers: dict[str, list[tuple[float, float]]] = {variant: [] for variant in pipes}
+    compiled = {variant: pipe.recv() for variant, pipe in pipes.items()}
+    pages: dict[str, list[float]] = {variant: [] for variant in pipes}
 
     def turn(variant: str) -> None:
         pipes[variant].send(True)
-        answers[variant].append(pipes[variant].recv())
+        pages[variant].append(pipes[variant].recv())
 
-    interleaved({variant: partial(turn, variant) for variant in pipes}, case.rounds)
-    for pipe in pipes.values():
+    seconds = interleaved({variant: partial(turn, variant) for variant in pipes}, case.rounds)
+    for pipe, process in zip(pipes.values(), processes, strict=True):
         pipe.send(False)
-    seconds, pages = ({v: [answer[k] for answer in answers[v][1:]] for v in answers} for k in (0, 1))
-    return compiled, seconds, pages
+        process.join()
+    per_stage = {variant: [s / case.stages for s in taken] for variant, taken in seconds.items()}
+    return compiled, per_stage, {variant: found[1:] for variant, found in pages.items()}
 
 
 def measure(case: Case, device: str) -> dict[str, Any]:

@@ -78,7 +78,7 @@ benchmarks = [
 # So with the pixels of a square, its *phases*, as channels, it is a convolution from $s^2$ times the channels to $s^2$ times the channels, and the pooling is a maximum of four groups of maps. It has more products; but it works on many channels where there were few, and a processor that multiplies 16 numbers at once is not idle.
 # LeNet-5's first layer, 5×5 from 1 to 6 channels, becomes 2×2 from 16 to 96 with $s = 4$. Behind its pooling there are squares with $s = 2$, which the second layer reads as they are.
 #
-# **Staying on squares.** Where a generator is narrow, as ours for digits, the two meet: what {eq}`eq-perf-double` computes for the four pixels of a square is left there, as channels, and the next convolution reads it by {eq}`eq-perf-pool`. BatchNorm lies between them. Its mean and variance are over all pixels, so those of the four phases $p$ are joined:
+# **Staying on squares.** Where a generator is narrow, as ours for digits, the two meet: what {eq}`eq-perf-double` computes for the four pixels of a square is left there, as channels, and the next convolution reads it by {eq}`eq-perf-pool`, with $k$ from $-1$. BatchNorm lies between them. Its mean and variance are over all pixels, so those of the four phases $p$ are joined:
 #
 # $$
 # \mu = \tfrac14 \sum_p \mu_p, \qquad \sigma^2 = \tfrac14 \sum_p \sigma_p^2 + \tfrac14 \sum_p (\mu_p - \mu)^2 .
@@ -120,7 +120,7 @@ for name, layers, channels in (
     assert worst < 1e-12
 
 # %% [markdown]
-# In the library one function says where the taps of a kernel fall, and every layer is made from it. Doubling sums over the phases that are read, which is {eq}`eq-perf-double`:
+# In the library one function says where the taps of a kernel fall, and every convolution on squares is made from it. With padding $P$ a pixel reads $a + k - P$. Doubling sums over the phases that are read, which is {eq}`eq-perf-double`:
 
 # %% tags=["hide-input"]
 figures.source(phases.taps, phases.UpsampledConv2d)
@@ -129,9 +129,9 @@ figures.source(phases.taps, phases.UpsampledConv2d)
 # (sec-perf-memory)=
 # ## Memory that is asked for again and again
 #
-# A third of the time of DFAD's own recipe for MNIST went not into the program, but into the system. A batch of 512 images with 64 channels takes 67 MB, and a step makes dozens of such blocks. The C library gives a block of that size back to the system when it is freed. The next one comes from there again, in pages of 4 KiB, and the system clears each of them first.
+# A third of the time of DFAD's own recipe for MNIST went not into the program, but into the system. A batch of 512 images with 64 channels takes 67 MB in bfloat16, and a step makes dozens of such blocks. The C library gives a block of that size back to the system when it is freed. The next one comes from there again, in pages of 4 KiB, and the system clears each of them first.
 #
-# So while a run trains on a CPU, freed memory stays with the process, for whoever asks next. Behind the run it is given back:
+# So while a run trains on a CPU, freed memory stays with the process, for whoever asks next; but for `--plain`. Behind the run it is given back:
 
 # %% tags=["hide-input"]
 figures.source(machine.kept_memory)
@@ -140,7 +140,7 @@ figures.source(machine.kept_memory)
 # (sec-perf-ratio)=
 # ## Fast against plain
 #
-# A stage of each game, five student steps and one generator step, and five steps of HiDFD's GAN, in both ways. Each way has a process of its own, as it has in a run, and they take turns: what disturbs the machine disturbs both. "Of peak" is the rate of operations of the fast one, as a share of what a large matrix product reaches on the same machine in its best precision, bfloat16; LeNet-5 runs in float32. Rewritten layers do fewer operations, which this column does not praise. Memory is what a stage adds at its peak. "New pages" is how many it has from the system.
+# A stage of each game, five student steps and one generator step, and five steps of HiDFD's GAN, in both ways. Each way has a process of its own, as it has in a run, and they take turns: what disturbs the machine disturbs both. "Of peak" is the rate of operations of the fast one, as a share of what a large matrix product reaches on the same machine in its best precision, bfloat16; LeNet-5 runs in float32. Rewritten layers do fewer operations, which this column does not praise. Memory is what a stage adds at its peak. What is kept from one stage to the next is not in it. "New pages" is how many a stage has from the system.
 
 # %% tags=["hide-input"]
 rows = []
@@ -369,6 +369,6 @@ for made in benchmarks:
 # python tools/nightly.py resnet
 # ```
 #
-# They stand in the order of their worth: whether the fast path is right and how fast it is, a teacher, then DFAD, ABM and MAD at a tenth of MAD's schedule and at the whole of it, and the large pair. Each can be stopped and goes on where it was.
+# They stand in the order of their worth: whether the fast path is right and how fast it is, a teacher, then DFAD, ABM and MAD at a tenth of MAD's schedule and at the whole of it, and the large pair. The last three can be stopped, and go on where they were.
 #
 # What was expected of each change, and what came of it, also of those that were dropped, stands in `benchmarks/NOTES.md`.

@@ -34,6 +34,9 @@ def kept_memory(wanted: bool = True) -> Iterator[None]:
     By default the C library returns a large block to the system at once. The next one comes from there page by page,
     each cleared first: with batches of hundreds of images that is a third of a training step. For glibc; elsewhere, or
     if not `wanted`, nothing happens.
+
+    It is set for the whole process, works for what the main thread asks for, and is not to be nested. What the process
+    had set of glibc's malloc before is lost.
     """
     try:
         libc = ctypes.CDLL("libc.so.6") if wanted else None

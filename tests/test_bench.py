@@ -9,7 +9,7 @@ import pytest
 import torch
 from chapters import ROOT
 
-from benchmarks import bench, cases, measure
+from benchmarks import bench, cases, measure, same
 from dfkd_lib import results
 
 RECORDS = [json.loads(path.read_text()) for path in sorted((ROOT / "benchmarks" / "records").glob("*.json"))]
@@ -28,6 +28,35 @@ def test_spread_is_numpys():
     low, median, high = np.percentile(values, [25, 50, 75])
     found = measure.spread(list(values))
     assert (found["low"], found["median"], found["high"]) == pytest.approx((low, median, high))
+
+
+def test_the_gap_of_losses_is_a_share_of_the_players_own():
+    plain = [{"generator": [10.0], "student": [1.0, 3.0]}, {"generator": [-1.0], "student": [1.0, 1.0]}]
+    fast = [{"generator": [11.0], "student": [1.0, 2.0]}, {"generator": [-1.0], "student": [1.0, 1.0]}]
+    assert same.gaps(plain, fast) == [0.5, 0.0]
+
+
+def test_losses_are_those_of_the_steps_in_their_order():
+    case = cases.Case("dfad", "dfad", "digits", settings={"student_batch": 4, "batch": 4})
+    first, again = (same.losses(case.make(cases.PLAIN, "cpu")[0], 2) for _ in range(2))
+    assert first == again and [len(stage["student"]) for stage in first] == [5, 5]
+    assert all(loss < 0 for stage in first for loss in stage["generator"])  # a discrepancy, which it maximises
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_what_is_tried_has_few_images_on_a_cpu(device):
+    tried = {case.name: case.recipe for case in same.tried(device)}
+    assert len(tried) == 5 and not any("MNIST" in name for name in tried)
+    assert (tried["dfad, ResNet-34 → ResNet-18"].batch == 8) == (device == "cpu")
+
+
+def test_two_processes_take_turns():
+    case = cases.Case("dfad", "dfad", "digits", settings={"student_batch": 4, "batch": 4}, rounds=2, stages=2)
+    compiled, seconds, pages = measure.taking_turns(case, "cpu")
+    assert compiled == dict.fromkeys(case.variants, "none")
+    for found in (seconds, pages):
+        assert {variant: len(values) for variant, values in found.items()} == dict.fromkeys(case.variants, 2)
+    assert all(value > 0 for values in seconds.values() for value in values)
 
 
 def test_operations_of_a_product():
@@ -84,7 +113,7 @@ def test_the_quick_way_shows_all_and_keeps_nothing():
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    for word in ("dfad, digits", "mad, reuse 1", "images in a batch", "classes"):
+    for word in ("differences of losses", "dfad, digits", "mad, reuse 1", "images in a batch", "classes"):
         assert word in done.stdout
     assert {path: path.read_bytes() for path in bench.RECORDS.glob("*")} == before
 
@@ -105,6 +134,15 @@ def test_a_records_ratios_are_its_times(made):
         plain, fast = (case["variants"][v]["seconds"] for v in (cases.PLAIN, cases.FAST))
         assert plain["low"] / fast["high"] <= case["ratio"]["median"] <= plain["high"] / fast["low"]
         assert all(0 < variant["utilisation"] < 1 for variant in case["variants"].values())
+        assert all(variant["new_pages"] >= 0 for variant in case["variants"].values())
+
+
+@pytest.mark.parametrize("made", RECORDS, ids=lambda made: made["hardware"])
+def test_the_fast_path_begins_as_the_public_loop_does(made):
+    """In float32 only sums differ; bfloat16 has three digits."""
+    assert {found["case"] for found in made["first_steps"]} == {case.name for case in same.tried(made["device"])}
+    for found in made["first_steps"]:
+        assert found["gaps"][0] < (1e-3 if found["precision"] == "float32" else 0.05)
 
 
 def test_there_is_a_record():

@@ -60,9 +60,11 @@ def test_elsewhere_it_goes_back_to_the_system(before):
         assert new_pages() >= 64 * 2**20 // 2**21
 
 
-def test_an_error_in_the_block_is_the_callers():
+@needs_glibc
+def test_an_error_in_the_block_is_the_callers_and_ends_it():
     with pytest.raises(ZeroDivisionError), kept_memory():
         _ = 1 / 0
+    assert new_pages() >= 64 * 2**20 // 2**21
 
 
 def test_without_glibc_nothing_happens(monkeypatch):

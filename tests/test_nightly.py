@@ -21,8 +21,9 @@ def test_a_missing_record_is_a_command_to_run(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("experiment", nightly.ON_GPU)
-def test_what_wants_a_gpu_is_a_command_to_run(experiment):
+def test_what_wants_a_gpu_is_a_command_to_run(monkeypatch, tmp_path, experiment):
     """With one schedule for all three on MAD's pair: else their rows could not be compared."""
+    monkeypatch.setattr(nightly, "ROOT", tmp_path)
     recipes = [nightly.recipe_of(experiment, *arm[:3]) for arm in nightly.ON_GPU[experiment]]
     lines = nightly.missing([experiment])
     assert len(lines) == 3 and all("--device cuda" in line and "--resume" in line for line in lines)

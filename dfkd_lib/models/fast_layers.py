@@ -1,5 +1,7 @@
 """`quicken`: where a network's layers are replaced by those of `phases`, which take less work on a CPU."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
@@ -9,9 +11,10 @@ _FEW = 16  # channels: with more, torch's own kernels are as fast
 
 
 def quicken(network: nn.Module) -> nn.Module:
-    """Put these layers where they fit, in every `nn.Sequential`, in place; returns the network.
+    """Put the layers of `phases` where they fit, in every `nn.Sequential`, in place; returns the network.
 
-    Maps between a convolution and its pooling, which feature losses read, are then not there any more.
+    Maps between a convolution and its pooling, which feature losses read, are then not there any more; others come as
+    squares.
     """
     for layers in [m for m in network.modules() if type(m) is nn.Sequential]:
         for i in range(len(layers)):
@@ -25,32 +28,38 @@ def _replace(layers: nn.Sequential, i: int) -> None:
     """What begins at layer i."""
     behind = list(layers)[i : i + 6]
     match behind:
-        case [nn.Upsample(), nn.Conv2d() as one, nn.BatchNorm2d() as norm, nn.LeakyReLU(), nn.Conv2d() as two, *_] if (
-            _is_doubled(*behind[:2]) and one.out_channels < _FEW and _is_usual(norm) and _is_padded(two)
-        ):
+        case [
+            nn.Upsample(),
+            nn.Conv2d() as one,
+            nn.BatchNorm2d() as norm,
+            nn.LeakyReLU(),
+            nn.Conv2d() as two,
+            *rest,
+        ] if _is_doubled(*behind[:2]) and one.out_channels < _FEW and _is_usual(norm) and _is_padded(two, rest):
             layers[i], layers[i + 1] = nn.Identity(), UpsampledToSquares(one)
             layers[i + 2], layers[i + 4] = SquaresBatchNorm2d(norm), ConvFromSquares(two)
-        case [nn.Upsample(), nn.Conv2d() as one, *_] if _is_doubled(*behind[:2]):
-            # What works in place would write into what is only another view.
-            if not any(getattr(layer, "inplace", False) for layer in behind[2:3]):
-                layers[i], layers[i + 1] = nn.Identity(), UpsampledConv2d(one)
-        case [nn.Conv2d() as one, _, _, nn.Conv2d() as two, *_] if _is_pooled(behind[:3]) and _is_pooled(behind[3:]):
-            # Squares of 4×4 pixels make whole squares of pooled maps with kernels of 5, 9, …
-            four = one.kernel_size[0] % 4 == 1
-            layers[i], layers[i + 2] = PooledConv2d(one, side=4 if four else 2), nn.Identity()
-            layers[i + 3], layers[i + 5] = PooledConv2d(two, squared=four), nn.Identity()
+        case [nn.Upsample(), nn.Conv2d() as one, *rest] if _is_doubled(*behind[:2], rest):
+            layers[i], layers[i + 1] = nn.Identity(), UpsampledConv2d(one)
+        # Squares of 4×4 pixels make whole squares of pooled maps with kernels of 5, 9, …
+        case [nn.Conv2d() as one, _, _, nn.Conv2d() as two, *_] if (
+            _is_pooled(behind[:3]) and _is_pooled(behind[3:]) and one.kernel_size[0] % 4 == 1
+        ):
+            layers[i], layers[i + 2] = PooledConv2d(one, side=4), nn.Identity()
+            layers[i + 3], layers[i + 5] = PooledConv2d(two, squared=True), nn.Identity()
         case [nn.Conv2d() as one, *_] if _is_pooled(behind[:3]):
             layers[i], layers[i + 2] = PooledConv2d(one), nn.Identity()
         case [nn.Conv2d() as one, nn.ReLU(), nn.Flatten(), *_] if _is_plain(one, padding=0):
             layers[i] = LinearConv2d(one)
 
 
-def _is_doubled(upsample: nn.Upsample, convolution: nn.Conv2d) -> bool:
-    return upsample.mode == "nearest" and upsample.scale_factor == 2.0 and _is_padded(convolution)
+def _is_doubled(upsample: nn.Upsample, convolution: nn.Conv2d, behind: Sequence[nn.Module] = ()) -> bool:
+    return upsample.mode == "nearest" and upsample.scale_factor == 2.0 and _is_padded(convolution, behind)
 
 
-def _is_padded(convolution: nn.Conv2d) -> bool:
-    return _is_plain(convolution, padding=1) and convolution.kernel_size == (3, 3)
+def _is_padded(convolution: nn.Conv2d, behind: Sequence[nn.Module] = ()) -> bool:
+    # What works in place behind it would write into what is only another view.
+    alone = not any(getattr(layer, "inplace", False) for layer in behind[:1])
+    return alone and _is_plain(convolution, padding=1) and convolution.kernel_size == (3, 3)
 
 
 def _is_pooled(layers: list[nn.Module]) -> bool:
@@ -66,8 +75,7 @@ def _is_plain(c: nn.Conv2d, padding: int) -> bool:
     k = c.kernel_size[0]
     usual = ((k, k), (1, 1), (padding, padding), (1, 1), 1, "zeros")
     own = (c.kernel_size, c.stride, c.padding, c.dilation, c.groups, c.padding_mode)
-    watched = c._forward_hooks or c._forward_pre_hooks
-    return type(c) is nn.Conv2d and own == usual and k % 2 == 1 and c.bias is not None and not watched
+    return type(c) is nn.Conv2d and own == usual and k % 2 == 1 and c.bias is not None and not _is_watched(c)
 
 
 def _is_plain_pool(p: nn.MaxPool2d) -> bool:
@@ -75,4 +83,8 @@ def _is_plain_pool(p: nn.MaxPool2d) -> bool:
 
 
 def _is_usual(norm: nn.BatchNorm2d) -> bool:
-    return type(norm) is nn.BatchNorm2d and norm.affine and norm.track_running_stats and not norm._forward_hooks
+    return type(norm) is nn.BatchNorm2d and norm.affine and norm.track_running_stats and not _is_watched(norm)
+
+
+def _is_watched(layer: nn.Module) -> bool:
+    return bool(layer._forward_hooks or layer._forward_pre_hooks)

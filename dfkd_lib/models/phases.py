@@ -3,7 +3,7 @@
 They work on *squares*: the s×s pixels of a square, its *phases*, as channels, s²·c for c. Torch's kernels for CPUs want
 many channels; LeNet and generators of small images have few. All of it is algebra, not approximation: numbers are
 summed in another order, and that is all. What each layer is worth stands in benchmarks/NOTES.md. Their parameters are
-the replaced layers' own, under the same names.
+the replaced layers' own, under the same names. There are no second derivatives.
 """
 
 import itertools
@@ -11,6 +11,7 @@ import itertools
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 
@@ -95,7 +96,7 @@ class PooledConv2d(_OnSquares):
 
 class _Maximum(torch.autograd.Function):
     """(n, 4c, h, w) → (n, c, h, w): the largest of four groups, by halves. Of equal ones the first gets the gradient,
-    as in torch's pooling. Once: it has no second derivative.
+    as in torch's pooling.
     """
 
     @staticmethod
@@ -106,6 +107,7 @@ class _Maximum(torch.autograd.Function):
         return torch.maximum(pairs[:, 0], pairs[:, 1])
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, grad: Tensor) -> Tensor:
         groups, pairs = ctx.saved_tensors
         left, right = groups.unflatten(1, (2, 2, -1)).unbind(2)
@@ -132,7 +134,28 @@ def two_of_three(along: Float[Tensor, "2 phases 3 size"]) -> Float[Tensor, "2 ph
     return torch.stack((along[0, :, :2], along[1, :, 1:]))
 
 
-class UpsampledConv2d(_OnSquares):
+class UpsampledToSquares(_OnSquares):
+    """Nearest-neighbour ×2, then a 3×3 convolution: to 2×2 squares of its maps, a phase's channels side by side.
+
+    A 3×3 convolution of the small grid, with zeros in its kernels: as many multiply-adds as before, but nothing to
+    interleave. Where maps are few, that takes longer than to multiply.
+    """
+
+    spread_by = both_axes(_DOUBLED)
+
+    def __init__(self, convolution: nn.Conv2d):
+        super().__init__(convolution, self.spread_by)
+
+    def kernels(self) -> Float[Tensor, "four_out _ size size"]:
+        """A kernel for each phase of the output, on the grid before its doubling."""
+        return self.spread_kernels().permute(2, 3, 0, 4, 5, 1, 6, 7).flatten(3, 5).flatten(0, 2)
+
+    def forward(self, x: Float[Tensor, "batch in height width"]) -> Float[Tensor, "batch four_out _ _"]:
+        kernels = self.kernels().contiguous(memory_format=torch.channels_last)
+        return F.conv2d(x, kernels, times(4, self.bias), padding=1)
+
+
+class UpsampledConv2d(UpsampledToSquares):
     """Nearest-neighbour ×2, then a 3×3 convolution: as one 2×2 convolution with four times the channels.
 
     16 multiply-adds where there were 36, forward and backward, but for one row and one column of pixels more.
@@ -140,16 +163,14 @@ class UpsampledConv2d(_OnSquares):
 
     spread_by = both_axes(two_of_three(_DOUBLED))
 
-    def __init__(self, convolution: nn.Conv2d):
-        super().__init__(convolution, self.spread_by)
-
-    def kernels(self) -> Float[Tensor, "four_out in 2 2"]:
-        """The four 2×2 kernels, one for each phase, that a 3×3 kernel is on the grid before its doubling."""
-        return self.spread_kernels().permute(2, 3, 0, 4, 5, 1, 6, 7).flatten(3, 5).flatten(0, 2)
-
     def forward(self, x: Float[Tensor, "batch in height width"]) -> Float[Tensor, "batch out 2*height 2*width"]:
-        kernels = self.kernels().contiguous(memory_format=torch.channels_last)
-        return _Interleave.apply(F.conv2d(x, kernels, times(4, self.bias), padding=1))
+        return _Interleave.apply(super().forward(x))
+
+
+class ConvFromSquares(UpsampledConv2d):
+    """A 3×3 convolution of maps that come as 2×2 squares: as one 2×2 convolution, too."""
+
+    spread_by = both_axes(two_of_three(_TAPS))
 
 
 class _Interleave(torch.autograd.Function):
@@ -167,31 +188,13 @@ class _Interleave(torch.autograd.Function):
         return x.permute(0, 3, 1, 2)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, grad: Tensor) -> Tensor:
         n, c, h, w = grad.shape[0], grad.shape[1], grad.shape[2] // 2, grad.shape[3] // 2
         grad, y = grad.permute(0, 2, 3, 1), grad.new_zeros(n, h + 1, w + 1, 4 * c)
         for group, (a, b) in zip(y.split(c, 3), _PHASES, strict=True):
             group[:, a : a + h, b : b + w] = grad[:, a::2, b::2]
         return y.permute(0, 3, 1, 2)
-
-
-# --- the same, and on squares until the next convolution ------------------------------------------------------------
-
-
-class UpsampledToSquares(_OnSquares):
-    """Nearest-neighbour ×2, then a 3×3 convolution: to 2×2 squares of its maps, a phase's channels side by side.
-
-    A 3×3 convolution of the small grid, with zeros in its kernels: as many multiply-adds as before, but nothing to
-    interleave. Where maps are few, that takes longer than to multiply.
-    """
-
-    def __init__(self, convolution: nn.Conv2d):
-        super().__init__(convolution, both_axes(_DOUBLED))
-
-    def forward(self, x: Float[Tensor, "batch in height width"]) -> Float[Tensor, "batch four_out height width"]:
-        kernels = self.spread_kernels().permute(2, 3, 0, 4, 5, 1, 6, 7).flatten(3, 5).flatten(0, 2)
-        kernels = kernels.contiguous(memory_format=torch.channels_last)
-        return F.conv2d(x, kernels, times(4, self.bias), padding=1)
 
 
 class SquaresBatchNorm2d(nn.BatchNorm2d):
@@ -216,7 +219,7 @@ class SquaresBatchNorm2d(nn.BatchNorm2d):
             mean = means.mean(0)
             var = variances.mean(0) + (means - mean).square().mean(0)
             self.num_batches_tracked += 1
-            share = 1 / self.num_batches_tracked if self.momentum is None else self.momentum
+            share = 1 / int(self.num_batches_tracked) if self.momentum is None else self.momentum
             n = 4 * x.numel() / x.shape[1]
             self.running_mean.lerp_(mean, share)
             self.running_var.lerp_(var * n / (n - 1), share)
@@ -233,21 +236,15 @@ class _Normalise(torch.autograd.Function):
         return F.batch_norm(x, mean, var, weight, bias, eps=eps)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, mean, var = ctx.saved_tensors
-        # As if the moments were fixed; then what reaches x through them, which are its own.
+        # As if the moments were fixed. What reaches x through them is affine in the normalised x: a BatchNorm as well,
+        # whose kernel rounds but once.
         through, to_weight, to_bias = torch.ops.aten.native_batch_norm_backward(
             grad, x, weight, mean, var, None, None, False, ctx.eps, [True] * 3
         )
-        n, scale = 4 * x.numel() / x.shape[1], (var + ctx.eps).rsqrt()
-        by_weight, by_bias = (times(4, g.unflatten(0, (4, -1)).sum(0)) for g in (to_weight, to_bias))
-        slope = -weight * scale * scale * by_weight / n
-        shift = -weight * scale * by_bias / n - slope * mean
-        slope, shift = (v.to(x.dtype).view(-1, 1, 1) for v in (slope, shift))
-        return through.add_(torch.addcmul(shift, x, slope)), to_weight, to_bias, None, None, None
-
-
-class ConvFromSquares(UpsampledConv2d):
-    """A 3×3 convolution of maps that come as 2×2 squares: as one 2×2 convolution, too."""
-
-    spread_by = both_axes(two_of_three(_TAPS))
+        share = -weight * (var + ctx.eps).rsqrt() / (4 * x.numel() / x.shape[1])
+        by_weight, by_bias = (share * times(4, g.unflatten(0, (4, -1)).sum(0)) for g in (to_weight, to_bias))
+        through += F.batch_norm(x, mean, var, by_weight, by_bias, eps=ctx.eps)
+        return through, to_weight, to_bias, None, None, None
