@@ -98,8 +98,8 @@ def seeds_of(discrepancy: str, rate: float) -> list[int]:
 # experiment: (method, data set, settings, seeds); the recipe is ours for the data set. `paper`: the papers' own.
 EXPERIMENTS = {
     "main": [(m, "digits", "", SEEDS) for m in ("dfad", "arvi", "abm", "mad")],
-    # MNIST's rows of the papers' tables at their own schedule. And on a narrow generator, DFAD's student with rates that
-    # stay, and that fall; and DAFL's with DFAD's optimiser, and with that of DAFL's code.
+    # MNIST's rows of the papers' tables at their own schedule. And on a narrow generator, DFAD's student with rates
+    # that stay, and that fall; and DAFL's with DFAD's optimiser, and with that of DAFL's code.
     "paper": [
         *((m, "mnist", "", [0]) for m in ("dfad", "arvi", "dafl", "kd_ori", "kd_rel", "kd_unr", "at", "ft", "random")),
         *(("dfad", "mnist", f"{NARROW} schedule={rates}", SEEDS) for rates in ("constant", "cosine")),
