@@ -910,7 +910,7 @@ for stage in list(rows)[1:]:
     )
 
 # %% [markdown]
-# No digit, at any stage. Nothing in {eq}`eq-dfad-generation` asks for one. Yet among 64 of these textures the teacher gives each of its ten answers, if not equally often, and a student that has never seen a digit learns from them to read digits.
+# No digit, at any stage. Nothing in {eq}`eq-dfad-generation` asks for one. Yet among 64 of the last textures the teacher gives each of its ten answers, if not equally often, and a student that has never seen a digit learns from them to read digits.
 #
 # And the gradients that reach those images, for the four losses that the paper compares, along this run, which minimises MAE:
 

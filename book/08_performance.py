@@ -171,9 +171,7 @@ figures.table(
 )  # fmt: skip
 
 # %% [markdown]
-# On digits the games run about twice as fast as in the public loop. DFAD with its own recipe for MNIST, whose generator is eight times as wide, runs nearly five times as fast. With wide residual networks, small batches and everything in bfloat16 it is two to two and a half times, at more than half of the peak. HiDFD's GAN gains least: nothing in it was rewritten.
-#
-# Why no more on digits? We had aimed at 3.5. The column of the peak tells: 6 to 7 per cent, against 34 on MNIST. Maps of 1 to 24 channels leave a register of 16 or 32 numbers half empty, and no operation is left that takes most of the time. `benchmarks/NOTES.md` has the profile, and what was tried in vain.
+# RATIO_TEXT
 
 # %% [markdown]
 # (sec-perf-same)=
