@@ -1568,7 +1568,7 @@ for share in SHARES if baselines else ():
 # ## Against the paper
 #
 # The paper's Table 1, and ours. "Lost", in brackets for the paper, is what a student lacks to its teacher, in points. It is the only column that can be compared, since the teachers differ: the paper's rows DFL (which is DAFL) and DFAL (DFAD) are, but for two figures, those of {cite:t}`fang2019dfad`, whose teachers have 95.5 and 77.5 %; its own have 97.20 and 81.13 %.
-# In those rows we subtract from DFAD's teachers. On MNIST ours is the short schedule of {doc}`06_scoreboard`, and beside it the full one, DFAD's, where that was run: one seed each.
+# In those rows we subtract from DFAD's teachers. On MNIST ours is the short schedule of {doc}`06_scoreboard`, and beside it the full one, DFAD's: one seed each.
 
 # %% tags=["hide-input"]
 NAMES = {"dfad": "DFAD", "arvi": "AR+VI", "dafl": "DAFL"}
@@ -1689,17 +1689,52 @@ figures.table(
     ],
 )
 
-# %% tags=["remove-cell"]
-assert bands["arvi"][0] < bands["dfad"][0] < bands["arvi"][2]
-assert bands["dfad"][4] - bands["arvi"][4] < 0.5
+# %% [markdown]
+# DFAD's and AR+VI's last tests are both below the middles of their bands. The best ones are near what the paper prints. AR+VI's band is lower and wider than DFAD's here, one seed each: no help of AR+VI can be seen.
+#
+# DAFL misses the paper by far, and not because it swings: its best test is below the middles of the other two. Is it the optimiser? DFAD's recipe, with which it runs here, updates the student by SGD at 0.01. DAFL's public code has Adam at 0.002 (**code**), and makes 24,000 steps in which student and generator move together, where there are 10,000 and 2,000 here. On a generator of an eighth of the width, with 128 images a step:
+
+# %% tags=["hide-input"]
+NARROW = {"generator_width": 8, "batch": 128, "student_batch": 128}
+ADAM = {"student_optimizer": "adam", "student_lr": 0.002}
+dafl = {
+    "SGD": results.arm("paper", "dafl", "mnist", **NARROW),
+    "Adam": results.arm("paper", "dafl", "mnist", **NARROW, **ADAM),
+    "Adam, five generator steps a stage": results.arm(
+        "paper",
+        "dafl",
+        "mnist",
+        **NARROW,
+        **ADAM,
+        generator_steps=5,
+    ),
+}
+figures.table(
+    ["DAFL, narrow generator", "last (%)", "seeds"],
+    [[name, ours(r)[1], len(r)] for name, r in dafl.items()],
+)
+
+# %% tags=["hide-cell"]
+# What the text around says.
+assert bands["arvi"][0] < bands["dfad"][0]
+wide = {m: bands[m][2] - bands[m][1] for m in ("dfad", "arvi")}
+assert wide["arvi"] > wide["dfad"]
+assert bands["dafl"][4] < min(bands[m][0] for m in ("dfad", "arvi"))
 assert all(bands[m][3] < bands[m][0] for m in ("dfad", "arvi"))
-assert bands["dafl"][2] < bands["arvi"][0] - 4
+for m in ("dfad", "arvi"):
+    assert abs(bands[m][4] - PAPER["mnist"][m][0]) < 0.3
+assert PAPER["mnist"]["dafl"][0] - bands["dafl"][4] > 5
+last = {
+    name: results.mean_interval(r, "accuracy_last")
+    for name, r in dafl.items()
+}
+(sgd, half), (adam, other), (busy, _) = last.values()
+assert abs(sgd - adam) < half + other and busy < adam - other
+assert bands["dafl"][3] < sgd - half
 
 # %% [markdown]
-# DFAD's and AR+VI's last tests are both below the middles of their bands. The best ones are near what the paper prints. AR+VI's band is lower and wider than DFAD's here, one seed each: at least it is not ahead.
-#
-# DAFL misses the paper by far. It does not swing: it stays behind. DFA_CAUSE
-#
+# It is not: Adam's three seeds do no better. With the small generator and fewer images the same student gets further than with DFAD's large one, and where the generator makes five steps a stage it ends far below. DAFL's generator has no opponent, it only pleases the teacher; trained more, it may please it with fewer kinds of images. That is a guess: no measurement here shows it, and DAFL's own schedule has not been run.
+
 # %% [markdown]
 # On digits and on `digits_half` AR+VI's mean is below DFAD's. On digits the paired interval contains zero, and the two arms come from different processors, so that their pairing by seed is worth little. (On `digits_half` both come from one.)
 #
@@ -1760,7 +1795,7 @@ plt.show()
 # 6. **Partners** (ours). Each image is mixed with its neighbour in the batch. Noises are independent, so that is a random pair; with BatchNorm in the generator the images of a batch depend on each other a little.
 # 7. **Features** (ours). $\Phi_T$ is what the teacher's last linear layer reads, the sum over its elements. The paper says "features".
 # 8. **A mixture is as likely as an image**: each image of a step makes one mixture (ours). The student sees them in two passes, so with BatchNorm each has its own moments.
-# 9. **Schedule** (inferred, ours). The paper has none. The recipes for MNIST and CIFAR are DFAD's, but most of the MNIST records shown here are of this book's short schedule (400 stages); on digits and points it is this book's own, 160 and 200 stages of one generator and five student steps, cosine.
+# 9. **Schedule** (inferred, ours). The paper has none. The recipes for MNIST and CIFAR are DFAD's; on MNIST there are records of that and of this book's short schedule (400 stages); on digits and points it is this book's own, 160 and 200 stages of one generator and five student steps, cosine.
 # 10. **Generator** (ours). DFAD's Generator-A, an eighth of its width on digits; on points an invertible flow into a square.
 # 11. **Accuracy is the last one**, not the best over the run. Both are in the records.
 #
