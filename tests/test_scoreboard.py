@@ -207,6 +207,8 @@ def system(name: str) -> papers.System:
 
 
 def test_a_new_record_takes_the_place_of_not_run(folder):
+    for path in (folder / "paper").glob("dafl-*.json"):
+        path.unlink()
     assert not scoreboard.is_run(system("DAFL"), scoreboard.arms(folder))  # but at a short schedule
     parameters = json.loads((COMMITTED / "paper" / "dfad-mnist-lenet5-lenet5_half-s0.json").read_text())["parameters"]
     plant(folder, "new", method="dafl", accuracy_last=97.0, parameters=parameters)
