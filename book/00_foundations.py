@@ -873,7 +873,7 @@ figures.table(
 # but for KD-REL and DFAD our intervals of three seeds are so wide that they hold the paper's figure. In noise we are farthest apart.
 #
 # Why? An obvious suspect is the schedule: the short one has a fifth of the updates and a twentieth of the images of DFAD's, and other rates. The rows of the full one, DFAD's, one seed each, say more. Three rows with images gain clearly: the original ones then lose a third of what they lost, USPS too, and photographs a quarter, which is less than the paper's. Of DFAD one run cannot say much. Its last test, 95.40 %,
-# lies within the interval of the short runs; only its *best*, of 40 tests instead of 8, has the paper's figure, and {ref}`chapter 1 <sec-dfad-rest>` asks why. Noise gains less than ten points, and stays far from the paper's, which says neither how its noise is distributed nor how long a student trained on it. So there no cause can be named.
+# lies within the interval of the short runs; only its *best*, of 40 tests instead of 8, has the paper's figure, and {ref}`chapter 1 <sec-dfad-rest>` asks why. DAFL gains nothing; {ref}`chapter 2 <sec-arvi-paper>` looks for the cause. Noise gains less than ten points, and stays far from the paper's, which says neither how its noise is distributed nor how long a student trained on it. So there no cause can be named.
 #
 # (sec-found-choices)=
 # ## Four choices
@@ -1027,9 +1027,9 @@ figures.table(
 )
 
 # %% [markdown]
-# In a typical run it is a few tenths of a point or less; in a few it is many points, and these make the means. The table does not compare learning rates: its rows mix methods, lengths and numbers of tests. (On `digits_half`, which has both, the constant rate has the larger mean and the smaller median.)
+# In a typical run it is a few tenths of a point or less, with constant rates on MNIST a little more; in a few it is many points, and these make the means. The table does not compare learning rates: its rows mix methods, lengths and numbers of tests. (On `digits_half`, which has both, the constant rate has the larger mean and the smaller median.)
 #
-# What one can *expect* is this: a cosine ends at zero, so that its last tests see nearly the same student; a constant rate goes on moving it. DFAD's own schedule for MNIST is constant ({ref}`chapter 1 <sec-dfad-rest>` sets a cosine beside it), and this book has run it once:
+# What one can *expect* is this: a cosine ends at zero, so that its last tests see nearly the same student; a constant rate goes on moving it. DFAD's own schedule for MNIST is constant ({ref}`chapter 1 <sec-dfad-rest>` sets a cosine beside it), and this book has run DFAD with it once:
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Test accuracy (%) of one run of DFAD on MNIST over 2,000 stages, from 80 upwards, with level lines at the best and at the last test. The curve climbs steeply, then goes up and down under the line of the best; it ends in a dip, on the line of the last, well below the level of the tests before."}}
 (long,) = results.arm("paper", "dfad", "mnist")
@@ -1396,7 +1396,7 @@ figures.table(
 # (T: teacher, S: student, G: generator, E: EMA(G). DFKD-Mem also draws one batch a stage for its memory, which is in the second table. `fitnet` and `ft` also train small layers of their own, which are not counted. HiDFD and DeGAN have no stage like all others: first their GAN trains, then the student.)
 #
 # Is the count right? Torch has a counter of its own, of floating-point operations. With the multiply-adds of each network, next section, the passes have to give the same number; a first layer that is trained has no gradient to its inputs.
-# For all methods that is a test of the library; here is MAD's student step. (`fast_layers=False`: layers as they are named. By default some are rewritten to take fewer operations, see {doc}`08_performance`.)
+# For all methods that is a test of the library; here is MAD's student step. (`fast_layers=False`: layers as they are named. By default some are rewritten to take less time, see {doc}`08_performance`.)
 
 # %%
 method = made("mad", tiny) if "mad" in counted else None

@@ -1568,7 +1568,7 @@ for share in SHARES if baselines else ():
 # ## Against the paper
 #
 # The paper's Table 1, and ours. "Lost", in brackets for the paper, is what a student lacks to its teacher, in points. It is the only column that can be compared, since the teachers differ: the paper's rows DFL (which is DAFL) and DFAL (DFAD) are, but for two figures, those of {cite:t}`fang2019dfad`, whose teachers have 95.5 and 77.5 %; its own have 97.20 and 81.13 %.
-# In those rows we subtract from DFAD's teachers. On MNIST ours is the short schedule of {doc}`06_scoreboard`, and beside it the full one, DFAD's: one seed each.
+# In those rows we subtract from DFAD's teachers. On MNIST "short" is the schedule of {doc}`06_scoreboard` (three seeds), "full" is DFAD's (one seed).
 
 # %% tags=["hide-input"]
 NAMES = {"dfad": "DFAD", "arvi": "AR+VI", "dafl": "DAFL"}
@@ -1690,9 +1690,9 @@ figures.table(
 )
 
 # %% [markdown]
-# DFAD's and AR+VI's last tests are both below the middles of their bands. The best ones are near what the paper prints. AR+VI's band is lower and wider than DFAD's here, one seed each: no help of AR+VI can be seen.
+# DFAD's and AR+VI's last tests are both below the means of their bands. The best ones are near what the paper prints, with a teacher 0.4 points better. AR+VI's band is lower and wider than DFAD's; but this is one seed each, on two kinds of processor, and the bands of five seeds of DFAD on a narrow generator ({ref}`chapter 1 <sec-dfad-rest>`) differ by more. No help of AR+VI can be seen.
 #
-# DAFL misses the paper by far, and not because it swings: its best test is below the middles of the other two. Is it the optimiser? DFAD's recipe, with which it runs here, updates the student by SGD at 0.01. DAFL's public code has Adam at 0.002 (**code**), and makes 24,000 steps in which student and generator move together, where there are 10,000 and 2,000 here. On a generator of an eighth of the width, with 128 images a step:
+# DAFL misses the paper by far, and not because it swings: its best test is below the means of the other two bands. Is it the optimiser? DFAD's recipe, with which it runs here, updates the student by SGD at 0.01. DAFL's public code has Adam at 0.002 (**code**), and makes 24,000 steps in which student and generator move together, where there are 10,000 and 2,000 here. So DAFL was run again with a generator of an eighth of the width and 128 images a step, by SGD, by Adam, and by Adam with five generator steps a stage:
 
 # %% tags=["hide-input"]
 NARROW = {"generator_width": 8, "batch": 128, "student_batch": 128}
@@ -1733,7 +1733,7 @@ assert abs(sgd - adam) < half + other and busy < adam - other
 assert bands["dafl"][3] < sgd - half
 
 # %% [markdown]
-# It is not: Adam's three seeds do no better. With the small generator and fewer images the same student gets further than with DFAD's large one, and where the generator makes five steps a stage it ends far below. DAFL's generator has no opponent, it only pleases the teacher; trained more, it may please it with fewer kinds of images. That is a guess: no measurement here shows it, and DAFL's own schedule has not been run.
+# Nothing here says so: Adam's three seeds do no better than SGD's, though their intervals are about three points to each side, and Adam with the wide generator was not run. With the narrow generator and 128 images a step DAFL's student ends higher than with DFAD's wide one and 512; which of the two changes does it was not tested. With five generator steps a stage it ends far below (one seed). DAFL's generator has no opponent, it only pleases the teacher; trained more, it may please it with fewer kinds of images. That is a guess: no measurement here shows it, and DAFL's own schedule has not been run.
 
 # %% [markdown]
 # On digits and on `digits_half` AR+VI's mean is below DFAD's. On digits the paired interval contains zero, and the two arms come from different processors, so that their pairing by seed is worth little. (On `digits_half` both come from one.)

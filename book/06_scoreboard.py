@@ -201,7 +201,7 @@ assert full["accuracy_best"] > 98.3 and full["accuracy_last"] < 96
 # (sec-board-papers)=
 # ## The papers' tables
 #
-# One row for each system at the paper's schedule, and one more for each other schedule that we ran: "short" is this book's. "Not run" is a row without a record. Data sets and networks have the library's names.
+# One row for each system at the paper's schedule, and one more for each other schedule that we ran: "short" is this book's. "Not run" is a row without a record. AR+VI's paper names no schedule; "AR+VI's" is DFAD's, by inference ({doc}`02_arvi`). Data sets and networks have the library's names.
 
 # %% tags=["hide-input"]
 SHOWN = {

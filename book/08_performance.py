@@ -20,7 +20,7 @@
 # A data-free student never sees an image twice, unless it is told to. So each of its steps pays for a batch that has to be drawn, for the teacher's answer to it, and only then for the student's own pass forward and backward.
 # The public loops pay more: they keep graphs through networks that nobody trains, and compute gradients that nobody reads.
 #
-# That loop is still here, as `--plain`: float32, every graph built, torch's own layers, as DFAD's public code computes it. (Only the order within a stage is ours, generator first, as everywhere in this book. Of HiDFD's GAN the layout and the updates are slower then, and nothing else.) Everything below is measured against it.
+# DFAD's public loop is still here, as `--plain`: float32, every graph built, torch's own layers. (Only the order within a stage is ours, generator first, as everywhere in this book. For HiDFD's GAN, `--plain` changes the precision, the layout of memory and the optimiser's updates, nothing else.) Everything below is measured against it.
 
 # %% tags=["remove-cell"]
 if "google.colab" in str(get_ipython()): get_ipython().run_line_magic("pip", "install -q dfkd_lib==0.1.0")  # fmt: skip
@@ -58,7 +58,7 @@ benchmarks = [
 #
 # Most of a small game's time went into layers that compute the same number many times, or that are too thin for the processor. They can be rewritten without changing what they compute.
 #
-# **Doubling, then convolving.** Generator-A doubles its grid by repeating each pixel, $u_{2i} = u_{2i+1} = x_i$, and convolves the result with 3×3 kernels. Look at one axis, with a kernel $(w_-, w_0, w_+)$. At an even and at an odd pixel it reads
+# **Doubling, then convolving.** Generator-A doubles its grid by repeating each pixel, $u_{2i} = u_{2i+1} = x_i$, and convolves the result with 3×3 kernels. Look at one axis: $x_i$ are the pixels of the small grid, $u_j$ those of the doubled one, $o_j$ the output, and the kernel is $(w_-, w_0, w_+)$. At an even and at an odd pixel the output is
 #
 # $$
 # o_{2i} = w_-\, x_{i-1} + (w_0 + w_+)\, x_i, \qquad
@@ -68,7 +68,7 @@ benchmarks = [
 # Two products each instead of three: two of the three pixels that the kernel sees are the same. In two dimensions that is four kernels of 2×2 on the small grid, one for each pixel of a 2×2 square: 16 multiply-adds for every 36.
 # The kernels are sums of the old weights, so the gradients reach the same weights.
 #
-# **Convolving, then pooling.** LeNet-5 convolves, and takes the maximum of each 2×2 square of its maps. Cut the images into squares of $s$ pixels a side. Along one axis, pixel $a \in \{0, \dots, s - 1\}$ of square $i$ is
+# **Convolving, then pooling.** LeNet-5 convolves, and takes the maximum of each 2×2 square of its maps. Cut the images into squares of $s$ pixels a side. Along one axis, pixel $a \in \{0, \dots, s - 1\}$ of square $i$ is, with a kernel $w_0, w_1, \dots$ and the pixels $x_j$ of the image,
 #
 # $$
 # o_{si+a} = \sum_k w_k\, x_{si+a+k},
@@ -78,7 +78,7 @@ benchmarks = [
 # So with the pixels of a square, its *phases*, as channels, it is a convolution from $s^2$ times the channels to $s^2$ times the channels, and the pooling is a maximum of four groups of maps. It has more products; but it works on many channels where there were few, and a processor that multiplies 16 numbers at once is not idle.
 # LeNet-5's first layer, 5×5 from 1 to 6 channels, becomes 2×2 from 16 to 96 with $s = 4$. Behind its pooling there are squares with $s = 2$, which the second layer reads as they are.
 #
-# **Staying on squares.** Where a generator is narrow, as ours for digits, the two meet: what {eq}`eq-perf-double` computes for the four pixels of a square is left there, as channels, and the next convolution reads it by {eq}`eq-perf-pool`, with $k$ from $-1$. BatchNorm lies between them. Its mean and variance are over all pixels, so those of the four phases $p$ are joined:
+# **Staying on squares.** Where a generator is narrow, as ours for digits, the two meet: what {eq}`eq-perf-double` computes for the four pixels of a square is left there, as channels, and the next convolution reads it by {eq}`eq-perf-pool`, with $k$ from $-1$. BatchNorm lies between them. Its mean and variance are over all pixels, so those of the four phases $p$, $\mu_p$ and $\sigma_p^2$, are joined:
 #
 # $$
 # \mu = \tfrac14 \sum_p \mu_p, \qquad \sigma^2 = \tfrac14 \sum_p \sigma_p^2 + \tfrac14 \sum_p (\mu_p - \mu)^2 .
@@ -120,7 +120,7 @@ for name, layers, channels in (
     assert worst < 1e-12
 
 # %% [markdown]
-# In the library one function says where the taps of a kernel fall, and every convolution on squares is made from it. With padding $P$ a pixel reads $a + k - P$. Doubling sums over the phases that are read, which is {eq}`eq-perf-double`:
+# One function of the library says which pixel each entry of a kernel, a *tap*, reads; all convolutions on squares are made from it. With padding $P$, pixel $a$ reads by tap $k$ the pixel $a + k - P$. Behind a doubling all phases of a square are equal, so their taps are added: that is {eq}`eq-perf-double`. (`both_axes` does this for rows and columns; `two_of_three` drops the square that is never read.)
 
 # %% tags=["hide-input"]
 figures.source(phases.taps, phases.UpsampledConv2d)
@@ -129,9 +129,9 @@ figures.source(phases.taps, phases.UpsampledConv2d)
 # (sec-perf-memory)=
 # ## Memory that is asked for again and again
 #
-# A third of the time of DFAD's own recipe for MNIST went not into the program, but into the system. A batch of 512 images with 64 channels takes 67 MB in bfloat16, and a step makes dozens of such blocks. The C library gives a block of that size back to the system when it is freed. The next one comes from there again, in pages of 4 KiB, and the system clears each of them first.
+# Before this change the fast path spent a third of DFAD's own recipe for MNIST not in the program but in the system. A batch of 512 images with 64 channels takes 67 MB in bfloat16, and a stage asked the system for some 2.5 GB in such blocks. The C library gives a block of that size back to the system when it is freed. The next one comes from there again, in pages of 4 KiB, and the system clears each of them first.
 #
-# So while a run trains on a CPU, freed memory stays with the process, for whoever asks next; but for `--plain`. Behind the run it is given back:
+# So while a run trains on a CPU, freed memory stays with the process, to be used again. `--plain` leaves this out. After the run it is given back:
 
 # %% tags=["hide-input"]
 figures.source(machine.kept_memory)
@@ -140,7 +140,7 @@ figures.source(machine.kept_memory)
 # (sec-perf-ratio)=
 # ## Fast against plain
 #
-# A stage of each game, five student steps and one generator step, and five steps of HiDFD's GAN, in both ways. Each way has a process of its own, as it has in a run, and they take turns: what disturbs the machine disturbs both. "Of peak" is the rate of operations of the fast one, as a share of what a large matrix product reaches on the same machine in its best precision, bfloat16; LeNet-5 runs in float32. Rewritten layers do fewer operations, which this column does not praise. Memory is what a stage adds at its peak. What is kept from one stage to the next is not in it. "New pages" is how many a stage has from the system.
+# A stage of each game, five student steps and one generator step, and five steps of HiDFD's GAN, in both ways. Each way has a process of its own, as it has in a run, and they take turns: what disturbs the machine disturbs both. Quartiles are of 15 rounds on digits, 9 for HiDFD, 3 for MNIST and the wide pairs. "Of peak" is the rate of operations of the fast one, as a share of what a large matrix product reaches on the same machine in its best precision, bfloat16; LeNet-5 runs in float32. It counts what is done, useful or not: rewritten layers do about half of the operations on MNIST, and a tenth more on digits. Memory is what a stage adds at its peak. What is kept from one stage to the next is not in it. "New pages" is how many a stage has from the system.
 
 # %% tags=["hide-input"]
 rows = []
@@ -162,7 +162,10 @@ for made in benchmarks:
 for made in benchmarks:
     print(
         f"{made['hardware']}, {made['device']}, {made['threads']} thread; "
-        f"peak {max(made['peak'].values()) / 1e9:,.0f} GFLOP/s"
+        + ", ".join(
+            f"peak in {precision} {rate / 1e9:,.0f} GFLOP/s"
+            for precision, rate in made["peak"].items()
+        )
     )
     print(f"OMP_NUM_THREADS={made['threads']} {made['command']}")
 figures.table(
@@ -192,17 +195,19 @@ for made in benchmarks:
         assert min(times, key=times.get).startswith("hidfd")
 
 # %% [markdown]
-# On digits DFAD's, ABM's and MAD's games run three and a half to four times as fast as in the public loop, AR+VI's a little less: its student has two passes a step. DFAD with its own recipe for MNIST, whose generator is eight times as wide, is nine times as fast. With wide residual networks, small batches and everything in bfloat16 it is two to two and a half times, at more than half of the peak. HiDFD's GAN gains least: nothing in it was rewritten.
+# On digits DFAD's, ABM's and MAD's games run three and a half to four times as fast as in the public loop, AR+VI's a little less. DFAD with its own recipe for MNIST, whose generator is eight times as wide, is nine times as fast. With wide residual networks and ResNets, small batches and bfloat16 (but for the last layer) it is two to two and a half times, at more than half of the peak. HiDFD's GAN gains least: nothing in it was rewritten.
 #
 # Not all of it is the layers'. Kept memory alone would shorten the public loop's stage on digits by a third, says `benchmarks/NOTES.md`, which also has the profile, and what was tried in vain. It does not shorten it here, because plain is what the public code does.
 #
-# What limits it? On MNIST the arithmetic: four fifths of a stage are convolutions, at two thirds of the peak. On digits the shapes: 16 to 96 channels on maps of 7 to 16 pixels a side keep a processor busier than 1 to 6 did, but far from its peak, and no operation is left that takes most of the time.
+# What limits it? On MNIST the arithmetic: four fifths of a stage are convolutions, at nearly three quarters of the peak. On digits convolutions are still more than half, and the rest is many small operations. The share of the peak there is of bfloat16's; LeNet-5 runs in float32, whose own peak is a quarter of that.
+#
+# All this is one process on a quiet machine. The whole runs of the next section were made two or three at a time on two cores; there the fast path took 2.0 to 2.8 times less than plain (`seconds` in the records).
 
 # %% [markdown]
 # (sec-perf-same)=
 # ## Is it the same student?
 #
-# The fast path sums in another order and rounds the generator to bfloat16, and teacher and student where they are wide (LeNet-5 is not). From the same seed, how far are its losses from the public loop's? Of all updates in a stage, the largest difference, as a share of the mean loss:
+# The fast path sums in another order and rounds the generator to bfloat16, and teacher and student where they are wide (LeNet-5 is not). From the same seed, how far are its losses from the public loop's? Of all updates in a stage, the largest difference, as a share of the mean loss. Teachers have random weights here, and the wide pairs batches of 8; in the rows "float32" the fast path computes in float32, so that only the order of sums differs.
 
 # %% tags=["hide-input"]
 figures.table(
@@ -215,7 +220,7 @@ figures.table(
 )  # fmt: skip
 
 # %% [markdown]
-# At first nothing but rounding separates them, and then the game makes something of it: networks that play against each other carry any difference on. So the question is not whether the students are equal, but whether one is better. Five seeds each, paired by seed, from records (`python tools/nightly.py plain fast`):
+# At first nothing but rounding separates them; then the gap mostly grows, for MAD on WRN to a sixth of the loss. So the question is not whether the students are equal, but whether one is better. Five seeds each, paired by seed, from records (`python tools/nightly.py plain fast`):
 
 # %% tags=["hide-input"]
 MADE = [("digits", "dfad"), ("digits", "mad"), ("mnist", "dfad")]
@@ -243,7 +248,7 @@ figures.table(
 )
 
 # %% [markdown]
-# No difference that five seeds can see. On digits DFAD's loses less than a point, if anything; for MAD the interval just reaches beyond one, and for MNIST, at the short schedule, it is too wide to exclude a loss of two points, or a gain of one.
+# No difference that five seeds can see. On digits DFAD's loses less than a point, if anything; for MAD the interval just reaches beyond one, and for MNIST, at the short schedule, it reaches from a loss of two points to a gain of nearly one.
 
 # %% [markdown]
 # (sec-perf-buffer)=
@@ -340,7 +345,7 @@ figures.table(
 )
 
 # %% [markdown]
-# Drawn anew, MAD costs 1.8 times ABM here, more than in the paper: its student learns two batches where ABM's learns one, and LeNet-5's own passes are a large part of a step. With two uses it costs a fifth more than ABM, with four less. With five uses the student shows no loss that five seeds could see.
+# Drawn anew, MAD costs 1.8 times ABM here, more than in the paper: it does everything in a student step twice, and with twenty such steps a stage is little else. Why the paper measures less we do not know. With two uses it costs a fifth more than ABM, with four less. Five and ten uses show no loss that five seeds could see; four do, just, which may be chance.
 # With five and with ten it is ahead of ABM, whose images are all new. What reuse costs exactly is not decided: the means do not fall in order, see [](sec-mad-reuse).
 
 # %% [markdown]

@@ -1,4 +1,4 @@
-"""`quicken`: where a network's layers are replaced by those of `phases`, which take less work on a CPU."""
+"""`quicken`: where a network's layers are replaced by those of `phases`, which take less time on a CPU."""
 
 from collections.abc import Sequence
 

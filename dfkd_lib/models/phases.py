@@ -1,4 +1,4 @@
-"""Layers that give the same maps and gradients as those that they replace, for less work on a CPU.
+"""Layers that give the same maps and gradients as those that they replace, in less time on a CPU.
 
 They work on *squares*: the s×s pixels of a square, its *phases*, as channels, s²·c for c. Torch's kernels for CPUs want
 many channels; LeNet and generators of small images have few. All of it is algebra, not approximation: numbers are
