@@ -71,8 +71,10 @@ benchmarks = [
 # **Convolving, then pooling.** LeNet-5 convolves, and takes the maximum of each 2×2 square of its maps. Cut the images into squares of $s$ pixels a side. Along one axis, pixel $a \in \{0, \dots, s - 1\}$ of square $i$ is, with a kernel $w_0, w_1, \dots$ and the pixels $x_j$ of the image,
 #
 # $$
-# o_{si+a} = \sum_k w_k\, x_{si+a+k},
-# \qquad x_{si+a+k} \text{ is pixel } (a + k) \bmod s \text{ of square } i + \lfloor (a + k) / s \rfloor .
+# \begin{aligned}
+# o_{si+a} &= \sum_k w_k\, x_{si+a+k}, \\
+# x_{si+a+k} &\text{ is pixel } (a + k) \bmod s \text{ of square } i + \lfloor (a + k) / s \rfloor .
+# \end{aligned}
 # $$ (eq-perf-pool)
 #
 # So with the pixels of a square, its *phases*, as channels, it is a convolution from $s^2$ times the channels to $s^2$ times the channels, and the pooling is a maximum of four groups of maps. It has more products; but it works on many channels where there were few, and a processor that multiplies 16 numbers at once is not idle.
