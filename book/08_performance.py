@@ -195,15 +195,25 @@ for made in benchmarks:
         assert 1.95 < min(wrn) and max(wrn) < 2.6
         assert all(v > 0.5 for n, v in shares.items() if "WRN" in n)
         assert min(times, key=times.get).startswith("hidfd")
+        done = {
+            case["case"].partition(" (")[0]: case["variants"]["fast"][
+                "operations"
+            ]
+            / case["variants"]["plain"]["operations"]
+            for case in made["ratios"]
+        }
+        assert 0.5 < done["dfad, MNIST"] < 0.6
+        for m in ("dfad", "arvi", "abm", "mad"):
+            assert 1.05 < done[f"{m}, digits"] < 1.15
 
 # %% [markdown]
 # On digits DFAD's, ABM's and MAD's games run three and a half to four times as fast as in the public loop, AR+VI's a little less. DFAD with its own recipe for MNIST, whose generator is eight times as wide, is nine times as fast. With wide residual networks and ResNets, small batches and bfloat16 (but for the last layer) it is two to two and a half times, at more than half of the peak. HiDFD's GAN gains least: nothing in it was rewritten.
 #
 # Not all of it is the layers'. Kept memory alone would shorten the public loop's stage on digits by a third, says `benchmarks/NOTES.md`, which also has the profile, and what was tried in vain. It does not shorten it here, because plain is what the public code does.
 #
-# What limits it? On MNIST the arithmetic: four fifths of a stage are convolutions, at nearly three quarters of the peak. On digits convolutions are still more than half, and the rest is many small operations. The share of the peak there is of bfloat16's; LeNet-5 runs in float32, whose own peak is a quarter of that.
+# What limits it? By the profiles in `benchmarks/NOTES.md`, on MNIST the arithmetic: four fifths of a stage are convolutions, at nearly three quarters of the peak. On digits convolutions are still more than half, and the rest is many small operations. The share of the peak there is of bfloat16's; LeNet-5 runs in float32, whose own peak is a quarter of that.
 #
-# All this is one process on a quiet machine. The whole runs of the next section were made two or three at a time on two cores; there the fast path took 2.0 to 2.8 times less than plain (`seconds` in the records).
+# All this is one process on a quiet machine. The whole runs of the next section were made two or three at a time on two cores, which share caches and memory; there the fast path saves less, as the last column of their table says.
 
 # %% [markdown]
 # (sec-perf-same)=
@@ -215,7 +225,7 @@ for made in benchmarks:
 figures.table(
     ["case", "precision", "first stage", "second", "third"],
     [
-        [made["case"], made["precision"], *(f"{gap:.1%}" for gap in made["gaps"])]
+        [made["case"], made["precision"], *(f"{gap:.2%}" for gap in made["gaps"])]
         for record in benchmarks
         for made in record["first_steps"]
     ],
@@ -244,9 +254,15 @@ for dataset, method in MADE if settings.dataset in dict(MADE) else ():
             f"{gap:+.2f} ± {half:.2f}",
         ]
     )
+    saved = [
+        slow["seconds"] / quick["seconds"]
+        for slow, quick in zip(plain, fast, strict=True)
+    ]
+    rows[-1].append(f"{min(saved):.1f}–{max(saved):.1f}")
 figures.table(
-    ["method", "plain (%)", "fast (%)", "fast − plain (points)"],
-    rows or [["not run", "", "", ""]],
+    ["method", "plain (%)", "fast (%)", "fast − plain (points)"]
+    + ["time, plain / fast"],
+    rows or [["not run", "", "", "", ""]],
 )
 
 # %% [markdown]

@@ -4,6 +4,7 @@ import pytest
 import torch
 from method_checks import play, stage
 
+from benchmarks import same
 from dfkd_lib.models import LeNet5
 from dfkd_lib.models.phases import PooledConv2d, UpsampledConv2d
 
@@ -26,10 +27,8 @@ def test_a_run_in_reduced_precision_stays_near_the_public_loop(method):
 
 
 def _losses(game) -> list[float]:
-    found = [game.generator_step() for _ in range(game.recipe.generator_steps)]
-    game.end_generator_stage()
-    found += [game.student_step(step) for step in range(game.recipe.student_steps)]
-    return [float(sum(terms.values())) for terms in found]
+    [taken] = same.losses(game, stages=1)
+    return taken["generator"] + taken["student"]
 
 
 def test_the_public_loop_builds_every_graph_and_has_torchs_own_layers(monkeypatch):

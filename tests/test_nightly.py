@@ -34,7 +34,7 @@ def test_what_wants_a_gpu_is_a_command_to_run(monkeypatch, tmp_path, experiment)
 def test_every_record_is_on_the_list():
     wanted = {
         (experiment, results.run_name(method, nightly.recipe_of(experiment, method, data, settings), seed))
-        for experiment, arms in (nightly.EXPERIMENTS | nightly.ON_GPU).items()
+        for experiment, arms in nightly.KNOWN.items()
         for method, data, settings, seeds in arms
         for seed in seeds
     }
@@ -61,7 +61,7 @@ def test_a_run_that_failed_or_was_killed_is_told_by_the_status(monkeypatch, tmp_
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "c"]
 
 
-@pytest.mark.parametrize("experiment", nightly.EXPERIMENTS | nightly.ON_GPU)
+@pytest.mark.parametrize("experiment", nightly.KNOWN)
 def test_settings_are_settings(experiment):
-    for method, data, settings, _ in (nightly.EXPERIMENTS | nightly.ON_GPU)[experiment]:
+    for method, data, settings, _ in nightly.KNOWN[experiment]:
         assert nightly.recipe_of(experiment, method, data, settings).dataset == data

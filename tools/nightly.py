@@ -197,6 +197,7 @@ ON_GPU = {
     "wrn": [(m, "cifar100", "", [0]) for m in ("dfad", "abm", "mad")],
     "resnet": [(m, "cifar100", "", [0]) for m in ("dfad", "arvi", "mad")],
 }
+KNOWN = EXPERIMENTS | ON_GPU
 
 PROBED = ("controls", "stress", "memory", "statistics", "reuse", "conditional", "momentum", "main", "hidfd_gan")
 
@@ -218,7 +219,7 @@ def missing(experiments: list[str]) -> list[str]:
     """Command lines of the runs without a record."""
     lines = []
     for experiment in experiments:
-        for method, dataset, settings, seeds in (EXPERIMENTS | ON_GPU)[experiment]:
+        for method, dataset, settings, seeds in KNOWN[experiment]:
             recipe = recipe_of(experiment, method, dataset, settings)
             for seed in seeds:
                 folder = ROOT / "results" / experiment
@@ -235,10 +236,9 @@ def missing(experiments: list[str]) -> list[str]:
 
 
 def main() -> int:
-    known = EXPERIMENTS | ON_GPU
-    unknown = set(sys.argv[1:]) - set(known)
+    unknown = set(sys.argv[1:]) - set(KNOWN)
     if unknown:
-        print(f"error: no experiment {', '.join(unknown)}; there are {', '.join(known)}", file=sys.stderr)
+        print(f"error: no experiment {', '.join(unknown)}; there are {', '.join(KNOWN)}", file=sys.stderr)
         return 2
     lines = missing(sys.argv[1:] or list(EXPERIMENTS))
     print(f"{len(lines)} runs to make")
