@@ -1659,6 +1659,8 @@ print(
 )
 
 # %% [markdown]
+# On digits and on `digits_half` AR+VI's mean is below DFAD's. On digits the paired interval contains zero, and the two arms come from different processors, so that their pairing by seed is worth little. (On `digits_half` both come from one.)
+#
 # At DFAD's schedule on MNIST the rates are constant, and students do not come to rest ({ref}`chapter 1 <sec-dfad-rest>`). So look at the band in which the second half of the tests lies, not at where a run happens to stop:
 
 # %% tags=["hide-input"]
@@ -1736,8 +1738,6 @@ assert bands["dafl"][3] < sgd - half
 # Nothing here says so: Adam's three seeds do no better than SGD's, though their intervals are about three points to each side, and Adam with the wide generator was not run. With the narrow generator and 128 images a step DAFL's student ends higher than with DFAD's wide one and 512; which of the two changes does it was not tested. With five generator steps a stage it ends far below (one seed). DAFL's generator has no opponent, it only pleases the teacher; trained more, it may please it with fewer kinds of images. That is a guess: no measurement here shows it, and DAFL's own schedule has not been run.
 
 # %% [markdown]
-# On digits and on `digits_half` AR+VI's mean is below DFAD's. On digits the paired interval contains zero, and the two arms come from different processors, so that their pairing by seed is worth little. (On `digits_half` both come from one.)
-#
 # Now the paper's headline, a gain of 13.8 %:
 
 # %%
