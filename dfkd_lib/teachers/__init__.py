@@ -1,0 +1,98 @@
+"""Trained teachers: shipped, cached, trained now, or your own (`names`).
+
+``python -m dfkd_lib.teachers --dataset digits --teacher lenet5`` trains one.
+"""
+
+import json
+import math
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from ..data import Dataset, check_fits
+from ..errors import UserError, first_line
+from ..files import cache_folder, writable_folder
+from ..models import build
+from .foreign import load_foreign, renormalised
+from .machine import hardware, resolve_device, resolve_precision, versions
+from .names import parse_teacher
+from .recipes import TeacherRecipe, teacher_recipe
+from .trained import (
+    Constants,
+    Teacher,
+    accuracy,
+    accuracy_on,
+    digest,
+    least_accuracy,
+    logits_of,
+    weights,
+)
+from .training import command, train_teacher
+
+__all__ = [
+    "Constants", "Teacher", "TeacherRecipe", "accuracy", "accuracy_on", "digest",
+    "hardware", "least_accuracy", "load_foreign", "load_teacher", "logits_of",
+    "parse_teacher", "renormalised", "resolve_device", "resolve_precision",
+    "teacher_recipe", "train_teacher", "versions", "weights",
+]  # fmt: skip
+
+SHIPPED = Path(__file__).parent / "assets"
+CPU_LIMIT = 30 * 60  # seconds; on a CPU, only the command trains for longer
+
+
+def cache() -> Path:
+    """The folder of the teachers that were trained on this machine."""
+    return cache_folder() / "teachers"
+
+
+def load_teacher(
+    dataset: Dataset, name: str, *, train: bool = True, device: str = "auto"
+) -> Teacher:
+    """The teacher `name`: shipped, cached, or else trained now and cached.
+
+    Two processes that ask at once train it once; `train=False` trains none. `name` may
+    also be a teacher of your own (`names`). Nothing in a file is executed.
+
+    Raises
+    ------
+    UserError
+        if it is missing and may not be trained, or if that would take more than
+        `CPU_LIMIT` on a CPU; if training failed; or if its files were changed.
+    """
+    if parse_teacher(name).kind != "ours":
+        return load_foreign(name, dataset, device=device)
+    check_fits(dataset, "teacher", name)
+    for folder in (SHIPPED, cache()):
+        # The record is written last: weights without one are a killed process's.
+        if (folder / f"{dataset.name}-{name}.json").is_file():
+            return _read(dataset, name, folder)
+    recipe = teacher_recipe(dataset.name, name, len(dataset.y_train))
+    if not train:
+        raise UserError(
+            f"teacher: there is no trained {name} for {dataset.name}, neither shipped "
+            f"nor in {cache()}; train it with: {command(dataset.name, name)}"
+        )
+    device = resolve_device("device", device)
+    folder = writable_folder("DFKD_CACHE", cache())
+    limit = CPU_LIMIT if device == "cpu" else math.inf
+    train_teacher(dataset, name, recipe, folder, device=device, limit=limit)
+    return _read(dataset, name, folder)
+
+
+def _read(dataset: Dataset, name: str, folder: Path) -> Teacher:
+    path = folder / f"{dataset.name}-{name}.safetensors"
+    with torch.random.fork_rng(devices=[]):  # its first weights are drawn
+        network = build(name, dataset.num_classes)
+    try:
+        record = json.loads(path.with_suffix(".json").read_text())
+        found, score = digest(path.read_bytes()), float(record["accuracy"])
+        if found != record["hash"]:
+            raise ValueError("its hash is not the one in its record")
+        network.load_state_dict(load_file(path))
+    except Exception as error:  # each of the formats fails in its own way
+        raise UserError(
+            f"teacher: {path} and its record cannot be used ({first_line(error)}); "
+            f"train it again with: {command(dataset.name, name, folder)}"
+        ) from error
+    return Teacher(name, network.eval().requires_grad_(False), score, found)

@@ -1,0 +1,55 @@
+"""``python -m dfkd_lib.teachers``: train a teacher and print its record."""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+from ..data import check_fits, load_dataset
+from ..errors import Parser, UserError, of_settings, one_of, real, whole
+from ..files import at_home, writable_folder
+from ..models import CLASSIFIERS
+from . import cache, resolve_device, teacher_recipe, train_teacher
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Train a teacher, keep it in the cache or in --folder, and print its record.
+
+    The same command continues a training that was stopped.
+    """
+    parser = Parser(prog="python -m dfkd_lib.teachers", description=main.__doc__)
+    parser.add_argument("--dataset", default="digits")
+    parser.add_argument("--teacher", default="lenet5", help=", ".join(CLASSIFIERS))
+    parser.add_argument("--epochs", type=int, help="default: by network and data set")
+    parser.add_argument("--lr", type=float, help="default: by network and data set")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--folder", type=Path, help=f"default: {cache()}")
+    try:
+        args = parser.parse_args(argv)
+        one_of("teacher", args.teacher, CLASSIFIERS)
+        changes = {}
+        if args.epochs is not None:
+            changes["epochs"] = whole("epochs", args.epochs, 1)
+        if args.lr is not None:
+            changes["lr"] = real("lr", args.lr, 1e-8)
+        whole("seed", args.seed)
+        device = resolve_device("device", args.device)
+        dataset = load_dataset(args.dataset)
+        check_fits(dataset, "teacher", args.teacher)
+        recipe = teacher_recipe(dataset.name, args.teacher, len(dataset.y_train))
+        recipe = dataclasses.replace(recipe, **changes)
+        folder = at_home("folder", args.folder) if args.folder else cache()
+        folder = writable_folder("folder", folder)
+        options = {"seed": args.seed, "device": device}
+        record = train_teacher(dataset, args.teacher, recipe, folder, **options)
+    except (MemoryError, RuntimeError, ValueError) as error:
+        line = error if isinstance(error, UserError) else of_settings(error)
+        print(f"error: {line}", file=sys.stderr)
+        return 2
+    print(json.dumps(record, indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

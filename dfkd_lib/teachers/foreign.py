@@ -1,0 +1,240 @@
+"""A teacher trained elsewhere: a file, a pretrained network, or any module."""
+
+import copy
+import importlib
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from ..data import Dataset, check_fits
+from ..errors import UserError, first_line, shown, text, whole
+from ..models import Foreign, build, torchvision_names
+from ..models.network import Network
+from .machine import resolve_device
+from .names import parse_teacher
+from .trained import Constants, Teacher, accuracy_on, digest, least_accuracy, weights
+
+
+class Renormalised(nn.Module):
+    """A network that takes images normalised by `ours` instead of by `theirs`."""
+
+    def __init__(self, network: nn.Module, ours: Constants, theirs: Constants) -> None:
+        super().__init__()
+        self.network = network
+        pair = torch.tensor([ours, theirs], dtype=torch.float64)[..., None, None]
+        (mean, std), (their_mean, their_std) = pair
+        scale, shift = std / their_std, (mean - their_mean) / their_std
+        self.register_buffer("scale", scale.float(), persistent=False)
+        self.register_buffer("shift", shift.float(), persistent=False)
+        self.train(network.training)
+
+    def forward(
+        self, x: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch classes"]:
+        return self.network(x * self.scale + self.shift)
+
+
+def renormalised(network: nn.Module, ours: Constants, theirs: Constants) -> nn.Module:
+    """The network, for images normalised by `ours` instead of by `theirs`."""
+    if ours == theirs:
+        return network
+    if isinstance(network, Foreign):
+        return as_foreign(Renormalised(network.network, ours, theirs))
+    return Renormalised(network, ours, theirs)
+
+
+def load_foreign(
+    source: str | nn.Module,
+    dataset: Dataset | None = None,
+    *,
+    num_classes: int | None = None,
+    input_shape: tuple[int, ...] | None = None,
+    name: str | None = None,
+    device: str = "auto",
+) -> Teacher:
+    """A teacher that was trained elsewhere, on the CPU, tried on two images.
+
+    `source`: FILE:NETWORK, torchvision:NAME, timm:NAME, or a module from normalised
+    images to logits, which is copied. `dataset`: what it was trained for; its accuracy
+    is measured on `device`. Without one, give `num_classes` and `input_shape`
+    (channels, height, width). `name`: by default the source, or the module's class.
+
+    Raises
+    ------
+    UserError
+        for a source that is unknown, missing or damaged; for a file that holds more
+        than weights, none of which is executed; for a network that does not answer such
+        images with a logit per class.
+    """
+    device = resolve_device("device", device)
+    classes, shape = task_of(dataset, num_classes, input_shape)
+    called = source if isinstance(source, str) else type(source).__name__
+    name = called if name is None else text("name", name)
+    constants = sha = None
+    if isinstance(source, nn.Module):
+        network = copied("teacher", source)
+    elif (found := parse_teacher(source)).kind == "ours":
+        raise UserError(f"teacher: {source} has no weights; write FILE:{source}")
+    elif found.kind == "file":
+        if dataset is not None:
+            check_fits(dataset, "teacher", found.network)
+        network = _from_file(found.path, found.network, classes)
+        sha = digest(found.path.read_bytes())
+    else:
+        network, constants = _pretrained(found.kind, found.network)
+    try_out("teacher", name, network.eval().requires_grad_(False), classes, shape)
+    network = as_foreign(network)
+    if constants and dataset is not None:
+        network = renormalised(network, (dataset.mean, dataset.std), constants)
+    score = None
+    if dataset is not None:
+        score = accuracy_on(network.to(device), dataset, device)
+        network.cpu()
+        if score < least_accuracy(dataset.y_test):
+            print(
+                f"teacher {name}: {score:.1f} % of {dataset.name}'s test images is "
+                "next to chance; check the order of its classes and its constants",
+                file=sys.stderr,
+            )
+    return Teacher(name, network, score, sha or digest(weights(network)), constants)
+
+
+def as_foreign(network: nn.Module) -> nn.Module:
+    """Wrap a module that is not the library's, so that `place` can prepare it."""
+    known = isinstance(network, Network)
+    return network if known else Foreign(network).train(network.training)
+
+
+def copied(role: str, network: nn.Module) -> nn.Module:
+    """A copy on the CPU; `role` is teacher or student."""
+    try:
+        made = copy.deepcopy(network).cpu()
+        weights(made)  # fails for lazy layers and for meta tensors
+        return made
+    except Exception as error:  # anything that the module's author wrote
+        raise UserError(
+            f"{role}: {type(network).__name__} cannot be copied to the CPU "
+            f"({first_line(error)}); give a module with initialised weights"
+        ) from error
+
+
+def task_of(
+    dataset: Dataset | None,
+    num_classes: int | None,
+    input_shape: tuple[int, ...] | None,
+) -> tuple[int, tuple[int, int, int]]:
+    """The number of classes, and an image's channels, height and width."""
+    if dataset is not None:
+        if num_classes is not None or input_shape is not None:
+            raise UserError("teacher: give a data set, or num_classes and input_shape")
+        height, width, channels = dataset.x_test.shape[1:]
+        return dataset.num_classes, (channels, height, width)
+    whole("num_classes", num_classes, 2)
+    if not isinstance(input_shape, tuple) or len(input_shape) != 3:
+        wanted = "give (channels, height, width)"
+        raise UserError(f"input_shape: {shown(input_shape)} is not allowed; {wanted}")
+    return num_classes, tuple(whole("input_shape", size, 1) for size in input_shape)
+
+
+def _from_file(path: Path, architecture: str, num_classes: int) -> nn.Module:
+    """The library's network with the weights of a file."""
+    try:
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # every format's reader has errors of its own
+        raise UserError(
+            f"teacher: {path} cannot be read as weights and nothing else "
+            f"({first_line(error)}); nothing in it was executed; write it with "
+            "safetensors.torch.save_file(network.state_dict(), ...)"
+        ) from error
+    with torch.random.fork_rng(devices=[]):
+        network = build(architecture, num_classes)
+    try:
+        for key in ("state_dict", "model"):  # a checkpoint holds more than the weights
+            state = state[key] if isinstance(state.get(key), dict) else state
+        # DataParallel and torchvision have names of their own for the layers.
+        ours = dict(
+            zip(torchvision_names(architecture), network.state_dict(), strict=False)
+        )
+        state = {key.removeprefix("module."): value for key, value in state.items()}
+        network.load_state_dict({ours.get(key, key): state[key] for key in state})
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"teacher: {path} does not hold the weights of {architecture} with "
+            f"{num_classes} classes ({first_line(error)}); name the network that it "
+            "was saved from"
+        ) from error
+    return network
+
+
+def _pretrained(library: str, name: str) -> tuple[nn.Module, Constants]:
+    """A network with the weights of its library, and its images' constants."""
+    module = library_of("teacher", library, name)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            if library == "timm":
+                network = module.create_model(name, pretrained=True)
+                way = network.pretrained_cfg
+                return network, (tuple(way["mean"]), tuple(way["std"]))
+            chosen = module.get_model_weights(name).DEFAULT
+            # Read as weights only first: torchvision would unpickle whatever is there.
+            chosen.get_state_dict(progress=False, check_hash=True, weights_only=True)
+            way, network = chosen.transforms(), module.get_model(name, weights=chosen)
+            return network, (tuple(way.mean), tuple(way.std))
+    except Exception as error:  # every client has errors of its own for being offline
+        raise UserError(
+            f"teacher: {library}:{name} cannot be loaded ({first_line(error)}); "
+            "connect this machine to the network, or give FILE:NETWORK"
+        ) from error
+
+
+def library_of(role: str, library: str, name: str) -> Any:
+    """timm or torchvision.models, if it knows a network of that name."""
+    try:
+        whole_name = {"torchvision": "torchvision.models"}.get(library, library)
+        module = importlib.import_module(whole_name)
+    except ImportError as error:
+        pip = f"{shlex.quote(sys.executable)} -m pip install {library}"
+        raise UserError(
+            f"{role}: {library}:{name} needs {library}; install it with: {pip}"
+        ) from error
+    timm = library == "timm"
+    if module.is_model(name) if timm else name in module.list_models(module=module):
+        return module
+    listed = f"{module.__name__}.list_models() lists them"
+    raise UserError(f"{role}: {library} has no network {shown(name)}; {listed}")
+
+
+@torch.no_grad()
+def try_out(
+    role: str, name: str, network: nn.Module, classes: int, shape: tuple[int, int, int]
+) -> None:
+    """Refuse a network that does not answer two images with rows of finite logits."""
+    try:
+        logits = network(torch.zeros(2, *shape))
+    except Exception as error:  # anything that the module's author wrote
+        images = "×".join(map(str, shape))
+        raise UserError(
+            f"{role}: {name} does not take normalised float32 images of {images} "
+            f"({first_line(error)}); give a network for such images"
+        ) from error
+    if not isinstance(logits, Tensor):
+        form = type(logits).__name__
+    elif logits.shape != (2, classes) or not logits.is_floating_point():
+        form = f"{logits.dtype} of shape {tuple(logits.shape)}"
+    elif not logits.isfinite().all():
+        form = "numbers that are not finite"
+    else:
+        return
+    raise UserError(
+        f"{role}: {name} answers two grey images with {form}; give a network that "
+        f"answers with finite logits of shape (2, {classes})"
+    )

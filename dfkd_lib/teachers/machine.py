@@ -1,0 +1,48 @@
+"""The machine a run is on: device, precision, hardware, versions."""
+
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import UserError, one_of
+
+
+def resolve_device(name: str, value: Any) -> str:
+    """'cpu' or 'cuda'; 'auto' is the GPU if there is one."""
+    one_of(name, value, ("auto", "cpu", "cuda"))
+    found = torch.cuda.is_available()
+    if value == "cuda" and not found:
+        raise UserError(f"{name}: torch finds no GPU here; allowed: auto, cpu")
+    return "cuda" if found and value != "cpu" else "cpu"
+
+
+def resolve_precision(value: str, device: str) -> str:
+    """'auto' is bfloat16 where the processor has instructions for it, else float32."""
+    if value != "auto":
+        return value
+    if device == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        mkldnn = torch.backends.mkldnn.is_available()
+        fast = mkldnn and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return "bfloat16" if fast else "float32"
+
+
+def hardware(device: str) -> str:
+    """The processor's or the GPU's name."""
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(x.split(":", 1)[1].strip() for x in lines if "model name" in x)
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that decide a run's numbers."""
+    names = ("torch", "torchvision", "numpy", "dfkd_lib")
+    return {n: version(n) for n in names} | {"python": platform.python_version()}
