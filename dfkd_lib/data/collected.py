@@ -1,0 +1,282 @@
+"""Collected data: real images from another source than the teacher's training data.
+
+HiDFD trains its GAN and, in part, its student on them; DFAD's KD-REL and KD-UNR distil
+on a related and on an unrelated source. Neither lists its sources: these are ours.
+"""
+
+import hashlib
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int, UInt8
+from numpy import ndarray
+
+from ..errors import UserError, one_of, real, whole
+from .categories import matching
+from .dataset import Dataset, load_training_split
+from .images import Collected, Images
+from .layouts import Split
+from .read import CHUNK, resize
+from .sources import EMBEDDED, find, known_dataset
+
+PHOTOGRAPHS = "photographs"  # two that ship with scikit-learn, cut into pieces
+_TINY = ("tiny_imagenet_32", "tiny_imagenet")
+# by data set, in order of preference
+RELATED: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("digits", "digits_half"), ("mnist", "usps")),
+    "digits_hybrid": ("digits_rest", "mnist", "usps"),
+    "mnist": ("usps", "digits"),
+    "usps": ("mnist", "digits"),
+    "svhn": ("mnist", "usps", "digits"),
+    **dict.fromkeys(("cifar10", "cifar100"), (*_TINY, "imagenet")),
+    **dict.fromkeys(("cinic10", "caltech101"), ("imagenet", *_TINY)),
+    **dict.fromkeys(("food101", "places365"), ("imagenet", *_TINY)),
+}
+_GREY = "digits digits_half digits_hybrid mnist fashion_mnist kmnist usps svhn"
+_COLOUR = "cifar10 cifar100 cinic10 tiny_imagenet tiny_imagenet_32 caltech101"
+UNRELATED: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(_GREY.split(), (*_TINY, PHOTOGRAPHS)),
+    **dict.fromkeys(_COLOUR.split(), ("svhn", "mnist", "digits")),
+}
+# They share images. CINIC-10 is made of ImageNet too, which HiDFD uses all the same.
+_SHARED = (
+    {"digits", "digits_half", "digits_hybrid"},
+    {"digits", "digits_half", "digits_rest"},
+    {*_TINY, "imagenet"},
+    {"cifar10", "cinic10"},
+)
+
+
+@cache
+def _photographs() -> list[ndarray]:
+    from sklearn.datasets import load_sample_images
+
+    return load_sample_images().images
+
+
+class Photographs:
+    """All square pieces of two photographs, `size` pixels wide; cut when indexed."""
+
+    def __init__(self, size: int):
+        pieces = [  # photograph, side, top, left
+            (number, side, top, left)
+            for number, photograph in enumerate(_photographs())
+            for side in (32, 64, 128, 256)
+            for top in range(0, photograph.shape[0] - side + 1, 4)
+            for left in range(0, photograph.shape[1] - side + 1, 4)
+        ]
+        self.pieces, self.shape = pieces, (len(pieces), size, size, 3)
+
+    def __len__(self) -> int:
+        return len(self.pieces)
+
+    def __getitem__(self, index: Int[ndarray, " n"]) -> UInt8[ndarray, "n size size 3"]:
+        made = np.empty((len(index), *self.shape[1:]), np.uint8)
+        for place, piece in enumerate(index):
+            number, side, top, left = self.pieces[piece]
+            cut = _photographs()[number][None, top : top + side, left : left + side]
+            made[place] = resize(cut, self.shape[1])[0]
+        return made
+
+
+def default_source(target: str, kind: str) -> str:
+    """The first source of that kind, 'related' or 'unrelated', on this machine."""
+    tables = {"related": RELATED, "unrelated": UNRELATED}
+    listed = tables[one_of("source", kind, tables)].get(target, ())
+    for source in listed:
+        if source == PHOTOGRAPHS or source in EMBEDDED or find(source):
+            return source
+    raise UserError(
+        f"source: of the data sets {kind} to {target} ({', '.join(listed) or 'none'}) "
+        "none is on this machine; put one into DFKD_DATA's folder, or name a source"
+    )
+
+
+def source_for(kind: str, dataset: str, wanted: str = "auto") -> str:
+    """The source that is `wanted`, or the first of that kind on this machine."""
+    if wanted != "auto":
+        return known_dataset("collected_from", wanted)
+    return default_source(dataset, "unrelated" if kind == "unrelated" else "related")
+
+
+def collect(
+    source: str,
+    target: Dataset,
+    *,
+    ratio: float | None = None,
+    by: str = "random",
+    teacher: Callable[[Any], Any] | None = None,
+    imbalance: float | None = None,
+    seed: int = 0,
+) -> Collected:
+    """Real images from the training part of a data set, or "photographs".
+
+    They have the shape of the `target`, and its classes for labels. `ratio` is HiDFD's
+    ρ, images collected per training image of the target (None: all, or as many as keep
+    the imbalance). They are chosen `by` "random"; "category", of the target's classes;
+    or "confidence", with the largest softmax probability of the `teacher`, which
+    labels them (from normalised images to logits, on its own device; HiDFD refers to
+    Chen et al. 2021b). The `imbalance` is images of class 0 per image of the last
+    class, falling geometrically (1: balanced); a class with too few hands its part to
+    the others.
+
+    Raises
+    ------
+    UserError
+        if something is not allowed, or the source has too few images.
+    """
+    one_of("by", by, ("category", "confidence", "random"))
+    whole("seed", seed)
+    originals = len(target.x_train)
+    if ratio is not None:
+        real("ratio", ratio, 1 / originals)
+    if imbalance is not None:
+        real("imbalance", imbalance, 1)
+        if by == "random":
+            raise UserError("imbalance: random images have no labels; give another by")
+    if (by == "confidence") != (teacher is not None):
+        raise UserError("by: 'confidence' needs a teacher, and nothing else takes one")
+    pool = _pool(source, target)
+    score = np.random.default_rng(seed).random(len(pool.x))
+    labels = np.zeros(len(pool.x), np.int64)
+    if by == "confidence":
+        labels, score = _judged(pool, target, teacher)
+    elif by == "category":
+        names = matching(source, pool.classes, target.name, target.classes)
+        labels = np.array([names.get(label, -1) for label in pool.y.tolist()])
+    usable = np.flatnonzero(labels >= 0)
+    if not len(usable):
+        raise UserError(
+            f"by: no image of {source} has a class of {target.name}; give another by"
+        )
+    present = np.bincount(labels[usable], minlength=target.num_classes)
+    parts = (imbalance or 1) ** -np.linspace(0, 1, target.num_classes)
+    count = len(usable)
+    if ratio is not None:
+        count = round(ratio * originals)
+    elif imbalance is not None:
+        some = present > 0
+        count = int((present[some] / parts[some]).min() * parts[some].sum())
+    if count > len(usable):
+        raise UserError(
+            f"ratio: {ratio:g} of {originals} images is {count}, but {source} has "
+            f"{len(usable)} by {by}; give {int(1e4 * len(usable) / originals) / 1e4:g}"
+        )
+    order = usable[np.argsort(-score[usable], kind="stable")]
+    if imbalance is not None:
+        counts = enumerate(allot(parts, present, count))
+        order = np.concatenate([order[labels[order] == c][:n] for c, n in counts])
+    chosen = np.sort(order[:count])
+    x, y = convert(pool.x, chosen, target), None if by == "random" else labels[chosen]
+    classes = None if y is None else np.bincount(y, minlength=len(present)).tolist()
+    record = {
+        "source": source,
+        "part": "train",
+        "available": len(pool.x),
+        "target": target.name,
+        "ratio": len(chosen) / originals,
+        "count": len(chosen),
+        "by": by,
+        "imbalance": imbalance,
+        "seed": seed,
+        "classes": classes,
+        "indices": chosen.tolist(),
+        "sha256": hashlib.sha256(x.tobytes()).hexdigest(),
+    }
+    return Collected(x, y, record)
+
+
+def allot(parts: ndarray, available: ndarray, total: int) -> Int[ndarray, " classes"]:
+    """`total` images over the classes, in proportion to `parts` while there are enough.
+
+    What a class lacks goes to the others; what rounding leaves, to the largest parts.
+    """
+    given = np.zeros(len(available), np.int64)
+    while (rest := total - given.sum()) and (spare := given < available).any():
+        ideal = rest * np.where(spare, parts, 0) / parts[spare].sum()
+        step = np.floor(ideal).astype(np.int64)
+        step[np.argsort(step - ideal, kind="stable")[: rest - step.sum()]] += 1
+        given = np.minimum(given + step, available)
+    return given
+
+
+def convert(x: Any, index: Int[ndarray, " n"], target: Dataset) -> ndarray:
+    """The chosen images, uint8, in the target's shape; grey by ITU-R 601's weights."""
+    size, _, channels = target.x_train.shape[1:]
+    made = np.empty((len(index), size, size, channels), np.uint8)
+    for start in range(0, len(index), CHUNK):
+        part = x[index[start : start + CHUNK]]
+        if channels == 1 and part.shape[3] == 3:
+            part = np.round(part @ [0.299, 0.587, 0.114]).astype(np.uint8)[..., None]
+        made[start : start + CHUNK] = resize(part, size)  # one channel is copied to 3
+    return made
+
+
+def images_for(
+    kind: str,
+    dataset: Dataset,
+    *,
+    source: str = "auto",
+    share: float = 1.0,
+    seed: int,
+    device: str | torch.device,
+    **choice: Any,
+) -> tuple[Images, dict[str, Any]]:
+    """The real images that a student learns from, and their record.
+
+    `kind`: "original", the data set's training images; "related" or "unrelated", of
+    another source; "collected", those of a related source, or of `source`, that a
+    `choice` leaves (options of `collect`). A `share` below 1 keeps that fraction.
+    """
+    if kind == "original":
+        images, record = Images.of(dataset, device), {"source": dataset.name}
+    else:
+        source = source_for(kind, dataset.name, source)
+        found = collect(source, dataset, seed=seed, **choice)
+        images, record = Images.of_collected(found, dataset, device), found.record
+        if record["count"] == record["available"]:
+            record = record | {"indices": "all"}
+    if share < 1:
+        random = torch.Generator().manual_seed(seed)
+        kept = torch.randperm(len(images), generator=random)
+        kept = kept[: max(round(share * len(images)), 1)].sort().values
+        images, record = images[kept], record | {"share": share, "kept": kept.tolist()}
+    return images, record | {"images": len(images)}
+
+
+def _pool(source: str, target: Dataset) -> Split:
+    height, width, channels = target.x_train.shape[1:]
+    if source == PHOTOGRAPHS:
+        pool = Split(Photographs(height), np.zeros(0, np.int64))
+    else:
+        known_dataset("source", source)
+        if source == target.name or any({source, target.name} <= g for g in _SHARED):
+            raise UserError(f"source: {source} shares images with {target.name}")
+        pool = load_training_split(source)
+    if height != width or not {channels, pool.x.shape[3]} <= {1, 3}:
+        raise UserError(
+            f"source: {source} has {pool.x.shape[3]} channels, {target.name} images of "
+            f"{channels}×{height}×{width}; only square ones of 1 or 3 channels will do"
+        )
+    return pool
+
+
+def _judged(
+    pool: Split, target: Dataset, teacher: Callable[[Any], Any]
+) -> tuple[Int[ndarray, " images"], ndarray]:
+    """The teacher's class for each image, and its probability."""
+    network = teacher if isinstance(teacher, torch.nn.Module) else torch.nn.Identity()
+    device = next((p.device for p in network.parameters()), "cpu")
+    training, best = network.training, []
+    network.eval()
+    with torch.no_grad():
+        for index in np.array_split(np.arange(len(pool.x)), -(-len(pool.x) // CHUNK)):
+            x = target.normalise(convert(pool.x, index, target))
+            logits = teacher(torch.from_numpy(x).to(device)).double()
+            best.append(torch.stack(tuple(logits.softmax(1).max(1))).cpu())
+    network.train(training)
+    sure, labels = torch.cat(best, 1).numpy()
+    return labels.astype(np.int64), sure

@@ -1,0 +1,220 @@
+"""Where data is looked for, and what is refused of it: each in one line that helps."""
+
+import gc
+import socket
+from pathlib import Path
+from urllib.error import URLError
+
+import numpy as np
+import pytest
+import torchvision.datasets as tv
+from data_files import line, refusal, write_idx, write_images, write_npz
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from dfkd_lib.data import (
+    DATASETS,
+    EMBEDDED,
+    Place,
+    find,
+    known_dataset,
+    load_dataset,
+    load_images,
+    locate,
+)
+from dfkd_lib.errors import UserError
+
+
+@pytest.fixture
+def online(root, monkeypatch) -> Path:
+    monkeypatch.delenv("DFKD_OFFLINE")
+    return root
+
+
+def test_the_order(online, tmp_path):
+    """Each newly added place is preferred to those before."""
+    cache = tmp_path / "cache" / "data"  # the tests' DFKD_CACHE
+    assert find("mnist") is None and locate("mnist") == Place("download", online)
+    for folder in (cache, online):
+        write_images(folder / "mnist" / "train", "a")
+        assert locate("mnist") == find("mnist") == Place("folder", folder / "mnist")
+    write_idx(online, "MNIST")
+    assert locate("mnist") == Place("torchvision", online)
+    write_npz(online / "mnist.npz")
+    assert locate("mnist") == Place("npz", online / "mnist.npz")
+    write_npz(online / "digits.npz")
+    assert {locate(name) for name in EMBEDDED} == {Place("embedded")}
+
+
+def test_half_of_torchvisions_files_are_not_the_data_set(root):
+    write_idx(root, "MNIST")
+    (root / "MNIST" / "raw" / "t10k-labels-idx1-ubyte").unlink()
+    assert find("mnist") is None
+
+
+@pytest.mark.parametrize("name", sorted(set(DATASETS) - set(EMBEDDED)))
+def test_what_is_missing_names_its_file(root, monkeypatch, name):
+    message = refusal(name)
+    assert f"{root / name}.npz" in message and f"{root / name}/train" in message
+    assert "http" in message or "DFKD_OFFLINE" in message or f"P('{root}'" in message
+    monkeypatch.delenv("DFKD_DATA")
+    assert "DFKD_DATA is not set" in refusal(name)
+
+
+@pytest.mark.parametrize("name", ["cifar", "../up", "", "a-b", 3, None, "x" * 5000])
+def test_unknown_names(root, name):
+    write_npz(root.parent / "up.npz")
+    write_npz(root / "a-b.npz")
+    message = line(known_dataset, "dataset", name)
+    assert message.startswith("dataset: ") and set(DATASETS) <= set(
+        message.replace(",", "").replace(";", "").split()
+    )
+    assert f"{root}/" in message and "letters, digits and _" in message
+
+
+# --- downloads, by a torchvision that asks no network --------------------------------
+
+
+def test_a_download(online, monkeypatch, capsys):
+    calls = []
+
+    def download(self):
+        if not self._check_exists():
+            assert find("mnist") is None and socket.getdefaulttimeout() == 30
+            print("torchvision talks")
+            calls.append(write_idx(Path(self.root), "MNIST"))
+
+    monkeypatch.setattr(tv.MNIST, "download", download)
+    for _ in range(2):
+        assert load_dataset("mnist").x_train.shape == (12, 32, 32, 1)
+    assert len(calls) == 1 and socket.getdefaulttimeout() is None
+    assert [path.name for path in online.iterdir()] == ["MNIST"]
+    said = capsys.readouterr()
+    assert said.out == "" and str(online) in said.err
+
+
+@pytest.mark.parametrize("error", [URLError("no name"), OSError("full"), ValueError()])
+def test_a_failed_download(online, monkeypatch, error):
+    def fail(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr("torchvision.datasets.cifar.download_and_extract_archive", fail)
+    message = refusal("cifar100")
+    assert str(online / "cifar100.npz") in message and "download failed" in message
+    assert not list(online.iterdir())
+
+
+# --- wrong files ---------------------------------------------------------------------
+
+
+def test_damaged_files(root):
+    file = root / "cifar100.npz"
+    arrays = write_npz(file, channels=3)
+    whole = file.read_bytes()
+
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(st.integers(0, len(whole) - 1), st.binary(max_size=4), st.booleans())
+    def check(place, content, cut):
+        rest = b"" if cut else whole[place + len(content) :]
+        file.write_bytes(whole[:place] + content + rest)
+        try:
+            data = load_dataset("cifar100")
+        except UserError as error:
+            assert str(file) in str(error) and len(str(error).splitlines()) == 1
+        else:
+            assert all(np.array_equal(getattr(data, k), v) for k, v in arrays.items())
+        gc.collect()  # a file left open is a warning, so an error
+
+    check()
+
+
+def test_files_that_are_something_else(root):
+    class Payload:
+        def __reduce__(self):
+            return Path.touch, (root / "executed",)
+
+    write_npz(root / "leaves.npz", y_train=np.array([Payload()] * 20))
+    assert str(root / "leaves.npz") in refusal("leaves")
+    assert not (root / "executed").exists()
+    write_npz(root / "leaves.npz", x_train=ZEROS, x_test=ZEROS[:10])
+    assert "same value" in refusal("leaves")
+    (root / "leaves.npz").write_bytes(b"not an archive")
+    assert "no npz file" in refusal("leaves")
+
+
+ZEROS = np.zeros((20, 32, 32, 3), np.uint8)
+TENS = np.arange(20) % 10
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("x_train", ZEROS / 255),
+        ("x_test", ZEROS[:10].astype(np.int16)),
+        ("x_test", ZEROS[:10, ..., 0]),
+        ("x_train", ZEROS.transpose(0, 3, 1, 2)),
+        ("x_train", ZEROS[..., :1]),
+        ("x_test", ZEROS[:0]),
+        ("x_train", None),
+        ("y_test", None),
+        ("y_train", TENS / 1),
+        ("y_train", TENS.astype(str)),
+        ("y_test", np.eye(10, dtype=int)),
+        ("y_train", TENS[1:]),
+        ("y_train", TENS - 1),
+        ("y_train", TENS + 1),
+        ("y_train", TENS * 0),
+        ("y_train", TENS + 100),
+        ("y_test", TENS[:10] + 10),
+    ],
+)
+def test_wrong_arrays(root, name, array):
+    write_npz(root / "svhn.npz", channels=3, **{name: array})
+    message = refusal("svhn")
+    assert str(root / "svhn.npz") in message and name in message
+
+
+def test_wrong_folders(root):
+    folder = root / "leaves"
+    (folder / "train").mkdir(parents=True)
+    assert f"{folder / 'train'}" in refusal("leaves")
+    write_images(folder / "train", "ash oak")
+    assert "test or val" in refusal("leaves")
+    write_images(folder / "test", "ash elm")  # a class never trained on
+    assert "test or val" in refusal("leaves")
+    (folder / "test" / "elm").rename(folder / "test" / "oak")
+    for content in (b"", b"no image", (folder / "test/oak/0.png").read_bytes()[:60]):
+        (folder / "test" / "oak" / "1.png").write_bytes(content)
+        assert "oak/1.png" in refusal("leaves")
+    Image.fromarray(np.zeros((32, 32), np.uint16)).save(folder / "test/oak/1.png")
+    assert "8 bits" in refusal("leaves")
+    (folder / "train" / "zebra").mkdir()
+    assert "zebra has no images" in refusal("leaves")
+
+
+# --- images to check a student on ----------------------------------------------------
+
+
+def test_images_to_check_on(tmp_path):
+    write_images(tmp_path / "some", "a b", size=(40, 50))
+    x, y = load_images(tmp_path / "some", (3, 32, 32), 10)
+    assert x.shape == (4, 3, 32, 32) and y is None
+    assert x[:, 2, 9, 9].tolist() == [0, 1, 10, 11]
+    arrays = write_npz(tmp_path / "some.npz")
+    x, y = load_images(str(tmp_path / "some.npz"), (1, 32, 32), 10)
+    np.testing.assert_array_equal(x, arrays["x_test"].transpose(0, 3, 1, 2))
+    np.testing.assert_array_equal(y, arrays["y_test"])
+    assert load_images(tmp_path / "some.npz", (1, 16, 16), 10)[0].shape[2:] == (16, 16)
+
+
+@pytest.mark.parametrize("path", ["", "nowhere", "a\0b", "x" * 5000, "empty", "text"])
+def test_nothing_to_check_on(tmp_path, path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text").write_text("no archive")
+    given_path = f"{tmp_path}/{path}" if path else path
+    assert line(load_images, given_path, (1, 8, 8), 10).startswith("check: ")
+    write_npz(tmp_path / "text")
+    (tmp_path / "text.npz").rename(tmp_path / "text")
+    assert "labels" in line(load_images, tmp_path / "text", (1, 32, 32), 5)
+    assert "of shape" in line(load_images, tmp_path / "text", (3, 32, 32), 10)
