@@ -14,7 +14,8 @@ from numpy import ndarray
 from PIL import Image
 from scipy.ndimage import center_of_mass, shift
 
-from dfkd_lib import layouts, sources
+from dfkd_lib.data import locate
+from dfkd_lib.data.layouts import read
 from dfkd_lib.errors import UserError
 from dfkd_lib.files import write_atomically
 
@@ -41,8 +42,8 @@ def main() -> int:
         print("error: DFKD_DATA is not set; give it the folder that usps_framed.npz shall go to", file=sys.stderr)
         return 2
     try:
-        place = sources.locate("usps")
-        parts = {part: layouts.read("usps", place, part) for part in ("train", "test")}
+        place = locate("usps")
+        parts = {part: read("usps", place, part) for part in ("train", "test")}
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -12,12 +12,13 @@ class Input(NamedTuple):
 
 _CIFARS = "resnet32x4 resnet110 resnet110x2 resnet116 shufflenet_v2 vgg11_bn vgg13_bn "
 _CIFARS += "vgg16_bn wrn16_1 wrn16_2 wrn40_1 wrn40_2"
+_ANY_SIZE = (
+    "alexnet resnet18 resnet18_8x resnet34 resnet34_8x"  # alexnet: 63×63 or more
+)
 NETWORKS: dict[str, Input] = {
-    "alexnet": Input(3, None),  # at least 63×63
     **dict.fromkeys(("lenet5", "lenet5_half"), Input(1)),
     **dict.fromkeys(("mlp", "mlp_half"), Input(2, 1)),
-    **dict.fromkeys(("resnet18", "resnet18_8x"), Input(3, None)),
-    **dict.fromkeys(("resnet34", "resnet34_8x"), Input(3, None)),
+    **dict.fromkeys(_ANY_SIZE.split(), Input(3, None)),
     **dict.fromkeys(_CIFARS.split(), Input(3)),
 }
 

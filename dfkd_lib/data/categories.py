@@ -19,11 +19,7 @@ _OTHERS = ("custard apple", "mouse", "sea lion")  # the mouse is a computer's
 def matching(
     source: str, names: tuple[str, ...], target: str, classes: tuple[str, ...]
 ) -> dict[int, int]:
-    """From the source's labels to the target's.
-
-    Digits belong to digits; a class to that of the same name ("lawn mower" to
-    "lawn_mower"), of its last word ("Egyptian cat" to "cat"), or of the same meaning.
-    """
+    """From the source's labels to the target's: by name, last word or synonym."""
     if {source, target} <= set(_DIGITS.split()):
         return {label: label for label in range(10)}
     if not (names and classes):
@@ -33,16 +29,15 @@ def matching(
     for line in _SYNONYMS.split("; "):
         name, _, others = line.partition(": ")
         known |= dict.fromkeys(others.split(", "), name)
-    wanted = {_plain(name): label for label, name in enumerate(classes)}
+    names, classes = (
+        [name.lower().replace("_", " ") for name in given] for given in (names, classes)
+    )
+    wanted = {name: label for label, name in enumerate(classes)}
     found = {}
-    for label, name in enumerate(map(_plain, names)):
+    for label, name in enumerate(names):
         fits = [
             w for w in wanted if w == known.get(name) or f" {name}".endswith(f" {w}")
         ]
         if fits and name not in _OTHERS:
             found[label] = wanted[fits[-1]]
     return found
-
-
-def _plain(name: str) -> str:
-    return name.lower().replace("_", " ")

@@ -6,7 +6,6 @@ on a related and on an unrelated source. Neither lists its sources: these are ou
 
 import hashlib
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from .sources import EMBEDDED, find, known_dataset
 
 PHOTOGRAPHS = "photographs"  # two that ship with scikit-learn, cut into pieces
 _TINY = ("tiny_imagenet_32", "tiny_imagenet")
+_LARGE = "cinic10 caltech101 food101 places365"
 # by data set, in order of preference
 RELATED: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("digits", "digits_half"), ("mnist", "usps")),
@@ -32,8 +32,7 @@ RELATED: dict[str, tuple[str, ...]] = {
     "usps": ("mnist", "digits"),
     "svhn": ("mnist", "usps", "digits"),
     **dict.fromkeys(("cifar10", "cifar100"), (*_TINY, "imagenet")),
-    **dict.fromkeys(("cinic10", "caltech101"), ("imagenet", *_TINY)),
-    **dict.fromkeys(("food101", "places365"), ("imagenet", *_TINY)),
+    **dict.fromkeys(_LARGE.split(), ("imagenet", *_TINY)),
 }
 _GREY = "digits digits_half digits_hybrid mnist fashion_mnist kmnist usps svhn"
 _COLOUR = "cifar10 cifar100 cinic10 tiny_imagenet tiny_imagenet_32 caltech101"
@@ -50,36 +49,28 @@ _SHARED = (
 )
 
 
-@cache
-def _photographs() -> list[ndarray]:
-    from sklearn.datasets import load_sample_images
-
-    return load_sample_images().images
-
-
 class Photographs:
     """All square pieces of two photographs, `size` pixels wide; cut when indexed."""
 
     def __init__(self, size: int):
-        pieces = [  # photograph, side, top, left
-            (number, side, top, left)
-            for number, photograph in enumerate(_photographs())
+        from sklearn.datasets import load_sample_images
+
+        self.size = size
+        self.pieces = [
+            (image, slice(top, top + side), slice(left, left + side))
+            for image in load_sample_images().images
             for side in (32, 64, 128, 256)
-            for top in range(0, photograph.shape[0] - side + 1, 4)
-            for left in range(0, photograph.shape[1] - side + 1, 4)
+            for top in range(0, image.shape[0] - side + 1, 4)
+            for left in range(0, image.shape[1] - side + 1, 4)
         ]
-        self.pieces, self.shape = pieces, (len(pieces), size, size, 3)
+        self.shape = (len(self.pieces), size, size, 3)
 
     def __len__(self) -> int:
         return len(self.pieces)
 
     def __getitem__(self, index: Int[ndarray, " n"]) -> UInt8[ndarray, "n size size 3"]:
-        made = np.empty((len(index), *self.shape[1:]), np.uint8)
-        for place, piece in enumerate(index):
-            number, side, top, left = self.pieces[piece]
-            cut = _photographs()[number][None, top : top + side, left : left + side]
-            made[place] = resize(cut, self.shape[1])[0]
-        return made
+        cuts = (self.pieces[i] for i in index)
+        return np.concatenate([resize(x[None, a, b], self.size) for x, a, b in cuts])
 
 
 def default_source(target: str, kind: str) -> str:
@@ -87,7 +78,7 @@ def default_source(target: str, kind: str) -> str:
     tables = {"related": RELATED, "unrelated": UNRELATED}
     listed = tables[one_of("source", kind, tables)].get(target, ())
     for source in listed:
-        if source == PHOTOGRAPHS or source in EMBEDDED or find(source):
+        if source in (PHOTOGRAPHS, *EMBEDDED) or find(source):
             return source
     raise UserError(
         f"source: of the data sets {kind} to {target} ({', '.join(listed) or 'none'}) "
@@ -114,19 +105,12 @@ def collect(
 ) -> Collected:
     """Real images from the training part of a data set, or "photographs".
 
-    They have the shape of the `target`, and its classes for labels. `ratio` is HiDFD's
-    ρ, images collected per training image of the target (None: all, or as many as keep
-    the imbalance). They are chosen `by` "random"; "category", of the target's classes;
-    or "confidence", with the largest softmax probability of the `teacher`, which
-    labels them (from normalised images to logits, on its own device; HiDFD refers to
-    Chen et al. 2021b). The `imbalance` is images of class 0 per image of the last
-    class, falling geometrically (1: balanced); a class with too few hands its part to
-    the others.
-
-    Raises
-    ------
-    UserError
-        if something is not allowed, or the source has too few images.
+    They have the target's shape, and its classes for labels. `ratio`: HiDFD's ρ, images
+    per training image of the target (None: all, or as many as keep the imbalance).
+    `by`: "random"; "category", of the target's classes; "confidence", by the largest
+    softmax probability of the `teacher` (images to logits), which labels them (HiDFD
+    refers to Chen et al. 2021b). `imbalance`: images of class 0 per image of the last,
+    falling geometrically; a class with too few hands its part to the others.
     """
     one_of("by", by, ("category", "confidence", "random"))
     whole("seed", seed)
@@ -172,20 +156,11 @@ def collect(
     chosen = np.sort(order[:count])
     x, y = convert(pool.x, chosen, target), None if by == "random" else labels[chosen]
     classes = None if y is None else np.bincount(y, minlength=len(present)).tolist()
-    record = {
-        "source": source,
-        "part": "train",
-        "available": len(pool.x),
-        "target": target.name,
-        "ratio": len(chosen) / originals,
-        "count": len(chosen),
-        "by": by,
-        "imbalance": imbalance,
-        "seed": seed,
-        "classes": classes,
-        "indices": chosen.tolist(),
-        "sha256": hashlib.sha256(x.tobytes()).hexdigest(),
-    }
+    record = {"source": source, "part": "train", "available": len(pool.x)}
+    record |= {"target": target.name, "ratio": len(x) / originals, "count": len(x)}
+    record |= {"by": by, "imbalance": imbalance, "seed": seed, "classes": classes}
+    record |= {"indices": chosen.tolist()}
+    record |= {"sha256": hashlib.sha256(x.tobytes()).hexdigest()}
     return Collected(x, y, record)
 
 
@@ -227,9 +202,9 @@ def images_for(
 ) -> tuple[Images, dict[str, Any]]:
     """The real images that a student learns from, and their record.
 
-    `kind`: "original", the data set's training images; "related" or "unrelated", of
-    another source; "collected", those of a related source, or of `source`, that a
-    `choice` leaves (options of `collect`). A `share` below 1 keeps that fraction.
+    `kind`: "original", the data set's training images; "related", "unrelated" or
+    "collected", those of another source, chosen by `choice` (options of `collect`).
+    A `share` below 1 keeps that fraction of them.
     """
     if kind == "original":
         images, record = Images.of(dataset, device), {"source": dataset.name}

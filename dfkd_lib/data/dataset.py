@@ -54,11 +54,6 @@ def load_dataset(name: str) -> Dataset:
 
     A name of the catalogue comes at the catalogue's size, with its constants; a user's
     own as it is, with constants computed from its training pixels.
-
-    Raises
-    ------
-    UserError
-        if it is unknown, missing, or its files do not hold what they should.
     """
     where, train = _part(name, "train")
     _, test = _part(name, "test")
@@ -76,10 +71,7 @@ def load_dataset(name: str) -> Dataset:
         x = train.x / 255
         mean, std = (tuple(map(float, f(x, (0, 1, 2)))) for f in (np.mean, np.std))
     if not all(std):
-        raise UserError(
-            f"{where}: a channel of x_train has the same value in all pixels, so it "
-            "cannot be normalised; give images with contrast"
-        )
+        raise UserError(f"{where}: a channel of x_train has the same value everywhere")
     x_test = np.asarray(test.x)
     return Dataset(name, train.x, train.y, x_test, test.y, mean, std, train.classes)
 
@@ -153,10 +145,7 @@ def check_fits(dataset: Dataset, role: str, network: str) -> None:
 def moments(
     x: UInt8[ndarray, "images height width channels"] | ImageFiles,
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel, scaled to [0, 1].
-
-    Image files are sampled: 10,000, evenly spaced.
-    """
+    """Mean and deviation of each channel, in [0, 1]; of 10,000 images in files."""
     if isinstance(x, ImageFiles):
         x = x[np.linspace(0, len(x) - 1, min(len(x), _SAMPLE)).astype(int)]
     mean, std, grey = [], [], np.arange(256) / 255
@@ -182,9 +171,11 @@ def load_images(
             raise UserError(f"{shown(path)} is no path")
         # os.path answers no where pathlib fails: a name too long, or with a NUL
         if os.path.isdir(path := at_home("path", path)):
+            if channels not in (1, 3):
+                raise UserError(f"image files have 1 or 3 channels, not {channels}")
             x = np.asarray(ImageFiles(tuple(image_files(path)), channels, size))
         elif os.path.isfile(path):
-            made = read_npz(path)
+            made = read_npz(path, "x", "x_test", "y", "y_test")
             x, y = made.get("x", made.get("x_test")), made.get("y", made.get("y_test"))
             if x is None:
                 raise UserError(f"{path} has no array x")
@@ -196,7 +187,6 @@ def load_images(
         else:
             raise UserError(f"there is no {shown(str(path))}")
     except UserError as error:
-        raise UserError(
-            f"check: {error}; give a folder of images, or an npz with an array x"
-        ) from error
+        give = "give a folder of images, or an npz with an array x"
+        raise UserError(f"check: {error}; {give}") from error
     return np.ascontiguousarray(x.transpose(0, 3, 1, 2)), y

@@ -24,10 +24,7 @@ Batch = Float[Tensor, "n channels height width"]
 
 @dataclass(frozen=True, eq=False)
 class Collected:
-    """Images like a data set's; labels are its classes, where they are known.
-
-    `record`, for the run's record: their source, how they were chosen, their hash.
-    """
+    """Images like a data set's, with its classes for labels, and their origin."""
 
     x: UInt8[ndarray, "images height width channels"] | ImageFiles
     y: Int[ndarray, " images"] | None
@@ -119,7 +116,6 @@ def augment(
     `random`, on x's device, draws the shifts (2, n, 1) from 0 to 2·pad, rows before
     columns; then, if `flip`, (n, 1) numbers in [0, 1): below ½ is flipped.
     """
-    one_of("mode", mode, ("replicate", "zeros"))
     n, _, height, width = x.shape
     shift = torch.randint(0, 2 * pad + 1, (2, n, 1), generator=random, device=x.device)
     rows = shift[0] - pad + torch.arange(height, device=x.device)  # (n, height)

@@ -34,7 +34,8 @@ def read(name: str, place: Place, part: str) -> Split:
     """A part, 'train' or 'test', of a data set that was located. Not yet checked."""
     try:
         if place.layout == "npz":
-            made, x, y = read_npz(place.path), f"x_{part}", f"y_{part}"
+            x, y = f"x_{part}", f"y_{part}"
+            made = read_npz(place.path, x, y, "classes")
             if not {x, y} <= set(made):
                 raise UserError(f"{place.path} lacks {x} or {y}; add both arrays")
             return Split(made[x], made[y], tuple(map(str, made.get("classes", ()))))
@@ -72,8 +73,7 @@ def _files(name: str, paths: list[str], first: str = "") -> ImageFiles:
 def _folder(name: str, root: Path, part: str) -> Split:
     """``train/CLASS/*``, with the first of ``test`` and ``val`` that has such classes.
 
-    Tiny ImageNet's ``val`` is one folder, with its classes in a file; its ``words.txt``
-    has the classes' names.
+    Tiny ImageNet lists ``val``'s classes, and the classes' names, in text files.
     """
     classes = _folders(root / "train")
     if not classes:
@@ -130,22 +130,15 @@ def torchvision_dataset(name: str, root: Path, part: str, download: bool) -> Any
     """torchvision's own object; of CIFAR's batches, it compares the MD5 sums."""
     from torchvision import datasets
 
-    which: dict[str, Any] = {"train": part == "train"}
-    if name in ("svhn", "food101"):
-        which = {"split": part}
-    elif name == "caltech101":
-        which = {}
-    elif name == "places365":
-        which = {"split": "val" if part == "test" else "train-standard", "small": True}
-    return getattr(datasets, TORCHVISION[name][0])(root, download=download, **which)
+    places = {"split": "val" if part == "test" else "train-standard", "small": True}
+    split = {"split": part}
+    which = {"svhn": split, "food101": split, "caltech101": {}, "places365": places}
+    options = which.get(name, {"train": part == "train"})
+    return getattr(datasets, TORCHVISION[name][0])(root, download=download, **options)
 
 
 def download(name: str, root: Path) -> Place:
-    """Bring a data set into the folder `root`, through torchvision.
-
-    It is made in a temporary folder and then moved, so that what a killed download
-    leaves is never taken for the data.
-    """
+    """Bring a data set into the folder `root`, whole or not at all."""
     print(f"dataset {name}: downloading into {root}", file=sys.stderr)
     patience = socket.getdefaulttimeout()
     try:

@@ -97,13 +97,13 @@ def visible(name: str) -> bool:
     return not name.startswith(".") and name not in ("__MACOSX", "@eaDir")
 
 
-def read_npz(path: Path) -> dict[str, ndarray]:
-    """The arrays of an npz; nothing is unpickled."""
+def read_npz(path: Path, *names: str) -> dict[str, ndarray]:
+    """Those of the named arrays that an npz has; nothing is unpickled."""
     try:
         if not zipfile.is_zipfile(path):
             raise ValueError("it is no npz file")
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            return dict(file)
+            return {name: file[name] for name in names if name in file.files}
     except Exception as error:  # in zipfile, zlib, NumPy or tokenize
         why = first_line(error)
         raise UserError(f"{path} cannot be read ({why}); write it again") from error

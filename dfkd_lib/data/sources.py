@@ -1,7 +1,6 @@
-"""Where a data set lies: embedded, in a file or folder, or on the network.
+"""Where a data set lies: embedded, in ``$DFKD_DATA`` or the cache, or on the network.
 
-``$DFKD_DATA`` names the user's folder. Downloads go there, or into the cache if it is
-unset; with ``DFKD_OFFLINE=1`` nothing is downloaded.
+Downloads go to the first of the two; with ``DFKD_OFFLINE=1`` nothing is downloaded.
 """
 
 import os
@@ -14,21 +13,12 @@ from ..files import at_home, cache_folder
 from .catalogue import DATASETS
 
 EMBEDDED = ("digits", "digits_half", "digits_hybrid", "digits_rest", "moons")
-
-
-def _idx(kind: str) -> tuple[str, ...]:
-    files = ("images-idx3-ubyte", "labels-idx1-ubyte")
-    return (
-        kind,
-        *(f"{kind}/raw/{part}-{f}" for part in ("train", "t10k") for f in files),
-    )
-
-
+_IDX = "train-images-idx3 train-labels-idx1 t10k-images-idx3 t10k-labels-idx1".split()
 # torchvision's class, and what it leaves in its root folder; all of it must be there
 TORCHVISION: dict[str, tuple[str, ...]] = {
-    "mnist": _idx("MNIST"),
-    "fashion_mnist": _idx("FashionMNIST"),
-    "kmnist": _idx("KMNIST"),
+    "mnist": ("MNIST", *(f"MNIST/raw/{part}-ubyte" for part in _IDX)),
+    "fashion_mnist": ("FashionMNIST", *(f"FashionMNIST/raw/{p}-ubyte" for p in _IDX)),
+    "kmnist": ("KMNIST", *(f"KMNIST/raw/{part}-ubyte" for part in _IDX)),
     "usps": ("USPS", "usps.bz2", "usps.t.bz2"),
     "svhn": ("SVHN", "train_32x32.mat", "test_32x32.mat"),
     "cifar10": ("CIFAR10", "cifar-10-batches-py"),
@@ -73,11 +63,7 @@ def known_dataset(parameter: str, value: Any) -> str:
 
 
 def locate(name: str) -> Place:
-    """Where the data set is; reads nothing and asks no network.
-
-    The order: embedded; in ``$DFKD_DATA``, then in the cache: an npz, torchvision's
-    layout, image folders; last, a download.
-    """
+    """Where the data set is: embedded, what `find` finds first, or a download."""
     known_dataset("dataset", name)
     if name in EMBEDDED:
         return Place("embedded")
@@ -92,7 +78,7 @@ def locate(name: str) -> Place:
 
 
 def find(name: str) -> Place | None:
-    """Where the data set is on this machine; None if it is not."""
+    """An npz, torchvision's layout or image folders on this machine, in that order."""
     files = TORCHVISION.get(name, ())[1:]
     for root in _roots():
         # os.path's: Path's raise an error for what is too long to be a path

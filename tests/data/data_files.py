@@ -37,13 +37,12 @@ def made(n: int = 40, size: int = 32, channels: int = 3, name="made", classes=()
     return Dataset(name, x[:n], y[:n], x[n:], y[n:], mean, std, classes)
 
 
-def write_npz(path: Path, size=32, channels=1, classes=10, train=20, **changes) -> dict:
-    arrays = {
-        "x_train": pixels(train, size, size, channels),
-        "y_train": np.arange(train) % classes,
-        "x_test": pixels(10, size, size, channels),
-        "y_test": np.arange(10) % classes,
-    }
+def write_npz(path: Path, size=32, channels=1, train=20, **changes) -> dict:
+    count = len(changes.get("classes", range(10)))
+    arrays = {}
+    for part, n in (("train", train), ("test", 10)):
+        arrays[f"x_{part}"] = pixels(n, size, size, channels)
+        arrays[f"y_{part}"] = np.arange(n) % count
     arrays = {k: v for k, v in (arrays | changes).items() if v is not None}
     np.savez(path, **arrays)
     return arrays
