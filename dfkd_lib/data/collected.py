@@ -145,9 +145,10 @@ def collect(
         some = present > 0
         count = int((present[some] / parts[some]).min() * parts[some].sum())
     if count > len(usable):
+        most = int(1e4 * len(usable) / originals) / 1e4
         raise UserError(
             f"ratio: {ratio:g} of {originals} images is {count}, but {source} has "
-            f"{len(usable)} by {by}; give {int(1e4 * len(usable) / originals) / 1e4:g}"
+            f"{len(usable)} by {by}; give at most {most:g}"
         )
     order = usable[np.argsort(-score[usable], kind="stable")]
     if imbalance is not None:
@@ -250,8 +251,9 @@ def _judged(
     with torch.no_grad():
         for index in np.array_split(np.arange(len(pool.x)), -(-len(pool.x) // CHUNK)):
             x = target.normalise(convert(pool.x, index, target))
-            logits = teacher(torch.from_numpy(x).to(device)).double()
-            best.append(torch.stack(tuple(logits.softmax(1).max(1))).cpu())
+            logits = teacher(torch.from_numpy(x).to(device)).float()
+            sure, labels = logits.softmax(1).max(1)
+            best.append(torch.stack((sure.double(), labels.double())).cpu())
     network.train(training)
     sure, labels = torch.cat(best, 1).numpy()
     return labels.astype(np.int64), sure

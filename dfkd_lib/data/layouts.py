@@ -58,7 +58,8 @@ def _listed(folder: Path, entries: list[str], classes: list[str]) -> tuple[Any, 
     """The image files of each entry, and their classes' numbers."""
     files = [image_files(folder / entry) for entry in entries]
     numbers = [classes.index(entry) for entry in entries]
-    return sum(files, []), np.repeat(numbers, [len(paths) for paths in files])
+    paths = [path for found in files for path in found]
+    return paths, np.repeat(numbers, [len(found) for found in files])
 
 
 def _files(name: str, paths: list[str], first: str = "") -> ImageFiles:

@@ -99,7 +99,7 @@ def test_photographs_are_always_there(root, digits):
         ({"source": "moons"}, "2 channels"),
         ({"by": "luck"}, "by: 'luck' is not known"),
         ({"ratio": 0}, "ratio: 0 is not allowed"),
-        ({"ratio": 2}, "is 400, but leaves has 300 by random; give 1.5"),
+        ({"ratio": 2}, "is 400, but leaves has 300 by random; give at most 1.5"),
         ({"imbalance": 0.5, "by": "category"}, "imbalance: 0.5"),
         ({"imbalance": 2}, "no labels"),
         ({"by": "confidence"}, "needs a teacher"),
