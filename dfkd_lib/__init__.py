@@ -1,6 +1,6 @@
-"""Data-free knowledge distillation: the library behind the book *Distillation without Data*.
+"""Data-free knowledge distillation: the library of *Distillation without Data*.
 
-The names below are loaded when first used, so that a chapter can check its parameters before torch is imported.
+The names below are loaded when they are first used: importing the package is quick.
 """
 
 import importlib
@@ -10,13 +10,14 @@ _HOME = {
     "Recipe": "recipes",
     "recipe_for": "recipes",
     "UserError": "errors",
-    "check_parameters": "parameters",
+    "check_parameters": "run",
+    "prepare": "run",
     "load_dataset": "data",
     "load_teacher": "teachers",
-    "load_foreign": "foreign",
-    "evaluate": "evaluation",
-    "train": "training",
-    "load_records": "results",
+    "load_foreign": "teachers",
+    "evaluate": "train",
+    "train": "train",
+    "load_records": "records",
 }
 __all__ = list(_HOME)
 

@@ -45,11 +45,12 @@ def record(
 
     Accuracies are in percent, KL in nats, time in seconds of training. `more` has
     device, precision and commit, and may have tree, processors (those it ran on before
-    it was resumed here), images, probe, compiled.
+    it was resumed here), images, probe, compiled, ranks, flop.
     """
     here, columns = hardware(more["device"]), history.asdict()
     ran = [more["device"], more["precision"], world()]
-    more["processors"] = list(dict.fromkeys([*more.get("processors", ()), here]))
+    ran_on = [*more.get("processors", ()), *columns.pop("processors", ()), here]
+    more["processors"] = list(dict.fromkeys(ran_on))
     more |= {"images": hashed(more["images"])} if "images" in more else {}
     made = {
         "key": key(recipe, seed, more["precision"]),

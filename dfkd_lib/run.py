@@ -1,59 +1,129 @@
-"""One run from the command line: ``python -m dfkd_lib.run --method mad --dataset digits --seed 0``.
+"""One run, from Python, from a chapter, or from the command line.
 
-``python -m dfkd_lib.run list`` prints the methods, data sets, pairs and recipes.
+``python -m dfkd_lib.run --method mad --dataset digits --seed 0`` distils a student;
+``python -m dfkd_lib.run list`` prints the methods, data sets, networks and recipes.
 """
 
+import contextlib
 import dataclasses
 import signal
 import sys
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-from . import catalogue, checkpoint, parameters, ranks, results
-from .breakage import check_equal
-from .budget import apply_budget, resolve_precision
-from .compiling import compile_or_say_why
-from .data import Dataset, check_fits, load_dataset
-from .errors import UserError, of_settings, one_of
-from .evaluation import TestSet
-from .files import output_folder
-from .gan_probe import GANProbe
-from .listing import command_line, listing
-from .methods import METHODS
-from .methods.game import Game
-from .methods.method import Method
-from .methods.with_data import images_for, source_for
-from .probe import Probe
-from .recipes import Recipe, recipe_for
-from .settings import override
-from .teachers import Teacher, check_accuracy, load_teacher
-from .training import History, Interrupted, Keep, train
+import torch
+from torch import nn
+
+from . import records
+from .data import (
+    DATASETS,
+    EMBEDDED,
+    NETWORKS,
+    Dataset,
+    Images,
+    check_fits,
+    images_for,
+    known_dataset,
+    load_dataset,
+    source_for,
+)
+from .errors import Parser, UserError, of_settings, one_of, real, shown, text, whole
+from .files import locked, output_folder, remove_leftovers
+from .methods import METHODS, State, Task, readable
+from .models import build
+from .recipes import METHOD_PAPERS, PAPERS, RECIPES, Recipe, override, recipe_for
+from .teachers import (
+    Teacher,
+    accuracy,
+    hardware,
+    load_teacher,
+    parse_teacher,
+    resolve_device,
+    resolve_precision,
+)
+from .train import (
+    History,
+    Interrupted,
+    Keep,
+    TestSet,
+    compile_networks,
+    joined,
+    rank,
+    train,
+    world,
+)
+
+ENDINGS = ("ckpt", "safetensors", "json", "pt2", "onnx")  # of what a run writes
+SHARED = ("batch", "student_batch", "memory")  # settings that processes share
+SHORT = {  # of the settings that a method has, at most these
+    "stages": 4, "student_steps": 5, "generator_steps": 2, "pretrain_steps": 2,
+    "inversion_steps": 5, "synthetic": 256, "batch": 64, "student_batch": 64,
+    "stages_per_epoch": 1, "reuse": 1,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run that has ended: its name, its record, its history, and the method with its networks."""
+    """A finished run: its name, record, history, last state and student."""
 
     name: str
     record: dict[str, Any]
     history: History
-    method: Method
+    state: State
+    student: nn.Module
 
 
-def as_run(method: str, recipe: Recipe) -> Recipe:
-    """The recipe that a run's record and name tell: settings that the method does not read are the usual ones."""
-    standing, unused = results.usual(recipe), METHODS[method].unused()
-    return dataclasses.replace(
-        recipe,
-        **{name: value for name, value in standing.values().items() if name in unused},
-        sources={name: source for name, source in recipe.sources.items() if name not in unused},
+def begin(
+    recipe: Recipe,
+    teacher: nn.Module,
+    dataset: Dataset,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    precision: str = "float32",
+    images: Images | None = None,
+    student: Callable[[], nn.Module] | None = None,
+) -> State:
+    """The state before the first stage: student and generator are drawn from the seed.
+
+    `images` are the real images that the method may see; `student` makes the student,
+    by default the recipe's.
+    """
+    _, height, width, channels = dataset.x_test.shape
+    task = Task(
+        dataset.num_classes,
+        (channels, height, width),
+        torch.device(device),
+        getattr(torch, precision),
+        images,
     )
+    make = student or (lambda: build(recipe.student, dataset.num_classes))
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        state = _shared(recipe.settings).start(teacher, make(), task, seed)
+    if rank():  # each process draws its own noise
+        state.random.manual_seed(hash((seed, rank())) % 2**32)
+    return state
+
+
+def _shared(settings: Any) -> Any:
+    """A process's part of the batches."""
+    parts = {n: getattr(settings, n) for n in SHARED if n in readable(type(settings))}
+    for name, value in parts.items():
+        if value % world():
+            near = max(value // world(), 1) * world()
+            raise UserError(
+                f"{name}: {value} cannot be divided among {world()} processes; give "
+                f"--set {name}={near}"
+            )
+    parts = {name: value // world() for name, value in parts.items()}
+    return dataclasses.replace(settings, **parts)
 
 
 def run(
-    method: str,
     recipe: Recipe,
     dataset: Dataset,
     teacher: Teacher,
@@ -67,111 +137,330 @@ def run(
     compiling: bool = False,
     **options: Any,
 ) -> Run:
-    """Distil once. `options` go to `training.train`. Settings that the method does not read become the defaults.
-
-    Where several `ranks` call this, each has its part of the recipe's batches.
+    """Distil once. `options` go to `train`.
 
     Parameters
     ----------
     folder
-        where to keep checkpoints, `every` so many stages (by default a hundred in all); `results.save_run` deletes
-        them. Without it nothing is kept.
+        where checkpoints are kept, `every` so many stages (by default a hundred in
+        all); `records.save_run` deletes them. Without it nothing is kept.
     resume
         continue from the checkpoint in `folder`, if there is one.
     compiling
-        compile the networks of an adversarial game, if that works; else say why not, and go on.
+        compile the networks, where that works; else say why not, and go on.
 
     Raises
     ------
     UserError
-        if the recipe is for another data set or teacher, its student does not fit the images, or another process runs
-        the same in the same folder; or if batches cannot be shared by the ranks.
-    ranks.Lost
-        if another rank has ended; says from where to go on.
+        if the recipe is for other data or another teacher, the student does not fit the
+        images, or another process runs the same in the same folder.
     """
-    one_of("method", method, METHODS)
     one_of("recipe's dataset", recipe.dataset, [dataset.name])
     one_of("recipe's teacher", recipe.teacher, [teacher.name])
     check_fits(dataset, "student", recipe.student)
-    sha = results.commit()  # now: the checkout may move on while this runs
-    kind = METHODS[method]
-    kind.check(recipe)
-    recipe = as_run(method, recipe)
-    name = results.run_name(method, recipe, seed)
-    images, known = None, None
-    if kind.needs:
-        chosen = kind.choice(recipe, teacher.network, device)
-        images, known = ranks.in_turn(lambda: images_for(kind.needs, dataset, seed=seed, device=device, **chosen))
-    _, height, _, channels = dataset.x_test.shape
-    game = kind(
-        teacher.network,
-        ranks.share(recipe, kind.uses),
-        dataset.num_classes,
-        channels,
-        seed=seed,
-        size=height,
-        device=device,
-        precision=precision,
-        images=images,
+    sha = records.commit()  # now: the checkout may move on while this runs
+    name = records.key(recipe, seed, precision)
+    images, known = _images(recipe, dataset, teacher, seed, device)
+    state = begin(
+        recipe, teacher.network, dataset,
+        seed=seed, device=device, precision=precision, images=images,
+    )  # fmt: skip
+    with contextlib.ExitStack() as stack:
+        keep = None
+        if folder:
+            identity = {
+                "run": name, "device": device, "teacher": teacher.hash,
+                "processes": world(), "settings": records.parameters(recipe),
+                "images": known and known.get("sha256", known["source"]),
+            }  # fmt: skip
+            keep = Keep(
+                folder / f"{name}.ckpt",
+                identity,
+                every or max(recipe.settings.stages // 100, 1),
+                resume,
+            )
+            if not rank():
+                stack.enter_context(hold(folder, name, resume))
+        test = TestSet.of(dataset, state.teacher, device)
+        _check_teacher(teacher, test, dataset.name)
+        mode, settings = "none", _shared(recipe.settings)
+        if compiling:
+            mode, refused = compile_networks(settings, state)
+            if refused:
+                print(f"torch.compile: {refused}; mode: {mode}", file=sys.stderr)
+        title = f"{recipe.method}, seed {seed}"
+        history = train(settings, state, test, title=title, keep=keep, **options)
+    extra = {"images": known} if known else {}
+    made = records.record(
+        recipe, seed, teacher, history,
+        device=device, precision=precision, commit=sha, tree=records.tree(),
+        ranks=world(), flop=history.flop, compiled=mode, **extra,
+    )  # fmt: skip
+    return Run(name, made, history, state, finished(recipe.settings, state))
+
+
+def finished(settings: Any, state: State) -> nn.Module:
+    """The student by itself; HiDFD's is taken apart from what it shares with T."""
+    take = getattr(settings, "finished", lambda state: state.student)
+    return take(state)
+
+
+def _images(
+    recipe: Recipe, dataset: Dataset, teacher: Teacher, seed: int, device: str
+) -> tuple[Images | None, dict[str, Any] | None]:
+    """The real images that the method may see, and their record."""
+    m = recipe.settings
+    if m.data is None:
+        return None, None
+    choice: dict[str, Any] = {"share": m.data_share} if m.data != "collected" else {
+        "source": m.collected_from,
+        "ratio": m.collected_ratio,
+        "by": m.collected_by,
+        "imbalance": m.collected_imbalance or None,
+    }  # fmt: skip
+    if choice.get("by") == "confidence":
+        choice["teacher"] = teacher.network.to(device)
+    return images_for(m.data, dataset, seed=seed, device=device, **choice)
+
+
+def _check_teacher(teacher: Teacher, test: TestSet, dataset: str) -> None:
+    """A teacher is kept under its data set's name, which may have been another's."""
+    measured, known = accuracy(test.teacher_logits, test.y), teacher.accuracy
+    if known is not None and abs(measured - known) > max(1.0, 150 / len(test.y)):
+        raise UserError(
+            f"teacher: {teacher.name} gets {measured:.2f} % of {dataset}'s test images "
+            f"right, by its record {known:.2f} %: it was trained on other images of "
+            "that name; give this data another name, or train the teacher again"
+        )
+
+
+@contextlib.contextmanager
+def hold(folder: Path, name: str, resume: bool):
+    """Hold a run's place in a folder, without what killed processes left there.
+
+    Raises
+    ------
+    UserError
+        if another process holds it, or a checkpoint is there and not to be resumed.
+    """
+    busy = f"output_dir: another process runs {name} in {folder}; give another folder"
+    with locked(folder / f".{name}.lock", busy):
+        for ending in ENDINGS:
+            remove_leftovers(folder / f"{name}.{ending}")
+        path = folder / f"{name}.ckpt"
+        if path.exists() and not resume:
+            raise UserError(
+                f"output_dir: {path} is the checkpoint of this run; continue it with "
+                "--resume (in Python resume=True), or delete it"
+            )
+        yield
+
+
+def apply_budget(
+    budget: str | int, recipe: Recipe, device: str
+) -> tuple[Recipe, str]:
+    """The recipe as a budget allows it, and a sentence that says what will run.
+
+    full: the recipe's schedule; a number: so many of its stages; short: 20 student
+    steps on small batches; auto: full on a GPU and for a minute's work on embedded
+    data, else short.
+    """
+    settings = recipe.settings
+    if budget == "auto":
+        steps = settings.stages * settings.student_steps
+        small = recipe.dataset in EMBEDDED and steps <= 10_000
+        budget = "full" if device == "cuda" or small else "short"
+    if budget == "short":
+        own = recipe.values()
+        most = {name: min(own[name], SHORT[name]) for name in own if name in SHORT}
+        made = recipe.replace(**most)
+    else:
+        made = recipe if budget == "full" else recipe.replace(stages=budget)
+    now, all_steps = _student_steps(made), _student_steps(recipe)
+    stages = made.settings.stages
+    if budget != "short" and stages >= settings.stages:
+        more = "" if stages == settings.stages else "more than "
+        return made, f"{more}the full schedule: {stages:,} stages, {now:,} student steps"
+    batches = made.settings.student_batch, settings.student_batch
+    times = all_steps * batches[1] / (now * batches[0])
+    return made, (
+        f"NOT THE FULL SCHEDULE: {now:,} student steps on batches of {batches[0]} "
+        f"instead of {all_steps:,} on {batches[1]}. Its accuracy is not the method's. "
+        f"The full schedule, budget full, is {times:,.0f} times the work."
     )
-    keep, mode = None, None
-    if folder:
-        path = results.checkpoint_path(folder, name)
-        identity = {"run": name, "device": device, "precision": precision, "teacher": teacher.hash}
-        identity |= {
-            "ranks": ranks.count(),
-            "parameters": results.read_by(method, recipe),
-            "images": known and known.get("sha256", known["source"]),
-        }
-        keep = Keep(path, identity, every or max(recipe.stages // 100, 1), resume)
-    with ExitStack() as until_the_end:
-        with ranks.agreed():
-            if keep and not ranks.rank():
-                until_the_end.enter_context(checkpoint.place(folder, name, keep.path, resume))
-            test = TestSet.of(dataset, game.teacher, device)
-            check_accuracy(teacher, test, dataset.name)
-        check_equal({"teacher": teacher.hash, "images": known}, ())
-        if compiling and isinstance(game, Game):
-            mode = compile_or_say_why(game)
-        try:
-            history = train(game, test, title=f"{method}, seed {seed}", keep=keep, **options)
-        except ranks.Lost as lost:
-            there = keep is not None and checkpoint.exists(keep.path)
-            last = f"the last checkpoint is {keep.path}; continue with the same command and --resume"
-            raise ranks.Lost(f"{lost}; {last if there else 'there is no checkpoint'}", lost.speaks) from lost
-    made = results.record(method, recipe, seed, teacher, history, device=device, precision=precision, sha=sha)
-    made |= {"images": known} if known else {}
-    made |= {"compiled": mode} if mode else {}
-    return Run(name, made, history, game)
+
+
+def _student_steps(recipe: Recipe) -> int:
+    settings = recipe.settings
+    gan = getattr(settings, "gan_stages", 0)  # HiDFD's student waits for the GAN
+    return (settings.stages - gan) * settings.student_steps
+
+
+# --- a chapter's parameters -----------------------------------------------------------
+
+
+def _budget(name: str, value: Any) -> str | int:
+    number = isinstance(value, int) and not isinstance(value, bool)
+    if value in ("auto", "full", "short") or (number and 0 < value < 2**31):
+        return value
+    raise UserError(
+        f"{name}: {shown(value)} is not allowed; give auto, full, short, or a number of "
+        "stages, a whole number above 0"
+    )
+
+
+def _teacher(name: str, value: Any) -> str:
+    if value != "auto":
+        parse_teacher(value, name)
+    return value
+
+
+def _overrides(name: str, value: Any) -> list[str]:
+    if isinstance(value, str):
+        return value.split()
+    raise UserError(
+        f"{name}: {shown(value)} is not allowed; give a text such as 'batch=64 reuse=5'"
+    )
+
+
+CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
+    "dataset": known_dataset,
+    "teacher": _teacher,
+    "student": lambda name, value: one_of(name, value, {"auto", *NETWORKS}),
+    "seed": whole,
+    "seeds": lambda name, value: whole(name, value, 1, 100),
+    "budget": _budget,
+    "device": resolve_device,
+    "precision": lambda n, value: one_of(n, value, ("auto", "bfloat16", "float32")),
+    "momentum": lambda name, value: real(name, value, 0, 1),
+    "overrides": _overrides,
+    "output_dir": text,
+}
+
+
+class Settings(SimpleNamespace):
+    """The checked parameters of a chapter."""
+
+
+def check_parameters(namespace: Mapping[str, Any]) -> Settings:
+    """Check every parameter of a chapter, before any work starts.
+
+    `namespace` is the notebook's ``globals()`` right after its parameters cell, where
+    unknown names are found too: papermill itself only warns of them.
+
+    Raises
+    ------
+    UserError
+        with the first thing that is wrong, and what is allowed.
+    """
+    given = {
+        name: value
+        for name, value in namespace.items()
+        if not name.startswith("_")
+        and name not in ("In", "Out")
+        and not callable(value)
+    }
+    if any(isinstance(value, Settings) for value in given.values()):  # a second time
+        given = {name: given[name] for name in CHECKS if name in given}
+    for name in given:
+        one_of("parameter", name, CHECKS)
+    return Settings(**{name: CHECKS[name](name, value) for name, value in given.items()})
+
+
+def prepare(
+    namespace: Mapping[str, Any], method: str
+) -> tuple[Settings, Dataset, Teacher, Recipe]:
+    """A chapter's set-up: checked parameters, data, teacher, and the recipe to run.
+
+    The settings also get `full` (the recipe's whole schedule), `folder` and `recorded`
+    (whether the run is the one that the chapter's text describes).
+    """
+    s = check_parameters(namespace)
+    s.precision = resolve_precision(s.precision, s.device)
+    recipe = override(recipe_for(s.dataset, method, s.teacher, s.student), s.overrides)
+    if "momentum" in vars(s):
+        recipe = recipe.replace(momentum=s.momentum)
+    data = load_dataset(s.dataset)
+    check_fits(data, "student", recipe.student)
+    teacher = load_teacher(data, recipe.teacher, device=s.device)
+    s.full, s.folder = recipe, output_folder(s.output_dir)
+    recipe, note = apply_budget(s.budget, recipe, s.device)
+    usual = "digits_hybrid" if method == "hidfd" else "digits"
+    s.recorded = recipe == recipe_for(usual, method)
+    print(f"{s.dataset}: {note}")
+    if not s.recorded:
+        print("The text below describes the default run: trust the numbers.")
+    return s, data, teacher, recipe
+
+
+# --- the command line -----------------------------------------------------------------
+
+
+def command_line() -> Parser:
+    """The options of a run, with what is allowed for each."""
+    parser = Parser(
+        prog="python -m dfkd_lib.run",
+        description="Distil a student from a teacher; write its weights and a record.",
+        epilog="'python -m dfkd_lib.run list' prints methods, data sets, networks and "
+        "recipes. The same command with --resume continues a run that was stopped.",
+    )
+    add = parser.add_argument
+    add("action", nargs="?", default="run", help="run (the default) or list")
+    add("--method", default="mad", help=f"one of {', '.join(METHODS)}")
+    add("--dataset", default="digits", help=f"{', '.join(DATASETS)}, or your own")
+    add("--recipe", default="auto", help=f"auto (the method's), {', '.join(PAPERS)}")
+    add("--pair", default="auto", help="TEACHER-STUDENT, networks that list prints; the "
+        "teacher may be FILE:NETWORK, torchvision:NAME or timm:NAME")  # fmt: skip
+    add("--seed", type=int, default=0, help="default: 0")
+    add("--budget", default="auto", help="full, short (20 steps), a number of stages, "
+        "or auto: full on a GPU and for embedded data, else short")  # fmt: skip
+    add("--device", default="auto", help="auto, cpu or cuda")
+    add("--precision", default="auto", help="auto, bfloat16 (where a network gains) or "
+        "float32")  # fmt: skip
+    add("--compile", default="auto", help="by torch.compile: on, off; auto: on a GPU")
+    add("--output-dir", default="output", help="a relative one lies in the checkout")
+    add("--resume", action="store_true", help="continue from the checkpoint there")
+    add("--checkpoint-every", type=int, metavar="STAGES", help="default: 100 in all")
+    add("--probe", action="store_true", help="also record how the generator moves")
+    add("--record-only", action="store_true", help="do not keep the student's weights")
+    add("--set", action="extend", nargs="+", default=[], metavar="NAME=VALUE",
+        help="change settings of the recipe, as in --set stages=40 batch=64")  # fmt: skip
+    return parser
+
+
+def listing() -> str:
+    """The methods, data sets, networks and recipes, as text."""
+    lines = ["methods (--method), and whose recipe each has where there is one:"]
+    for name, kind in METHODS.items():
+        summary = kind.__doc__.strip().splitlines()[0]
+        lines.append(f"  {name:14s} {METHOD_PAPERS.get(name, 'ours'):6s} {summary}")
+    lines += ["", "data sets (--dataset), or NAME with NAME.npz in $DFKD_DATA:"]
+    for name, i in DATASETS.items():
+        size = f"{i.channels}×{i.size}×{i.size}"
+        lines.append(f"  {name:18s} {i.classes:4d} classes, {size}")
+    lines += ["", "networks, for --pair TEACHER-STUDENT:", f"  {', '.join(NETWORKS)}"]
+    lines += ["", "recipes (--recipe): paper, data set, pair, schedule:"]
+    for e in RECIPES:
+        method = "mad" if e.paper == "ours" else e.paper
+        m = recipe_for(e.dataset, method, e.teacher, e.student, e.paper).settings
+        steps = f"{m.generator_steps} + {m.student_steps} steps"
+        pair = f"{e.teacher}-{e.student}"
+        schedule = f"{m.stages:,} stages of {steps} on {m.student_batch} images"
+        lines.append(f"  {e.paper:6s} {e.dataset:14s} {pair:28s} {schedule}")
+    lines += ["", "settings (--set): those that each method reads:"]
+    lines += [f"  {n}: {', '.join(readable(kind))}" for n, kind in METHODS.items()]
+    return "\n".join(lines)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command line. Exit code 2 for anything the caller can mend, 128 and the signal's number for a stopped run,
-    1 where another rank has ended.
-    """
-    try:
-        with ranks.session():
-            return _told(argv)
-    except UserError as error:  # of the session itself
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except ranks.Lost as lost:
-        ranks.speak(lost)
-        return 1
-    except KeyboardInterrupt:  # outside the loop, or in a run that keeps no checkpoint
-        if not ranks.rank():
-            print("stopped by SIGINT", file=sys.stderr)
-        return 128 + signal.SIGINT
-
-
-def _told(argv: list[str] | None) -> int:
-    """The command line, where what ends a run ends it on all ranks alike."""
+    """The command line; 2 for what the caller can mend, 128 + signal when stopped."""
     try:
         args = command_line().parse_args(argv)
         if one_of("action", args.action, ("run", "list")) == "list":
             print(listing())
             return 0
-        return _run(args)
+        with joined():
+            return _run(args)
     except (UserError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -179,118 +468,92 @@ def _told(argv: list[str] | None) -> int:
         print(f"error: {of_settings(error)}", file=sys.stderr)
         return 2
     except Interrupted as stopped:
-        print(f"{stopped}; continue with the same command and --resume", file=sys.stderr)
+        print(f"{stopped}; the same command with --resume continues", file=sys.stderr)
         return 128 + stopped.number
+    except KeyboardInterrupt:
+        print("stopped by SIGINT", file=sys.stderr)
+        return 128 + signal.SIGINT
+
+
+def _asked(args: Any) -> tuple[Settings, Recipe, str]:
+    """What the options ask for, checked before anything is loaded."""
+    number = args.budget.isdecimal() and len(args.budget) < 20
+    budget = int(args.budget) if number else args.budget
+    teacher, _, student = args.pair.rpartition("-")
+    if args.pair == "auto":
+        teacher = student = "auto"
+    if not teacher:
+        raise UserError(
+            f"pair: {args.pair!r} is not allowed; give TEACHER-STUDENT, as in "
+            "wrn40_2-wrn16_2, or auto"
+        )
+    names = ("dataset", "seed", "device", "precision", "output_dir")
+    given = {name: getattr(args, name) for name in names}
+    given |= {"teacher": teacher, "student": student, "budget": budget}
+    asked = check_parameters(given)
+    one_of("compile", args.compile, ("auto", "off", "on"))
+    if args.checkpoint_every is not None:
+        whole("checkpoint-every", args.checkpoint_every, 1)
+    recipe = recipe_for(args.dataset, args.method, teacher, student, args.recipe)
+    recipe = override(recipe, args.set)
+    recipe, sentence = apply_budget(budget, recipe, asked.device)
+    settings = recipe.settings
+    _shared(settings)  # now: a teacher may take hours
+    has_generator = "generator_steps" in readable(type(settings))
+    if args.probe and (settings.stages < 2 or args.resume or not has_generator):
+        raise UserError(
+            "probe: it needs a method with a generator, at least two stages, and no "
+            "--resume; leave out --probe"
+        )
+    if settings.data not in (None, "original"):
+        source_for(settings.data, args.dataset, getattr(settings, "collected_from", "auto"))
+    return asked, recipe, sentence
 
 
 def _run(args: Any) -> int:
-    counts = args.budget.isdecimal() and len(args.budget) < 20
-    budget: str | int = int(args.budget) if counts else args.budget
-    teacher, _, student = args.pair.rpartition("-") if args.pair != "auto" else ("auto", "-", "auto")
-    if not teacher:
-        raise UserError(f"pair: {args.pair!r} is not allowed; give TEACHER-STUDENT, as in wrn40_2-wrn16_2, or auto")
-    given = {"dataset": args.dataset, "seed": args.seed, "budget": budget, "device": args.device}
-    given |= {"teacher": teacher, "student": student, "precision": args.precision, "output_dir": args.output_dir}
-    checked = parameters.check_parameters(given)
-    kind = METHODS[one_of("method", args.method, METHODS)]
-    compiling = _compiling(args.compile, kind, checked.device, args.precision)
-    gan = "gan_share" in kind.uses
-    recipe = override(recipe_for(args.dataset, args.method, teacher, student, args.recipe), args.set)
-    for name in sorted(results.changes(recipe).keys() & kind.unused()):
-        raise UserError(f"setting {name}: {args.method} does not use it")
-    kind.check(recipe)
-    if args.checkpoint_every is not None:
-        parameters.whole("checkpoint-every", args.checkpoint_every, 1)
-    recipe, sentence = apply_budget(budget, recipe, checked.device, gan=gan)
-    ranks.share(recipe, kind.uses)  # now: a teacher may take hours
-    if args.probe and recipe.stages < 2:
-        raise UserError("probe: one stage has no movement to measure; give a budget of two stages or more")
-    if args.probe and args.resume:
-        raise UserError("probe: a run that is probed keeps no checkpoints; leave out --probe or --resume")
-    if args.probe and not gan and "generator" not in kind.uses:
-        raise UserError(f"probe: {args.method} has no generator to measure; leave out --probe")
-    if kind.needs not in (None, "original"):
-        source_for(kind.needs, args.dataset, recipe.collected_from)
-    dataset = ranks.in_turn(lambda: load_dataset(args.dataset))
+    asked, recipe, sentence = _asked(args)
+    method, seed, device = args.method, args.seed, asked.device
+    dataset = load_dataset(args.dataset)
     check_fits(dataset, "student", recipe.student)
-    if recipe.teacher in catalogue.NETWORKS:
-        check_fits(dataset, "teacher", recipe.teacher)
-    folder = ranks.in_turn(lambda: output_folder(args.output_dir))
-    if checked.device == "cuda":
-        with ranks.agreed():
-            ranks.take_gpu()
-    teacher = ranks.in_turn(lambda: load_teacher(dataset, recipe.teacher, device=checked.device))
-    precision = resolve_precision(args.precision, checked.device)
-    with ranks.agreed():
-        made = args.resume and _finished(args, recipe, folder, checked.device, precision, teacher)
-    if made:
-        print(f"{args.method}, seed {args.seed}: this run is finished; record: {made}")
-        return 0
-    print(f"{args.method} on {args.dataset}: {sentence}", flush=True)
-    if args.resume and not checkpoint.exists(results.checkpoint_path(folder, _name(args, recipe))):
-        print(f"there is no checkpoint of this run in {folder}: it begins anew", flush=True)
-    probe = (GANProbe(dataset) if gan else Probe()) if args.probe else None
+    folder = output_folder(args.output_dir)
+    teacher = load_teacher(dataset, recipe.teacher, device=device)
+    precision = resolve_precision(args.precision, device)
+    name = records.key(recipe, seed, precision)
+    checkpoint = folder / f"{name}.ckpt"
+    if args.resume and not checkpoint.exists():
+        path, student = folder / f"{name}.json", folder / f"{name}.safetensors"
+        if path.exists() and (args.record_only or student.exists()):
+            print(f"{method}, seed {seed}: this run is finished; record: {path}")
+            return 0
+        print(f"there is no checkpoint of this run in {folder}: it begins", flush=True)
+    print(f"{method} on {args.dataset}: {sentence}", flush=True)
+    probe = None
+    if args.probe:
+        from .lab import GANProbe, Probe
+
+        gan = method in ("hidfd", "degan")
+        probe = GANProbe(recipe.settings, dataset) if gan else Probe()
+    wanted = args.compile == "on" or (args.compile == "auto" and device == "cuda")
+    quiet = not sys.stderr.isatty() and not rank()
     done = run(
-        args.method,
-        recipe,
-        dataset,
-        teacher,
-        seed=args.seed,
-        device=checked.device,
-        precision=precision,
-        compiling=compiling,
-        folder=None if args.probe else folder,
-        every=args.checkpoint_every,
-        resume=args.resume,
-        observe=probe,
-    )
+        recipe, dataset, teacher, seed=seed, device=device, precision=precision,
+        folder=None if args.probe else folder, every=args.checkpoint_every,
+        resume=args.resume, compiling=wanted and world() == 1, observe=probe,
+        report=recipe.settings.stages_per_epoch if quiet else 0,
+    )  # fmt: skip
+    made = done.record
     if probe:
-        done.record["probe"] = probe.summary() if gan else probe.summary(recipe.momentum)
-        done.record["command"] += " --probe"
-    done.record["command"] += f" --compile {args.compile}" if args.compile != "auto" else ""
-    with ranks.agreed():
-        if not ranks.rank():
-            student = None if args.record_only else done.method.result()
-            path = results.save_run(folder, done.name, done.record, student)
-            print(
-                f"accuracy {done.record['accuracy_last']:.2f} % (teacher {teacher.accuracy:.2f} %), "
-                f"{done.record['seconds']:.0f} s; record: {path}"
-            )
+        momentum = getattr(recipe.settings, "momentum", 0.0)
+        made["probe"] = probe.summary() if gan else probe.summary(momentum)
+        made["command"] += " --probe"
+    if not rank():
+        student = None if args.record_only else done.student
+        path = records.save_run(folder, done.name, made, student)
+        print(
+            f"accuracy {made['accuracy_last']:.2f} % (teacher {teacher.accuracy:.2f} %), "
+            f"{made['seconds']:.0f} s on {hardware(device)}; record: {path}"
+        )
     return 0
-
-
-def _compiling(asked: str, kind: type[Method], device: str, precision: str) -> bool:
-    """Whether to compile. A CPU takes minutes for it and gains little; several ranks would have to fail alike."""
-    one_of("compile", asked, ("auto", "off", "on"))
-    reasons = {
-        "with --plain, which is not to be fast": precision == "plain",
-        "with several ranks": ranks.count() > 1,
-        "with a method that is no game of networks": not issubclass(kind, Game),
-    }
-    if asked == "on" and (found := [reason for reason, holds in reasons.items() if holds]):
-        raise UserError(f"compile: on is not allowed {found[0]}; leave out --compile")
-    return asked == "on" or (asked == "auto" and device == "cuda" and not any(reasons.values()))
-
-
-def _name(args: Any, recipe: Recipe) -> str:
-    return results.run_name(args.method, as_run(args.method, recipe), args.seed)
-
-
-def _finished(args: Any, recipe: Recipe, folder: Path, device: str, precision: str, teacher: Teacher) -> Path | None:
-    """The record of the run that is asked for, if it is there, with its student, and no checkpoint is."""
-    recipe, name = as_run(args.method, recipe), _name(args, recipe)
-    student = folder / f"{name}.safetensors"
-    if checkpoint.exists(results.checkpoint_path(folder, name)) or not (args.record_only or student.exists()):
-        return None
-    return results.finished(
-        folder,
-        name,
-        device=device,
-        ranks=ranks.count(),
-        precision=precision,
-        teacher_hash=teacher.hash,
-        parameters=results.read_by(args.method, recipe),
-    )
 
 
 if __name__ == "__main__":

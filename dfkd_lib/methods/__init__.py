@@ -1,39 +1,15 @@
-"""The methods, one file per paper. Each says what the samples are and what the losses are."""
+"""The methods, one file per paper, by name."""
 
-from .abm import ABM
 from .arvi import ARVI
 from .dafl import DAFL
 from .deepinversion import DeepInversion
-from .degan import DeGAN
 from .dfad import DFAD
-from .feature_transfer import AT, FT, FitNet
-from .hidfd import HiDFD
-from .mad import EMA, MAD
-from .memory import DFKDMem
-from .random_images import Random
-from .with_data import KD, KDCollected, KDRelated, KDUnrelated
-
-__all__ = [
-    "ABM",
-    "ARVI",
-    "AT",
-    "DAFL",
-    "DFAD",
-    "DFKDMem",
-    "DeGAN",
-    "DeepInversion",
-    "EMA",
-    "FT",
-    "FitNet",
-    "HiDFD",
-    "KD",
-    "KDCollected",
-    "KDRelated",
-    "KDUnrelated",
-    "MAD",
-    "METHODS",
-    "Random",
-]
+from .features import AT, FT, FitNet
+from .hidfd import DeGAN, HiDFD
+from .kd import KD, KDCollected, KDRelated, KDUnrelated, Random
+from .mad import ABM, EMA, MAD, DFKDMem
+from .setting import readable
+from .state import Choices, Losses, State, Task, learning_rate_factor
 
 METHODS = {
     "dfad": DFAD,
@@ -54,3 +30,31 @@ METHODS = {
     "hidfd": HiDFD,
     "degan": DeGAN,
 }
+
+__all__ = [
+    "ABM",
+    "ARVI",
+    "AT",
+    "DAFL",
+    "DFAD",
+    "DFKDMem",
+    "DeGAN",
+    "DeepInversion",
+    "EMA",
+    "FT",
+    "FitNet",
+    "HiDFD",
+    "KD",
+    "KDCollected",
+    "KDRelated",
+    "KDUnrelated",
+    "Losses",
+    "MAD",
+    "METHODS",
+    "Choices",
+    "Random",
+    "State",
+    "Task",
+    "learning_rate_factor",
+    "readable",
+]

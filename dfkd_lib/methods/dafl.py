@@ -1,36 +1,89 @@
-"""Data-Free Learning (Chen et al. 2019), the papers' first baseline: the generator pleases the teacher alone.
+"""Data-Free Learning (Chen et al. 2019): the generator pleases the teacher alone.
 
-Differs from DAFL's code: there, generator and student step at once on the same batch; here they take turns on fresh
-batches, as every method of this book does, so that DAFL can be given the same number of student steps. The activation
-term is the plain L1 norm of AR+VI's Eq. 3, which DAFL's code divides by the number of features: its weight of 0.1 is
-near our 0.001 for LeNet-5's 84 features, and not for other teachers.
+Deviations from its code: there, generator and student step at once on one batch; here
+they take turns on fresh batches, as all games of this book do. The activation term is
+the plain L1 norm of AR+VI Eq. 3, which DAFL's code divides by the number of features.
 """
 
-from torch import Tensor
+from dataclasses import dataclass
+from typing import ClassVar
 
-from ..losses import baselines
+from torch import nn
+
+from ..losses import activation, information_entropy, kd, one_hot
 from ..models import embedding_and_logits
-from .game import Game
-from .method import Choices, Terms
+from . import setting
+from .state import Choices, Losses, State, Task
 
 
-class DAFL(Game):
-    """KL for the student; one-hot answers, strong activations and balanced classes for the generator. No game."""
+@dataclass(frozen=True)
+class DAFL:
+    """KL for the student; firm, strong and balanced answers of T for the generator."""
 
-    choices = Choices("KL", "one-hot, activation, information entropy; no discrepancy", "G", "z")
-    uses = (*Game.uses, "lambda_onehot", "lambda_activation", "lambda_entropy", "temperature")
+    choices: ClassVar = Choices(
+        "KL",
+        "one-hot, activation, information entropy; no discrepancy",
+        "G",
+        "z",
+    )
+    data: ClassVar = None
 
-    def generator_loss(self) -> Terms:
-        """DAFL's total loss: L_oh + α L_a + β L_ie."""
-        r = self.recipe
-        features, logits = embedding_and_logits(self.teacher, self.generate(self.generator, *self.noise(r.batch)))
-        return {
-            "one-hot": r.lambda_onehot * baselines.one_hot(logits),
-            "activation": r.lambda_activation * baselines.activation(features),
-            "entropy": r.lambda_entropy * baselines.information_entropy(logits),
-        }
+    lambda_onehot: setting.Weight = 1.0
+    lambda_activation: setting.Weight = 1e-3
+    lambda_entropy: setting.Weight = 5.0  # of the information entropy
+    temperature: setting.Temperature = 1.0
+    student_steps: setting.Count = 5
+    generator_steps: setting.Count = 1
+    batch: setting.Size = 128  # images per generator step
+    student_batch: setting.Size = 128
+    generator: setting.Generator = "generator_a"
+    generator_width: setting.Size = 8
+    z_dim: setting.Size = 100
+    generator_lr: setting.Weight = 1e-3  # Adam
+    generator_beta1: setting.BelowOne = 0.9
+    generator_weight_decay: setting.Weight = 0.0
+    student_optimizer: setting.Optimizer = "sgd"
+    student_lr: setting.Weight = 0.03
+    student_momentum: setting.Fraction = 0.9
+    student_weight_decay: setting.Weight = 5e-4
+    schedule: setting.Schedule = "cosine"
+    milestones: tuple[float, ...] = (1 / 3, 2 / 3)
+    stages: setting.Count = 160
+    stages_per_epoch: setting.Count = 10  # how often the student is tested
 
-    def student_loss(self, images: list[Tensor]) -> Terms:
-        """DAFL's distillation loss; at temperature 1 it is KL, DAFL's cross entropy but for the teacher's entropy."""
-        (x,) = images
-        return {"KL": baselines.kd(self.answers(x), self.student(x), self.recipe.temperature)}
+    __post_init__ = setting.check
+
+    def start(self, teacher: nn.Module, student: nn.Module, task: Task, seed: int):
+        """Networks, optimisers and noise of a run."""
+        s = State(teacher, student, task, seed)
+        s.make_generator(self)
+        s.optimize_student(self)
+        s.optimize_generator(self)
+        return s
+
+    def stage(self, s: State) -> Losses:
+        """The generator's total loss L_oh + α L_a + β L_ie, then the student's KL."""
+        losses = Losses()
+        for _ in range(self.generator_steps):
+            x = s.generator(*s.noise(self.batch))
+            features, logits = embedding_and_logits(s.teacher, x)
+            terms = {
+                "one-hot": self.lambda_onehot * one_hot(logits),
+                "activation": self.lambda_activation * activation(features),
+                "entropy": self.lambda_entropy * information_entropy(logits),
+            }
+            loss = losses.add("generator", terms)
+            s.generator_optimizer.zero_grad()
+            loss.backward()
+            s.generator_optimizer.step()
+        s.watched()
+
+        for _ in range(self.student_steps):
+            x = s.draw(s.generator, self.student_batch)
+            terms = {"KL": kd(s.teacher(x), s.student(x), self.temperature)}
+            loss = losses.add("student", terms)
+            s.student_optimizer.zero_grad()
+            loss.backward()
+            s.student_optimizer.step()
+            s.samples += len(x)
+        return losses

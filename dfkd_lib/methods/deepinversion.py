@@ -1,72 +1,141 @@
-"""DeepInversion (Yin et al. 2020): images are found by gradient descent on their pixels, without a generator.
+"""DeepInversion (Yin et al. 2020): images are found by descent on their pixels.
 
-Adaptive DeepInversion, since the student competes. Differs from its code: no jitter and no flips between the updates,
-one resolution, and natural logarithms. Images enter a memory, from which the student learns while more are found.
+Adaptive DeepInversion, since the student competes. Deviations from its code: no jitter
+and no flips between the updates, one resolution, natural logarithms. Images enter a
+memory, from which the student learns while more are found.
 """
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import torch
-from torch import Tensor
+from jaxtyping import Float, Int
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..losses import baselines
-from ..recipe import STUDENT
-from .memory import Memory
-from .method import Choices, Method, Terms, detached
+from ..losses import js, kd, moment_gaps
+from . import setting
+from .mad import Memory
+from .state import Choices, Losses, State, Task, frozen
 
 
-class DeepInversion(Method):
-    """KL on images that the teacher classifies firmly, that look smooth, and that match its BatchNorm statistics."""
+@dataclass(frozen=True)
+class DeepInversion:
+    """KL on smooth images that T classifies firmly and whose BatchNorm moments fit."""
 
-    choices = Choices("KL", "for pixels: label, smoothness, norm, BatchNorm, disagreement", "memory", "–")
-    uses = (
-        *STUDENT,
-        *("batch", "generator_steps", "inversion_steps", "inversion_lr", "lambda_tv", "lambda_l2", "lambda_bn"),
-        *("lambda_compete", "memory", "temperature"),
+    choices: ClassVar = Choices(
+        "KL",
+        "for pixels: label, smoothness, norm, BatchNorm, disagreement",
+        "memory",
+        "–",
+        "a memory",
     )
-    own = (*Method.own, "memory")
+    data: ClassVar = None
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.memory = Memory(self.recipe.memory, self.shape, self.device)
+    inversion_steps: setting.Count = 100  # updates of one batch of images
+    inversion_lr: setting.Weight = 0.05
+    lambda_tv: setting.Weight = 1e-3
+    lambda_l2: setting.Weight = 1e-4
+    lambda_bn: setting.Weight = 1.0
+    lambda_compete: setting.Weight = 1.0  # the student's disagreement
+    memory: setting.Size = 8192  # images kept
+    temperature: setting.Temperature = 1.0
+    batch: setting.Size = 128  # images that are found at once
+    generator_steps: setting.Count = 1  # batches of images a stage
+    student_steps: setting.Count = 5
+    student_batch: setting.Size = 128
+    student_optimizer: setting.Optimizer = "sgd"
+    student_lr: setting.Weight = 0.03
+    student_momentum: setting.Fraction = 0.9
+    student_weight_decay: setting.Weight = 5e-4
+    schedule: setting.Schedule = "cosine"
+    milestones: tuple[float, ...] = (1 / 3, 2 / 3)
+    stages: setting.Count = 160
+    stages_per_epoch: setting.Count = 10  # how often the student is tested
 
-    def parts(self) -> dict[str, object]:
-        return super().parts() | {"memory": self.memory}
+    __post_init__ = setting.check
 
-    def generator_step(self) -> Terms:
-        """Find one batch of images, from noise; the terms are those of the last update."""
-        r = self.recipe
-        y = torch.randint(self.num_classes, (r.batch,), generator=self.random, device=self.device)
-        x = torch.randn(r.batch, *self.shape, generator=self.random, device=self.device).requires_grad_()
-        optimizer = torch.optim.Adam([x], r.inversion_lr)
-        self.student.eval().requires_grad_(False)  # its BatchNorm statistics are not the images' business
-        try:
-            for _ in range(r.inversion_steps):
-                terms = self.image_loss(x, y)
-                optimizer.zero_grad()
-                sum(terms.values()).backward()
-                optimizer.step()
-        finally:
-            self.student.train().requires_grad_(True)
-        self.memory.add(x.detach(), self.random)
-        return detached(terms)
+    def start(self, teacher: nn.Module, student: nn.Module, task: Task, seed: int):
+        """Networks, optimiser and noise of a run."""
+        s = State(teacher, student, task, seed)
+        s.memory = Memory(self.memory, task.shape, task.device)
+        s.optimize_student(self)
+        return s
 
-    def image_loss(self, x: Tensor, y: Tensor) -> Terms:
-        """DeepInversion's classification loss, prior and feature term, and the competition with the student."""
-        r = self.recipe
-        logits, bn = baselines.bn_statistics(self.teacher, x)
+    def stage(self, s: State) -> Losses:
+        """Find images, keep them, and let the student learn from those kept."""
+        losses = Losses()
+        shape, device = (self.batch, *s.task.shape), s.task.device
+        for _ in range(self.generator_steps):
+            classes = s.task.num_classes
+            y = torch.randint(classes, shape[:1], generator=s.random, device=device)
+            x = torch.randn(shape, generator=s.random, device=device).requires_grad_()
+            optimizer = torch.optim.Adam([x], self.inversion_lr)
+            s.student.eval()  # its BatchNorm statistics are not the images' business
+            with frozen(s.student):
+                for _ in range(self.inversion_steps):
+                    terms = self.image_loss(s, x, y)
+                    optimizer.zero_grad()
+                    sum(terms.values()).backward()
+                    optimizer.step()
+            s.student.train()
+            losses.add("generator", terms)  # those of the last update
+            s.memory.add(x.detach(), s.random)
+        s.watched()
+
+        for _ in range(self.student_steps):
+            x = s.memory.draw(self.student_batch, s.random)
+            terms = {"KL": kd(s.teacher(x), s.student(x), self.temperature)}
+            loss = losses.add("student", terms)
+            s.student_optimizer.zero_grad()
+            loss.backward()
+            s.student_optimizer.step()
+            s.samples += len(x)
+        return losses
+
+    def image_loss(
+        self, s: State, x: Float[Tensor, "batch c h w"], y: Int[Tensor, " batch"]
+    ) -> dict[str, Tensor]:
+        """Classification loss, prior and feature term, competition with the student."""
+        logits, bn = bn_statistics(s.teacher, x)
         terms = {
             "label": F.cross_entropy(logits, y),
-            "total variation": r.lambda_tv * baselines.total_variation(x),
-            "norm": r.lambda_l2 * baselines.image_norm(x),
-            "BatchNorm": r.lambda_bn * bn,
+            "total variation": self.lambda_tv * total_variation(x),
+            "norm": self.lambda_l2 * image_norm(x),
+            "BatchNorm": self.lambda_bn * bn,
         }
-        if r.lambda_compete:
-            terms["competition"] = r.lambda_compete * baselines.competition(logits, self.student(x))
+        if self.lambda_compete:
+            terms["competition"] = self.lambda_compete * (1 - js(logits, s.student(x)))
         return terms
 
-    def student_images(self) -> list[Tensor]:
-        return [self.memory.draw(self.recipe.student_batch, self.random)]
 
-    def student_loss(self, images: list[Tensor]) -> Terms:
-        (x,) = images
-        return {"KL": baselines.kd(self.teacher(x), self.student(x), self.recipe.temperature)}
+def total_variation(
+    x: Float[Tensor, "batch channels height width"],
+) -> Float[Tensor, ""]:
+    """Differences between neighbours across, down and along both diagonals.
+
+    The sum of four norms, each over the *whole* batch, as in DeepInversion's code.
+    """
+    across = x[..., :, 1:] - x[..., :, :-1]
+    down = x[..., 1:, :] - x[..., :-1, :]
+    falling = x[..., 1:, 1:] - x[..., :-1, :-1]
+    rising = x[..., 1:, :-1] - x[..., :-1, 1:]
+    return across.norm() + down.norm() + falling.norm() + rising.norm()
+
+
+def image_norm(x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, ""]:
+    """‖x‖₂, averaged over images."""
+    return x.flatten(1).norm(dim=1).mean()
+
+
+def bn_statistics(
+    teacher: nn.Module, x: Float[Tensor, "batch channels height width"]
+) -> tuple[Float[Tensor, "batch classes"], Float[Tensor, ""]]:
+    """The teacher's logits, and Σ_l ‖μ_l(x) − μ_l‖₂ + ‖σ²_l(x) − σ²_l‖₂.
+
+    Norms, where MAD Eq. 9 has their squares: the pull does not fade near the stored
+    moments. Zero for a teacher without BatchNorm.
+    """
+    logits, gaps = moment_gaps(teacher, x)
+    terms = [gap.norm() for layer in gaps for gap in layer]
+    return logits, torch.stack(terms).sum() if terms else logits.new_zeros(())

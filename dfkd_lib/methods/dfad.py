@@ -1,33 +1,91 @@
-"""Data-Free Adversarial Distillation (Fang et al. 2019, Algorithm 1): the student shrinks, the generator widens, the
-mean absolute error between the two networks' logits.
+"""Data-Free Adversarial Distillation (Fang et al. 2019, Algorithm 1).
+
+Student and generator play for the discrepancy D(T, S; G) between teacher and student:
+the student minimises it (Eq. 5), the generator maximises it (Eq. 7).
+
+Deviation: a stage begins with the generator's step. Algorithm 1 begins with the
+student's, so a run of n stages is shifted by half a stage.
 """
 
-from torch import Tensor
+from dataclasses import dataclass
+from typing import ClassVar
 
-from ..losses import dfad
-from .game import Game
-from .method import Choices, Terms
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ..losses import DISCREPANCIES, mae
+from . import setting
+from .state import Choices, Losses, State, Task, frozen
 
 
-class DFAD(Game):
-    """MAE between logits, shrunk by the student and widened by the generator, with nothing added (DFAD Eq. 5 and 7).
+@dataclass(frozen=True)
+class DFAD:
+    """The student minimises the MAE between logits, the generator maximises it."""
 
-    The recipe's `discrepancy` may be another than MAE, for DFAD's Fig. 4.
+    choices: ClassVar = Choices("MAE of logits", "–", "G", "z")
+    data: ClassVar = None
+
+    discrepancy: setting.Discrepancy = "mae"  # DFAD Eq. 2; the others are those of Fig. 4
+    student_steps: setting.Count = 5  # DFAD's code
+    generator_steps: setting.Count = 1
+    batch: setting.Size = 128  # images per generator step
+    student_batch: setting.Size = 128
+    generator: setting.Generator = "generator_a"
+    generator_width: setting.Size = 8  # 64 in DFAD Table 4
+    z_dim: setting.Size = 100
+    generator_lr: setting.Weight = 1e-3  # Adam
+    generator_beta1: setting.BelowOne = 0.9
+    generator_weight_decay: setting.Weight = 0.0
+    student_optimizer: setting.Optimizer = "sgd"
+    student_lr: setting.Weight = 0.03
+    student_momentum: setting.Fraction = 0.9
+    student_weight_decay: setting.Weight = 5e-4
+    schedule: setting.Schedule = "cosine"  # of both learning rates
+    milestones: tuple[float, ...] = (1 / 3, 2 / 3)  # of "step", as fractions
+    stages: setting.Count = 160
+    stages_per_epoch: setting.Count = 10  # how often the student is tested
+
+    __post_init__ = setting.check
+
+    def start(self, teacher: nn.Module, student: nn.Module, task: Task, seed: int):
+        """Networks, optimisers and noise of a run."""
+        s = State(teacher, student, task, seed)
+        s.make_generator(self)
+        s.optimize_student(self)
+        s.optimize_generator(self)
+        return s
+
+    def stage(self, s: State) -> Losses:
+        """One iteration of DFAD Algorithm 1."""
+        losses, discrepancy = Losses(), DISCREPANCIES[self.discrepancy]
+
+        for _ in range(self.generator_steps):  # generation, Eq. 7
+            with frozen(s.student):
+                x = s.generator(*s.noise(self.batch))
+                d = discrepancy(s.teacher(x), s.student(x))
+                loss = losses.add("generator", {"-discrepancy": -d})
+                s.generator_optimizer.zero_grad()
+                loss.backward()
+            s.generator_optimizer.step()
+        s.watched()
+
+        for _ in range(self.student_steps):  # imitation, Eq. 5
+            x = s.draw(s.generator, self.student_batch)
+            d = discrepancy(s.teacher(x), s.student(x))
+            loss = losses.add("student", {"discrepancy": d})
+            s.student_optimizer.zero_grad()
+            loss.backward()
+            s.student_optimizer.step()
+            s.samples += len(x)
+        return losses
+
+
+def log_mae(
+    teacher: Float[Tensor, "batch classes *pixels"],
+    student: Float[Tensor, "batch classes *pixels"],
+) -> Float[Tensor, ""]:
+    """log(1 + MAE): DFAD's code gives the generator its negative in segmentation.
+
+    Not in the paper. Its gradient is that of MAE, divided by 1 + MAE.
     """
-
-    choices = Choices("MAE of logits", "–", "G", "z")
-    uses = (*Game.uses, "discrepancy")
-
-    def discrepancy(self, answers: Tensor, x: Tensor) -> Tensor:
-        """DFAD Eq. 2: the student's, to the teacher's answers on the same images."""
-        return dfad.DISCREPANCIES[self.recipe.discrepancy](answers, self.student(x))
-
-    def generator_loss(self) -> Terms:
-        """DFAD Eq. 7: −MAE."""
-        x = self.generate(self.generator, *self.noise(self.recipe.batch))
-        return {"-discrepancy": -self.discrepancy(self.teacher(x), x)}
-
-    def student_loss(self, images: list[Tensor]) -> Terms:
-        """DFAD Eq. 5: MAE."""
-        (x,) = images
-        return {"discrepancy": self.discrepancy(self.answers(x), x)}
+    return mae(teacher, student).log1p()

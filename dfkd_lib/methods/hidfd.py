@@ -1,107 +1,439 @@
-"""Hybrid Data-Free Knowledge Distillation (Tang et al. 2025, Algorithm A-1): a GAN learns from few collected images,
-guided by the teacher; then the student learns from its images and from the collected ones, under the teacher's own
-classifier.
+"""Hybrid Data-Free Knowledge Distillation (Tang et al. 2025, Algorithm A-1).
 
-Ours, where the paper is silent: the projectors; real and fake of a discriminator's step have the same classes, so that
-Eq. 8 can pair them; a generator's step asks for all collected classes alike; the frequencies of Eq. 11 have a floor;
-the student's images are shifted and flipped as for KD. What the public code does instead is a setting: `gan_loss` =
-hinge, `distill` = simkd. Its losses of Eq. 8 and 9 carry no gradient there; here they do.
+First a GAN learns from few collected images, guided by the teacher; then the student
+learns from its images and from the collected ones, under the teacher's own classifier.
+
+Where the equations are: Eq. 1 `gan_discriminator` to `class_generator`, Eq. 8 `blend`,
+Eq. 9 `transfer`, Eq. 10 `smoothed_counts`, Eq. 11 `class_frequencies`, Eq. 12
+`frequency_regulariser`, Eq. 13 the two losses of the GAN, Eq. 14 `alignment`. Eq. 2 to 7
+are theory (`dfkd_lib.theory`).
+
+Ours, where the paper is silent: the projectors; a discriminator's step has real and fake
+images of the same classes, so that Eq. 8 can pair them; a generator's step asks for all
+collected classes alike; the frequencies of Eq. 11 have a floor; the student's images are
+shifted and flipped as for KD. The public code's choices are settings (`gan_loss` =
+hinge, `distill` = simkd); there, Eq. 8 and 9 carry no gradient.
 """
 
+import copy
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
 import torch
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from ..losses import hidfd
+from ..errors import UserError
+from ..losses import distance, information_entropy, log_class_share, one_hot
 from ..models import classifier_of, embedding_and_logits
-from ..recipe import COLLECTED, GAN, STUDENT
-from .gan import GANMethod
-from .method import Choices, Terms
-from .students import StudentLoss
+from ..models.biggan import BigGANDiscriminator, BigGANGenerator
+from ..models.biggan import differentiable_augmentation as augmented
+from . import setting
+from .hidfd_students import merged, student_for, student_terms
+from .mad import EMA
+from .state import Choices, Losses, State, Task, frozen
+
+_BETAS = (0.0, 0.999)  # Adam's in BigGAN; HiDFD is silent
 
 
-class HiDFD(GANMethod):
-    """A teacher-guided GAN on few collected images, then feature alignment on both kinds of images."""
+@dataclass(frozen=True)
+class HiDFD:
+    """A teacher-guided GAN on few collected images, then feature alignment on both."""
 
-    choices = Choices("features", "GAN and class losses, L_reg", "collected images and G", "z and y")
-    uses = (
-        *(*STUDENT, *GAN, *COLLECTED),
-        *("lambda_d", "integration", "gate_q", "gate", "lambda_g", "gamma", "frequency_floor"),
-        *("synthetic", "inflation", "distill", "temperature"),
+    choices: ClassVar = Choices(
+        "features", "GAN and class losses, L_reg", "collected images and G", "z and y"
     )
+    data: ClassVar = "collected"
 
-    def build_networks(self) -> None:
-        super().build_networks()
-        width = classifier_of(self.teacher).in_features
-        self.projector = nn.Linear(self.discriminator.num_features, width)  # Φ_D to the teacher's width
-        self.student_loss_of = StudentLoss(self.recipe.distill, self.recipe.temperature)
-        self.student = self.student_loss_of.student(self.student, self.teacher, self.shape)
+    guide: str = setting.fixed("HiDFD")  # or DeGAN's losses
+    # the collected images
+    collected_from: str = "auto"  # a data set; auto: the first related one here
+    collected_ratio: setting.Positive = 0.2  # ρ: per training image of the teacher's
+    collected_by: Literal["category", "confidence", "random"] = "category"
+    collected_imbalance: setting.Weight = 5.0  # largest class : smallest; 0: as it is
+    # module 1: the GAN
+    gan_share: setting.BelowOne = 0.5  # of the stages: the first ones are the GAN's
+    gan_loss: Literal["hinge", "log", "non_saturating"] = "log"  # log: Eq. 1
+    lambda_d: setting.Weight = 0.1  # of L_blend + L_trans, Eq. 13
+    integration: Literal["blend", "both", "transfer"] = "both"  # for Table 2
+    gate_q: setting.Fraction = 0.7  # q of Eq. 8
+    gate: Literal["formula", "sentence"] = "formula"  # p > q, or with probability q
+    lambda_g: setting.Weight = 0.1  # of L_reg, Eq. 13
+    gamma: setting.Fraction = 0.5  # of the class counts, Eq. 10
+    frequency_floor: setting.Fraction = 0.1  # of Eq. 11, as a fraction of 1/C
+    lambda_onehot: setting.Weight = setting.fixed(1.0)  # DeGAN's
+    lambda_entropy: setting.Weight = setting.fixed(5.0)
+    generator_width: setting.Size = 8
+    z_dim: setting.Size = 100
+    batch: setting.Size = 128
+    generator_steps: setting.Count = 1  # of D and of G, a stage
+    generator_lr: setting.Weight = 1e-3
+    discriminator_lr: setting.Weight = 4e-4
+    gan_augment: bool = False  # differentiable augmentation of what D sees
+    gan_momentum: setting.Fraction = 0.0  # of an EMA(G) that makes D_s; 0: none
+    # module 2: the student
+    synthetic: setting.Count = 2000  # |D_s|
+    inflation: setting.CountFrom0 = 0  # N; 0 is the paper's ⌊|D_s| / |D_c|⌋
+    distill: Literal["align", "cc", "dkd", "kd", "nkd", "rkd", "simkd"] = "align"
+    temperature: setting.Temperature = 1.0
+    student_steps: setting.Count = 5
+    student_batch: setting.Size = 128
+    student_optimizer: setting.Optimizer = "sgd"
+    student_lr: setting.Weight = 0.03
+    student_momentum: setting.Fraction = 0.9
+    student_weight_decay: setting.Weight = 5e-4
+    schedule: setting.Schedule = "cosine"  # of the student; the GAN's rates are fixed
+    milestones: tuple[float, ...] = (1 / 3, 2 / 3)
+    stages: setting.Count = 160
+    stages_per_epoch: setting.Count = 10  # how often the student is tested
 
-    def helpers(self) -> list[nn.Module]:
-        return [self.projector]
+    def __post_init__(self) -> None:
+        setting.check(self)
+        if self.collected_by == "random":
+            raise UserError(
+                "collected_by: random images have no labels, which the GAN needs; give "
+                "category or confidence"
+            )
+
+    @property
+    def gan_stages(self) -> int:
+        """How many stages are the GAN's; at least one is the student's."""
+        return min(round(self.gan_share * self.stages), self.stages - 1)
+
+    def start(self, teacher: nn.Module, student: nn.Module, task: Task, seed: int):
+        """Networks, optimisers and noise of a run."""
+        s = State(teacher, student, task, seed)
+        channels, size, _ = task.shape
+        sizes = task.num_classes, channels
+        generator = BigGANGenerator(self.z_dim, *sizes, size, self.generator_width)
+        discriminator = BigGANDiscriminator(*sizes, self.generator_width)
+        width = classifier_of(teacher).in_features
+        projector = nn.Linear(discriminator.num_features, width)  # Φ_D to Φ_T's width
+        s.generator, s.discriminator, s.projector = (
+            task.place(network).train()
+            for network in (generator, discriminator, projector)
+        )
+        s.student = student_for(self.distill, s.student, s.teacher, task.shape)
+        s.student = task.place(s.student).train()
+        if self.gan_momentum:
+            s.ema = EMA(s.generator, self.gan_momentum)
+        classes, device = task.num_classes, task.device
+        s.counts = torch.full((classes,), self.batch / classes, device=device)
+        s.present = task.images.y.unique()  # D learns no other class
+        s.generator_optimizer = torch.optim.Adam(
+            s.generator.parameters(), self.generator_lr, betas=_BETAS
+        )
+        judges = [*s.discriminator.parameters(), *s.projector.parameters()]
+        s.discriminator_optimizer = torch.optim.Adam(
+            judges, self.discriminator_lr, betas=_BETAS
+        )
+        learns = [p for p in s.student.parameters() if p.requires_grad]
+        s.optimize_student(self, learns, begins=self.gan_stages)
+        s.made = None  # D_s and its labels, once the GAN is trained
+        return s
+
+    def stage(self, s: State) -> Losses:
+        """A stage of Algorithm A-1: the GAN's, or behind `gan_stages` the student's."""
+        gan = s.stage <= self.gan_stages
+        return self.gan_stage(s) if gan else self.student_stage(s)
 
     # --- module 1: teacher-guided generation
 
-    def discriminator_loss(self) -> Terms:
-        """L_D: Eq. 1's discriminator, and λ_d (L_blend + L_trans) of Eq. 8 and 9. Trains D and its projector."""
-        r = self.recipe
-        x, fake, y = self.pairs()
-        real, made = self.discriminator(self.shown(x)), self.discriminator(self.shown(fake))
-        terms = {
-            "GAN": hidfd.gan_discriminator(real.real, made.real, r.gan_loss),
-            "classes": hidfd.class_discriminator(real.classes, y, made.classes, y),
-        }
-        if r.lambda_d:
+    def gan_stage(self, s: State) -> Losses:
+        """Steps of the discriminator and of the generator, in turns (Eq. 13)."""
+        losses = Losses()
+        for _ in range(self.generator_steps):
+            loss = losses.add("discriminator", self.discriminator_loss(s))
+            s.discriminator_optimizer.zero_grad()
+            loss.backward()
+            s.discriminator_optimizer.step()
+
+            with frozen(s.discriminator):
+                loss = losses.add("generator", self.generator_loss(s))
+                s.generator_optimizer.zero_grad()
+                loss.backward()
+            s.generator_optimizer.step()
+            if self.gan_momentum:
+                s.ema.update(s.generator)
+                pairs = zip(s.ema.network.buffers(), s.generator.buffers(), strict=True)
+                for mine, theirs in pairs:
+                    mine.copy_(theirs)  # spectral norms' vectors follow the weights
+        s.watched()
+        return losses
+
+    def discriminator_loss(self, s: State) -> dict[str, Tensor]:
+        """L_D: Eq. 1, and λ_d (L_blend + L_trans) of Eq. 8 and 9."""
+        images, device = s.task.images, s.task.device
+        size = (self.batch,)
+        index = torch.randint(len(images), size, generator=s.random, device=device)
+        x, y = images.batch(index), images.y[index]
+        with torch.no_grad():
+            fake = images_of(s, s.generator, y)
+        real, made = (s.discriminator(self.shown(s, part)) for part in (x, fake))
+        terms = {"GAN": gan_discriminator(real.real, made.real, self.gan_loss)}
+        if self.guide == "DeGAN":
+            return terms
+        terms["classes"] = class_discriminator(real.classes, y, made.classes, y)
+        if self.lambda_d:
             with torch.no_grad():
-                guide_real, guide_fake = (embedding_and_logits(self.teacher, part)[0] for part in (x, fake))
-            features = (guide_real, guide_fake, self.projector(real.features), self.projector(made.features))
-            p = torch.rand(r.batch, generator=self.random, device=self.device)
-            if r.integration != "transfer":
-                terms["L_blend"] = r.lambda_d * hidfd.blend(*features, hidfd.blend_gate(p, r.gate_q, r.gate))
-            if r.integration != "blend":
-                terms["L_trans"] = r.lambda_d * hidfd.transfer(*features)
+                guides = [embedding_and_logits(s.teacher, part)[0] for part in (x, fake)]
+            features = *guides, s.projector(real.features), s.projector(made.features)
+            p = torch.rand(self.batch, generator=s.random, device=device)
+            if self.integration != "transfer":
+                gate = blend_gate(p, self.gate_q, self.gate)
+                terms["L_blend"] = self.lambda_d * blend(*features, gate)
+            if self.integration != "blend":
+                terms["L_trans"] = self.lambda_d * transfer(*features)
         return terms
 
-    def generator_loss(self) -> Terms:
-        """L_G: Eq. 1's generator, and λ_g L_reg of Eq. 12 with the frequencies of Eq. 10 and 11."""
-        r = self.recipe
-        y = self.classes_asked_for()
-        x = self.generate(self.generator, y)
-        judged = self.discriminator(self.shown(x))
-        terms = {
-            "GAN": hidfd.gan_generator(judged.real, r.gan_loss),
-            "classes": hidfd.class_generator(judged.classes, y),
-        }
-        if r.lambda_g:
-            logits = self.teacher(x)
-            frequencies = hidfd.class_frequencies(self.counters.counts, r.frequency_floor)
-            terms["L_reg"] = r.lambda_g * hidfd.frequency_regulariser(logits, frequencies)
-            made = hidfd.class_counts(logits.detach())
-            self.counters.counts.copy_(hidfd.smoothed_counts(self.counters.counts, made, r.gamma))
+    def generator_loss(self, s: State) -> dict[str, Tensor]:
+        """L_G: Eq. 1, and λ_g L_reg of Eq. 12 with the frequencies of Eq. 10 and 11.
+
+        DeGAN: L_adv + λ_e L_entropy − λ_d L_diversity, the latter two being DAFL's
+        one-hot and information-entropy terms.
+        """
+        size, device = (self.batch,), s.task.device
+        index = torch.randint(len(s.present), size, generator=s.random, device=device)
+        y = s.present[index]
+        x = images_of(s, s.generator, y)
+        if self.guide == "DeGAN":
+            logits = s.teacher(x)
+        judged = s.discriminator(self.shown(s, x))
+        terms = {"GAN": gan_generator(judged.real, self.gan_loss)}
+        if self.guide == "DeGAN":
+            terms["sure"] = self.lambda_onehot * one_hot(logits)
+            terms["diverse"] = self.lambda_entropy * information_entropy(logits)
+            return terms
+        terms["classes"] = class_generator(judged.classes, y)
+        if self.lambda_g:
+            logits = s.teacher(x)
+            frequencies = class_frequencies(s.counts, self.frequency_floor)
+            terms["L_reg"] = self.lambda_g * frequency_regulariser(logits, frequencies)
+            made = class_counts(logits.detach())
+            s.counts.copy_(smoothed_counts(s.counts, made, self.gamma))
         return terms
+
+    def shown(self, s: State, x: Tensor) -> Tensor:
+        """What the discriminator sees of images."""
+        return augmented(x, s.random) if self.gan_augment else x
 
     # --- module 2: student distillation
 
-    def student_images(self) -> list[Tensor]:
-        """A batch of D = N × collected ∪ synthetic, and its labels (HiDFD "Student Distillation")."""
-        if self.synthetic is None:
-            self.synthetic = self.synthesise()
-        collected = self.inflation() * len(self.images)
-        sizes = collected + self.recipe.synthetic, (self.recipe.student_batch,)
-        index = torch.randint(*sizes, generator=self.random, device=self.device)
-        real = index < collected
-        made, labels = (part[(index - collected).clamp_min(0)] for part in self.synthetic)
-        which = index % len(self.images)
-        pixels = torch.where(real[:, None, None, None], self.images.pixels(which), made)
-        return [self.augmented(pixels), torch.where(real, self.images.y[which], labels)]
+    def student_stage(self, s: State) -> Losses:
+        """Steps of the student on D = N × D_c ∪ D_s (Eq. 14, or a loss of Table 2)."""
+        losses = Losses()
+        if s.made is None:
+            s.made = self.synthesise(s)
+        for _ in range(self.student_steps):
+            x, y = self.hybrid_batch(s)
+            terms = student_terms(
+                self.distill, self.temperature, s.teacher, s.student, x, y
+            )
+            loss = losses.add("student", terms)
+            s.student_optimizer.zero_grad()
+            loss.backward()
+            s.student_optimizer.step()
+            s.samples += len(x)
+        return losses
 
-    def inflation(self) -> int:
-        """N: how often each collected image stands in the hybrid data; 0 is the paper's ``⌊|D_s| / |D_c|⌋``."""
-        return self.recipe.inflation or max(self.recipe.synthetic // len(self.images), 1)
+    def hybrid_batch(self, s: State) -> tuple[Tensor, Tensor]:
+        """A batch of the hybrid data and its labels."""
+        images, device = s.task.images, s.task.device
+        repeated = self.repeats(s) * len(images)
+        total, size = repeated + self.synthetic, (self.student_batch,)
+        index = torch.randint(total, size, generator=s.random, device=device)
+        real, which = index < repeated, index % len(images)
+        made, labels = (part[(index - repeated).clamp_min(0)] for part in s.made)
+        pixels = torch.where(real[:, None, None, None], images.pixels(which), made)
+        y = torch.where(real, images.y[which], labels)
+        return images.shifted(pixels, s.random), y
 
-    def student_loss(self, images: list[Tensor]) -> Terms:
-        """Eq. 14, or another loss of the ablation (HiDFD Table 2)."""
-        return self.student_loss_of(self.teacher, self.student, *images)
+    def repeats(self, s: State) -> int:
+        """N: how often each collected image is in the hybrid data; DeGAN shows none."""
+        if self.guide == "DeGAN":
+            return 0
+        return self.inflation or max(self.synthetic // len(s.task.images), 1)
 
-    def result(self) -> nn.Module:
-        """The student as a network of its own kind, its projector merged into the classifier."""
-        return self.student_loss_of.merged(self.student)
+    @torch.no_grad()
+    def synthesise(
+        self, s: State
+    ) -> tuple[UInt8[Tensor, "n channels height width"], Int[Tensor, " n"]]:
+        """D_s as whole grey levels, and the classes asked for.
+
+        From a random state of its own, so that a resumed run draws the same.
+        """
+        device = s.task.device
+        random = torch.Generator(device).manual_seed(s.seed + 1)
+        y = s.present[torch.arange(self.synthetic, device=device) % len(s.present)]
+        source = s.ema.network if self.gan_momentum else s.generator
+        generator = copy.deepcopy(source)  # spectral norms move at every pass
+        made = []
+        for part in y.split(self.batch):
+            x = images_of(s, generator, part, random)
+            x = (x * s.task.images.std + s.task.images.mean) * 255
+            made.append(x.round().clamp(0, 255).to(torch.uint8))
+        return torch.cat(made), y
+
+    def finished(self, s: State) -> nn.Module:
+        """The student as a network of its own kind, its projector merged."""
+        return merged(self.distill, s.student)
+
+
+@dataclass(frozen=True)
+class DeGAN(HiDFD):
+    """DeGAN (Addepalli et al. 2020) with HiDFD's networks and without its classes.
+
+    The generator also wants the teacher's answers firm and diverse; the student sees
+    synthetic images only.
+    """
+
+    choices: ClassVar = Choices("KL", "GAN loss; sure and diverse answers", "G", "z")
+
+    guide: str = setting.fixed("DeGAN")
+    lambda_d: float = setting.fixed(0.0)
+    integration: str = setting.fixed("both")
+    gate_q: float = setting.fixed(0.7)
+    gate: str = setting.fixed("formula")
+    lambda_g: float = setting.fixed(0.0)
+    gamma: float = setting.fixed(0.5)
+    frequency_floor: float = setting.fixed(0.1)
+    inflation: int = setting.fixed(0)
+    lambda_onehot: setting.Weight = 1.0
+    lambda_entropy: setting.Weight = 5.0
+
+
+def images_of(
+    s: State, generator: nn.Module, y: Int[Tensor, " n"], random: Any = None
+) -> Float[Tensor, "n channels height width"]:
+    """Images of the classes asked for, in the teacher's normalised space."""
+    random = random or s.random
+    z = torch.randn(len(y), generator.z_dim, generator=random, device=y.device)
+    return ((generator(z, y).float() + 1) / 2 - s.task.images.mean) / s.task.images.std
+
+
+# --- ADCGAN (Eq. 1). The discriminator gives one logit u with N_D = σ(u) and 2C logits
+# --- of classes: C for "real and of class y" (y⁺), then C for "fake and of class y" (y⁻)
+
+
+def gan_discriminator(
+    real: Float[Tensor, " real"], fake: Float[Tensor, " fake"], form: str = "log"
+) -> Float[Tensor, ""]:
+    """−L_d from the logits u (HiDFD Eq. 1).
+
+    log and non_saturating: −log σ(u_real) − log(1 − σ(u_fake)); hinge, as in the
+    public code: max(1 − u_real, 0) + max(1 + u_fake, 0).
+    """
+    if form == "hinge":
+        return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+    return F.softplus(-real).mean() + F.softplus(fake).mean()
+
+
+def gan_generator(
+    fake: Float[Tensor, " fake"], form: str = "log"
+) -> Float[Tensor, ""]:
+    """L_g from the discriminator's logits u (HiDFD Eq. 1).
+
+    log: log(1 − σ(u)), whose gradient vanishes with σ(u) (Eq. 6); non_saturating:
+    −log σ(u); hinge, as in the public code: −u.
+    """
+    if form == "log":
+        return -F.softplus(fake).mean()
+    return F.softplus(-fake).mean() if form == "non_saturating" else -fake.mean()
+
+
+def class_discriminator(
+    real: Float[Tensor, "real two_classes"],
+    y_real: Int[Tensor, " real"],
+    fake: Float[Tensor, "fake two_classes"],
+    y_fake: Int[Tensor, " fake"],
+) -> Float[Tensor, ""]:
+    """−E_P log Ψ(y⁺ | x) − E_Q log Ψ(y⁻ | x) (HiDFD Eq. 1, the sign corrected).
+
+    Eq. 1 prints a plus: minimised, that trains the classifier to fail. The appendix
+    maximises both, and the public code has them as here.
+    """
+    classes = fake.shape[1] // 2
+    return F.cross_entropy(real, y_real) + F.cross_entropy(fake, y_fake + classes)
+
+
+def class_generator(
+    fake: Float[Tensor, "fake two_classes"], y: Int[Tensor, " fake"]
+) -> Float[Tensor, ""]:
+    """−E_Q log Ψ(y⁺ | x) + E_Q log Ψ(y⁻ | x), a difference of logits (HiDFD Eq. 1)."""
+    rows = torch.arange(len(y), device=y.device)
+    return (fake[rows, y + fake.shape[1] // 2] - fake[rows, y]).mean()
+
+
+# --- feature integration. Row i of `real` and row i of `fake` are of one class
+
+
+def blend_gate(
+    p: Float[Tensor, " batch"], q: float, reading: str = "formula"
+) -> Float[Tensor, " batch"]:
+    """I(p > q) for p from U(0, 1): one where a pair is blended (HiDFD Eq. 8).
+
+    formula: with probability 1 − q, 0.3 at the paper's q; sentence: p < q, "with a
+    probability of q", as the text below the equation says.
+    """
+    return (p > q if reading == "formula" else p < q).to(p.dtype)
+
+
+def blend(
+    teacher_real: Float[Tensor, "batch width"],
+    teacher_fake: Float[Tensor, "batch width"],
+    discriminator_real: Float[Tensor, "batch width"],
+    discriminator_fake: Float[Tensor, "batch width"],
+    gate: Float[Tensor, " batch"],
+) -> Float[Tensor, ""]:
+    """L_blend: Φ_D of fakes to Φ_T of real images and vice versa (HiDFD Eq. 8)."""
+    crossed = distance(teacher_real, discriminator_fake)
+    return (gate * (crossed + distance(teacher_fake, discriminator_real))).mean()
+
+
+def transfer(
+    teacher_real: Float[Tensor, "batch width"],
+    teacher_fake: Float[Tensor, "batch width"],
+    discriminator_real: Float[Tensor, "batch width"],
+    discriminator_fake: Float[Tensor, "batch width"],
+) -> Float[Tensor, ""]:
+    """L_trans: Φ_D to Φ_T of the same image, real and fake (HiDFD Eq. 9)."""
+    of_real = distance(teacher_real, discriminator_real)
+    return (of_real + distance(teacher_fake, discriminator_fake)).mean()
+
+
+# --- category frequency smoothing
+
+
+def class_counts(teacher: Float[Tensor, "batch classes"]) -> Float[Tensor, " classes"]:
+    """n̄: how many images the teacher puts into each class (for HiDFD Eq. 10).
+
+    The paper does not say whose class; its code takes the teacher's.
+    """
+    classes = teacher.shape[1]
+    return F.one_hot(teacher.argmax(dim=1), classes).to(teacher.dtype).sum(dim=0)
+
+
+def smoothed_counts(
+    counts: Float[Tensor, " classes"], made: Float[Tensor, " classes"], gamma: float
+) -> Float[Tensor, " classes"]:
+    """n^t = (1 − γ) n^{t−1} + γ n̄^{t−1} (HiDFD Eq. 10)."""
+    return (1 - gamma) * counts + gamma * made
+
+
+def class_frequencies(
+    counts: Float[Tensor, " classes"], floor: float
+) -> Float[Tensor, " classes"]:
+    """n̂ = n / Σ n, at least `floor` times 1/C (HiDFD Eq. 11; the floor is ours).
+
+    Eq. 12 divides by n̂, which goes to 0 for a class that is never made.
+    """
+    return (counts / counts.sum()).clamp_min(floor / len(counts))
+
+
+def frequency_regulariser(
+    teacher: Float[Tensor, "batch classes"], frequencies: Float[Tensor, " classes"]
+) -> Float[Tensor, ""]:
+    """L_reg = Σ_c p_c log p_c / n̂_c, p the mean probabilities (HiDFD Eq. 12)."""
+    log_p = log_class_share(teacher)
+    return (log_p.exp() * log_p / frequencies).sum()

@@ -1,72 +1,101 @@
-"""Network definitions, and the one place that turns a name into a network."""
+"""Network definitions, and the functions that turn a name into a network."""
+
+import math
+from functools import partial
 
 from ..errors import one_of
-from .classifier import Classifier, Features, classifier_of, embedding_and_logits
+from .classifier import Classifier, Features, embedding_and_logits
 from .generators import Generator, GeneratorA, GeneratorB
 from .lenet import LeNet5
-from .mad_generators import ConditionalGenerator, MADGenerator, MADResNetGenerator, conditioned
+from .mad_generators import (
+    CONDITIONING,
+    ConditionalGenerator,
+    MADGenerator,
+    MADResNetGenerator,
+)
+from .network import Foreign, Network, classifier_of, place
 from .plane import MLP, Flow, flow_for, grid
 from .resnet import ResNet
-from .torchvision_networks import alexnet, resnet18, resnet34, shufflenet_v2, split, torchvision_names
+from .torchvision_networks import from_torchvision, split, torchvision_names
+from .upsampled import UpsampledConv2d
 from .vgg import VGG
 from .wide_resnet import WideResNet
 
 __all__ = [
+    "CLASSIFIERS",
+    "CONDITIONING",
+    "GENERATORS",
     "MLP",
     "VGG",
     "Classifier",
     "ConditionalGenerator",
     "Features",
     "Flow",
+    "Foreign",
     "Generator",
     "GeneratorA",
     "GeneratorB",
     "LeNet5",
     "MADGenerator",
     "MADResNetGenerator",
+    "Network",
     "ResNet",
+    "UpsampledConv2d",
     "WideResNet",
     "build",
     "classifier_of",
-    "conditioned",
     "embedding_and_logits",
-    "flow_for",
+    "generator",
     "grid",
+    "place",
     "split",
     "torchvision_names",
 ]
 
+_WIDTHS = (64, 128, 256, 512)
 CLASSIFIERS = {
-    "lenet5": lambda classes: LeNet5(classes),
-    "lenet5_half": lambda classes: LeNet5(classes, half=True),
-    "mlp": lambda classes: MLP(classes),
-    "mlp_half": lambda classes: MLP(classes, half=True),
+    "lenet5": LeNet5,
+    "lenet5_half": partial(LeNet5, half=True),
+    "mlp": MLP,
+    "mlp_half": partial(MLP, half=True),
     # DFAD, and after it MAD and HiDFD
-    "resnet18_8x": lambda classes: ResNet(64, (2, 2, 2, 2), (64, 128, 256, 512), classes),
-    "resnet34_8x": lambda classes: ResNet(64, (3, 4, 6, 3), (64, 128, 256, 512), classes),
-    "resnet18": resnet18,
-    "resnet34": resnet34,
+    "resnet18_8x": partial(ResNet, 64, (2, 2, 2, 2), _WIDTHS),
+    "resnet34_8x": partial(ResNet, 64, (3, 4, 6, 3), _WIDTHS),
+    "resnet18": partial(from_torchvision, "resnet18"),
+    "resnet34": partial(from_torchvision, "resnet34"),
     # MAD
-    "wrn40_2": lambda classes: WideResNet(40, 2, classes),
-    "wrn16_2": lambda classes: WideResNet(16, 2, classes),
-    "alexnet": alexnet,
+    "wrn40_2": partial(WideResNet, 40, 2),
+    "wrn16_2": partial(WideResNet, 16, 2),
+    "alexnet": partial(from_torchvision, "alexnet"),
     # HiDFD
-    "vgg11_bn": lambda classes: VGG(11, classes),
-    "vgg13_bn": lambda classes: VGG(13, classes),
-    "vgg16_bn": lambda classes: VGG(16, classes),
-    "resnet32x4": lambda classes: ResNet(32, (5, 5, 5), (64, 128, 256), classes),
-    "resnet110": lambda classes: ResNet(16, (18, 18, 18), (16, 32, 64), classes),
-    "resnet110x2": lambda classes: ResNet(16, (18, 18, 18), (32, 64, 128), classes),
-    "resnet116": lambda classes: ResNet(16, (19, 19, 19), (16, 32, 64), classes),
-    "shufflenet_v2": shufflenet_v2,
+    "vgg11_bn": partial(VGG, 11),
+    "vgg13_bn": partial(VGG, 13),
+    "vgg16_bn": partial(VGG, 16),
+    "resnet32x4": partial(ResNet, 32, (5, 5, 5), (64, 128, 256)),
+    "resnet110": partial(ResNet, 16, (18, 18, 18), (16, 32, 64)),
+    "resnet110x2": partial(ResNet, 16, (18, 18, 18), (32, 64, 128)),
+    "resnet116": partial(ResNet, 16, (19, 19, 19), (16, 32, 64)),
+    "shufflenet_v2": partial(from_torchvision, "shufflenet_v2"),
     # students of the same kind, narrower
-    "wrn40_1": lambda classes: WideResNet(40, 1, classes),
-    "wrn16_1": lambda classes: WideResNet(16, 1, classes),
+    "wrn40_1": partial(WideResNet, 40, 1),
+    "wrn16_1": partial(WideResNet, 16, 1),
+}
+
+# Called with (inputs, channels, size, width).
+GENERATORS = {
+    "generator_a": GeneratorA,
+    "generator_b": GeneratorB,
+    "flow": lambda z, channels, size, _: flow_for(z, channels, size),
+    "mad_cifar": lambda z, channels, size, _: MADGenerator(z, channels, size),
+    "mad_tiny_imagenet": lambda z, channels, size, _: MADGenerator(z, channels, size),
+    "mad_imagenet": lambda z, channels, size, _: MADResNetGenerator(
+        z, channels, math.ceil(size / 64) * 64
+    ),
 }
 
 
 def build(name: str, num_classes: int) -> Classifier:
-    """The classifier called `name`, freshly initialised from torch's global random state.
+    """The classifier `name`, freshly initialised from torch's global random state.
 
     Raises
     ------
@@ -74,3 +103,32 @@ def build(name: str, num_classes: int) -> Classifier:
         if there is no network of that name.
     """
     return CLASSIFIERS[one_of("network", name, CLASSIFIERS)](num_classes)
+
+
+def generator(
+    name: str,
+    *,
+    z_dim: int,
+    channels: int,
+    size: int,
+    width: int,
+    num_classes: int,
+    conditioning: str = "none",
+) -> Generator | Flow | ConditionalGenerator:
+    """The generator `name`, given its class by `conditioning` (MAD App. B.3).
+
+    `width` counts for DFAD's generators only. mad_imagenet doubles its grid six times:
+    its `size` is the next multiple of 64 (256 for teachers of 224, as in MAD Table 8).
+
+    Raises
+    ------
+    UserError
+        for an unknown name or kind, or a size that the generator cannot make.
+    """
+    make = GENERATORS[one_of("generator", name, GENERATORS)]
+    one_of("conditioning", conditioning, CONDITIONING)
+    inputs = 2 * z_dim if conditioning == "cat" else z_dim
+    made = make(inputs, channels, size, width)
+    if conditioning == "none":
+        return made
+    return ConditionalGenerator(made, num_classes, conditioning)

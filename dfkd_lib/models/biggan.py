@@ -1,6 +1,8 @@
-"""A class-conditional GAN for images whose side is a multiple of 8 (ADCGAN's is 32): BigGAN's residual generator and
-discriminator (Brock et al. 2019), the latter with ADCGAN's classifier of 2C classes (Hou et al. 2022). HiDFD's source
-of synthetic images.
+"""HiDFD's source of synthetic images: a class-conditional GAN.
+
+BigGAN's residual generator and discriminator (Brock et al. 2019), the latter with
+ADCGAN's classifier of 2C classes (Hou et al. 2022), for images whose side is a multiple
+of 8 (ADCGAN's: 32).
 """
 
 from typing import NamedTuple
@@ -12,66 +14,78 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 from .generators import grid_side
+from .network import Network
 
 _EMBEDDED = 128  # width of a class's embedding, which all layers share
 
 
 class ClassBatchNorm(nn.Module):
-    """BatchNorm whose gain and bias are linear in the class's embedding; both start as plain BatchNorm's."""
+    """BatchNorm whose gain and bias are linear in the class's embedding."""
 
-    def __init__(self, channels: int, embedded: int):
+    def __init__(self, channels: int):
         super().__init__()
         self.norm = nn.BatchNorm2d(channels, affine=False)
-        self.gain = nn.Linear(embedded, channels, bias=False)
-        self.bias = nn.Linear(embedded, channels, bias=False)
+        self.gain = nn.Linear(_EMBEDDED, channels, bias=False)
+        self.bias = nn.Linear(_EMBEDDED, channels, bias=False)
 
-    def forward(
-        self, x: Float[Tensor, "batch channels height width"], e: Float[Tensor, "batch embedded"]
-    ) -> Float[Tensor, "batch channels height width"]:
-        return self.norm(x) * (1 + self.gain(e))[..., None, None] + self.bias(e)[..., None, None]
+    def forward(self, x: Tensor, e: Tensor) -> Tensor:
+        gain, bias = (layer(e)[..., None, None] for layer in (self.gain, self.bias))
+        return self.norm(x) * (1 + gain) + bias
 
 
 class UpBlock(nn.Module):
-    """Two 3×3 convolutions around a doubling of the grid, and a 1×1 convolution past them."""
+    """Two 3×3 convolutions around a doubling of the grid, and a 1×1 shortcut."""
 
-    def __init__(self, channels: int, embedded: int):
+    def __init__(self, channels: int):
         super().__init__()
-        self.norm1, self.norm2 = ClassBatchNorm(channels, embedded), ClassBatchNorm(channels, embedded)
-        self.conv1, self.conv2 = (spectral_norm(nn.Conv2d(channels, channels, 3, 1, 1)) for _ in range(2))
+        self.norm1, self.norm2 = ClassBatchNorm(channels), ClassBatchNorm(channels)
+        self.conv1 = spectral_norm(nn.Conv2d(channels, channels, 3, 1, 1))
+        self.conv2 = spectral_norm(nn.Conv2d(channels, channels, 3, 1, 1))
         self.shortcut = spectral_norm(nn.Conv2d(channels, channels, 1))
 
     def forward(self, x: Tensor, e: Tensor) -> Tensor:
         h = self.conv1(F.interpolate(self.norm1(x, e).relu(), scale_factor=2))
         h = self.conv2(self.norm2(h, e).relu())
-        return h + F.interpolate(self.shortcut(x), scale_factor=2)  # 1×1: the same before and behind the doubling
+        # A 1×1 convolution gives the same before the doubling as after it.
+        return h + F.interpolate(self.shortcut(x), scale_factor=2)
 
 
-class BigGANGenerator(nn.Module):
+class BigGANGenerator(Network):
     """Noise and a class → pixels in (−1, 1), black to white.
 
-    ``width`` is 64 in ADCGAN's CIFAR setting: with 10 classes, three channels and 128 noise inputs, 4,668,163
-    parameters. Smaller widths are ours.
+    ``width`` is 64 in ADCGAN's CIFAR setting: 4,668,163 parameters with 10 classes,
+    three channels and 128 noise inputs. Smaller widths are ours.
     """
 
-    def __init__(self, z_dim: int, num_classes: int, channels: int, size: int = 32, width: int = 64):
+    def __init__(
+        self,
+        z_dim: int,
+        num_classes: int,
+        channels: int,
+        size: int = 32,
+        width: int = 64,
+    ):
         super().__init__()
         side = grid_side("BigGAN", size, 3)
         self.z_dim = z_dim
+        self.size = size
         self.grid = (4 * width, side, side)
         self.embedding = nn.Embedding(num_classes, _EMBEDDED)
         self.project = spectral_norm(nn.Linear(z_dim, 4 * width * side**2))
-        self.blocks = nn.ModuleList(UpBlock(4 * width, _EMBEDDED) for _ in range(3))
+        self.blocks = nn.ModuleList(UpBlock(4 * width) for _ in range(3))
         self.norm = nn.BatchNorm2d(4 * width)
         self.last = spectral_norm(nn.Conv2d(4 * width, channels, 3, 1, 1))
 
     def forward(
         self, z: Float[Tensor, "batch z"], y: Int[Tensor, " batch"]
     ) -> Float[Tensor, "batch channels size size"]:
-        e = self.embedding(y)
-        x = self.project(z).unflatten(1, self.grid)
-        for block in self.blocks:
-            x = block(x, e)
-        return self.last(self.norm(x).relu()).tanh()
+        with self.reduced(z):
+            e = self.embedding(y)
+            x = self.project(z).unflatten(1, self.grid)
+            for block in self.blocks:
+                x = block(x, e)
+            x = self.last(self.norm(x).relu())
+        return x.to(self.embedding.weight.dtype).tanh()
 
 
 class Judged(NamedTuple):
@@ -79,18 +93,20 @@ class Judged(NamedTuple):
 
     features: Float[Tensor, "batch features"]  # Φ_D
     real: Float[Tensor, " batch"]  # the logit u of being real: N_D = σ(u)
-    classes: Float[Tensor, "batch two_classes"]  # logits: first y⁺, "real and of class y", then y⁻
+    classes: Float[Tensor, "batch two_classes"]  # logits of "real, class y", then y⁻
 
 
 class DownBlock(nn.Module):
-    """Two 3×3 convolutions, the grid halved behind them or not, and a way past."""
+    """Two 3×3 convolutions and a shortcut; the grid is halved after them or not."""
 
     def __init__(self, c_in: int, c_out: int, halves: bool, first: bool = False):
         super().__init__()
         self.first, self.halves = first, halves
         self.conv1 = spectral_norm(nn.Conv2d(c_in, c_out, 3, 1, 1))
         self.conv2 = spectral_norm(nn.Conv2d(c_out, c_out, 3, 1, 1))
-        self.shortcut = spectral_norm(nn.Conv2d(c_in, c_out, 1)) if halves or c_in != c_out else nn.Identity()
+        self.shortcut = nn.Identity()
+        if halves or c_in != c_out:
+            self.shortcut = spectral_norm(nn.Conv2d(c_in, c_out, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.conv2(self.conv1(x if self.first else x.relu()).relu())
@@ -99,11 +115,11 @@ class DownBlock(nn.Module):
         return F.avg_pool2d(h, 2) + self.shortcut(F.avg_pool2d(x, 2))
 
 
-class BigGANDiscriminator(nn.Module):
+class BigGANDiscriminator(Network):
     """Images → features Φ_D, a logit of being real, and 2C logits of classes.
 
-    ``width`` is 64 in ADCGAN's CIFAR setting: 4,209,941 parameters with 10 classes and three channels. (HiDFD's own has
-    about 5.01 million; what else it holds, its paper does not say.)
+    ``width`` is 64 in ADCGAN's CIFAR setting: 4,209,941 parameters with 10 classes and
+    three channels. (HiDFD's has about 5.01 million; its paper does not say of what.)
     """
 
     def __init__(self, num_classes: int, channels: int, width: int = 64):
@@ -119,27 +135,33 @@ class BigGANDiscriminator(nn.Module):
         self.classes = spectral_norm(nn.Linear(c, 2 * num_classes))
 
     def forward(self, x: Float[Tensor, "batch channels size size"]) -> Judged:
-        features = self.blocks(x).relu().sum((2, 3))
-        return Judged(features, self.real(features)[:, 0], self.classes(features))
+        with self.reduced(x):
+            features = self.blocks(x).relu().sum((2, 3))
+        features = features.to(x.dtype)
+        with self.exact(x):
+            return Judged(features, self.real(features)[:, 0], self.classes(features))
 
 
 def differentiable_augmentation(
     x: Float[Tensor, "batch channels height width"], random: torch.Generator
 ) -> Float[Tensor, "batch channels height width"]:
-    """Brightness, a shift of up to an eighth, and a square of half the side cut out (Zhao et al. 2020), image by image.
+    """Brightness, a shift of up to an eighth, a square of half the side cut out.
 
-    Applied to real and to generated images alike, so that the discriminator cannot learn the real ones by heart;
-    gradients pass through to the generator.
+    Zhao et al. 2020, image by image; for real and generated images alike, so that the
+    discriminator cannot memorise the real ones. Gradients pass through.
     """
     n, _, height, width = x.shape
-    x = x + torch.rand(n, 1, 1, 1, generator=random, device=x.device) - 0.5
+    here = {"generator": random, "device": x.device}
+    x = x + torch.rand(n, 1, 1, 1, **here) - 0.5
     pad = height // 8
-    shifts = torch.randint(0, 2 * pad + 1, (2, n, 1), generator=random, device=x.device)
-    rows, columns = shifts[0] + torch.arange(height, device=x.device), shifts[1] + torch.arange(width, device=x.device)
+    shifts = torch.randint(0, 2 * pad + 1, (2, n, 1), **here)
+    rows = shifts[0] + torch.arange(height, device=x.device)
+    columns = shifts[1] + torch.arange(width, device=x.device)
     each = torch.arange(n, device=x.device)[:, None, None]
-    x = F.pad(x, (pad, pad, pad, pad))[each, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
-    centre = torch.randint(0, height, (2, n, 1), generator=random, device=x.device)
+    x = F.pad(x, (pad, pad, pad, pad))
+    x = x[each, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    centre = torch.randint(0, height, (2, n, 1), **here)
     line = torch.arange(height, device=x.device)
-    low, high = (line - centre[k] for k in range(2))
-    inside = ((low.abs() < height // 4)[:, :, None] & (high.abs() < height // 4)[:, None, :])[:, None]
+    low, high = ((line - centre[k]).abs() < height // 4 for k in range(2))
+    inside = (low[:, :, None] & high[:, None, :])[:, None]
     return x.masked_fill(inside, 0.0)

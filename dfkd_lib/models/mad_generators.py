@@ -1,52 +1,62 @@
-"""MAD's generators (MAD Table 8) and their three kinds of conditioning (MAD Section 3.2, Appendix B.3).
+"""MAD's generators (MAD Table 8) and its conditioning (MAD Section 3.2, App. B.3).
 
-The output's Tanh and BatchNorm are DFAD's; MAD's has a sigmoid. Torch's default initialisation; the paper has none.
+The output's Tanh and BatchNorm are DFAD's; MAD's generators end in a sigmoid. Torch's
+default initialisation; the paper gives none.
 """
-
-from collections.abc import Callable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ..errors import UserError, one_of
-from .generators import Generator, grid_side
+from .generators import Generator
+from .network import Network
+from .plane import Flow
 
 CONDITIONING = ("cat", "none", "sum")
 
 
 class MADGenerator(Generator):
-    """MAD's generator for small images: Linear to 256 maps, three times bilinear ×2 and a two-convolution block.
+    """MAD's generator for small images: three times bilinear ×2 and two convolutions.
 
-    ``size=32``: Table 8a (CIFAR). The table prints a reshape to 256×8×8 behind Linear(z, 4096), which holds 256×4×4.
-    ``size=64``: Table 8b (TinyImageNet), with Linear(z, 16384) and 256×8×8.
+    ``size=32``: Table 8a (CIFAR); the table prints a reshape to 256×8×8 after
+    Linear(z, 4096), which holds 256×4×4. ``size=64``: Table 8b (TinyImageNet).
     """
 
     def __init__(self, z_dim: int, channels: int = 3, size: int = 32):
-        side = grid_side("MAD's generator", size, 3)
-        super().__init__(z_dim, (256, side, side))
+        super().__init__("MAD's generator", z_dim, 256, size, doublings=3)
         layers: list[nn.Module] = [nn.ReLU(), nn.BatchNorm2d(256)]
         for c_in, c_out in ((256, 128), (128, 64), (64, 32)):
             layers.append(nn.UpsamplingBilinear2d(scale_factor=2))
-            layers += [nn.Conv2d(c_in, c_out, 3, 1, 1), nn.ReLU(), nn.BatchNorm2d(c_out)]
-            layers += [nn.Conv2d(c_out, c_out, 3, 1, 1), nn.ReLU(), nn.BatchNorm2d(c_out)]
-        layers += [nn.Conv2d(32, channels, 1), nn.Tanh(), nn.BatchNorm2d(channels, affine=False)]
+            for c in (c_in, c_out):
+                layers += [
+                    nn.Conv2d(c, c_out, 3, 1, 1),
+                    nn.ReLU(),
+                    nn.BatchNorm2d(c_out),
+                ]
+        layers += [nn.Conv2d(32, channels, 1)]
+        layers += [nn.Tanh(), nn.BatchNorm2d(channels, affine=False)]
         self.layers = nn.Sequential(*layers)
 
 
 class ResNetBlockY(nn.Module):
     """Twice conv, LeakyReLU, BatchNorm, plus a shortcut (MAD Table 8, its block Y).
 
-    The text lost the shortcut and how the two are joined. Ours: a sum; the input itself, or its 1×1 convolution where
-    the width changes. The table's second argument of BatchNorm2d, 0.01 here, is read as its momentum.
+    The text lost the shortcut and how the two are joined. Ours: a sum with the input,
+    or with its 1×1 convolution where the width changes. The table's second argument of
+    BatchNorm2d, 0.01, is read as its momentum.
     """
 
     def __init__(self, c_in: int, c_out: int):
         super().__init__()
         self.convolutions = nn.Sequential(
-            nn.Conv2d(c_in, c_out, 3, 1, 1), nn.LeakyReLU(0.2), nn.BatchNorm2d(c_out, momentum=0.01),
-            nn.Conv2d(c_out, c_out, 3, 1, 1), nn.LeakyReLU(0.2), nn.BatchNorm2d(c_out, momentum=0.01),
-        )  # fmt: skip
+            nn.Conv2d(c_in, c_out, 3, 1, 1),
+            nn.LeakyReLU(0.2),
+            nn.BatchNorm2d(c_out, momentum=0.01),
+            nn.Conv2d(c_out, c_out, 3, 1, 1),
+            nn.LeakyReLU(0.2),
+            nn.BatchNorm2d(c_out, momentum=0.01),
+        )
         self.shortcut = nn.Identity() if c_in == c_out else nn.Conv2d(c_in, c_out, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -54,44 +64,55 @@ class ResNetBlockY(nn.Module):
 
 
 class MADResNetGenerator(Generator):
-    """MAD's generator for large images (Table 8c; ImageNet, Places365, Food101): seven residual blocks, bilinear ×2.
+    """MAD's generator for large images (Table 8c): seven residual blocks, bilinear ×2.
 
-    256×256 images grow from 512×4×4. The table's last layer reads 32 channels behind a block of 16: here it reads 16.
+    256×256 images grow from 512×4×4. The table's last layer reads 32 channels after a
+    block of 16: here it reads 16.
     """
 
     def __init__(self, z_dim: int, channels: int = 3, size: int = 256):
-        side = grid_side("MAD's residual generator", size, 6)
-        super().__init__(z_dim, (512, side, side))
+        super().__init__("MAD's residual generator", z_dim, 512, size, doublings=6)
         layers: list[nn.Module] = [ResNetBlockY(512, 512)]
-        for c_in, c_out in ((512, 256), (256, 128), (128, 64), (64, 32), (32, 16), (16, 16)):
-            layers += [nn.UpsamplingBilinear2d(scale_factor=2), ResNetBlockY(c_in, c_out)]
-        layers += [nn.Conv2d(16, channels, 3, 1, 1), nn.Tanh(), nn.BatchNorm2d(channels, affine=False)]
+        widths = ((512, 256), (256, 128), (128, 64), (64, 32), (32, 16), (16, 16))
+        for c_in, c_out in widths:
+            layers += [
+                nn.UpsamplingBilinear2d(scale_factor=2),
+                ResNetBlockY(c_in, c_out),
+            ]
+        layers += [nn.Conv2d(16, channels, 3, 1, 1)]
+        layers += [nn.Tanh(), nn.BatchNorm2d(channels, affine=False)]
         self.layers = nn.Sequential(*layers)
 
 
-class ConditionalGenerator(nn.Module):
-    """A generator that is told a class, by one trainable vector e_y per class, as long as the noise.
+class ConditionalGenerator(Network):
+    """A generator that is given a class as one trainable vector e_y, as long as z.
 
-    ``kind="sum"``: G(z + e_y) (MAD Section 3.2). The sum keeps the input's size, so any generator can be wrapped; its
-    first layer computes W(z + e_y) + b. ``kind="cat"``: G([z, e_y]), for a generator that takes twice the noise; its
-    first layer computes W_z z + W_y e_y + b (MAD Appendix B.3).
+    ``kind="sum"``: G(z + e_y) (MAD Section 3.2), for any generator. ``kind="cat"``:
+    G([z, e_y]), for a generator that takes twice the noise (MAD App. B.3).
 
-    The vectors start standard normal, as z is: at a norm of about √d, just inside the bound of MAD Eq. 8 at γ = 1.1.
+    The vectors start standard normal, as z: at a norm of about √d, just inside the
+    bound of MAD Eq. 8 at γ = 1.1.
     """
 
-    def __init__(self, generator: Generator, num_classes: int, kind: str = "sum"):
+    def __init__(
+        self, generator: Generator | Flow, num_classes: int, kind: str = "sum"
+    ):
         super().__init__()
         self.kind = one_of("conditioning", kind, ("cat", "sum"))
         if kind == "cat" and generator.z_dim % 2:
             raise UserError(
-                f"conditioning: cat is not allowed with a generator of {generator.z_dim} inputs, not twice the noise; "
-                "give it an even number, or use sum"
+                f"conditioning: cat is not allowed with a generator of "
+                f"{generator.z_dim} inputs, not twice the noise; give it an even "
+                "number, or use sum"
             )
         self.z_dim = generator.z_dim // 2 if kind == "cat" else generator.z_dim
+        self.size = generator.size
         self.generator = generator
         self.embedding = nn.Embedding(num_classes, self.z_dim)
 
-    def told(self, z: Float[Tensor, "batch z"], y: Int[Tensor, " batch"]) -> Float[Tensor, "batch input"]:
+    def told(
+        self, z: Float[Tensor, "batch z"], y: Int[Tensor, " batch"]
+    ) -> Float[Tensor, "batch input"]:
         """What the generator reads."""
         e = self.embedding(y)
         return z + e if self.kind == "sum" else torch.cat([z, e], 1)
@@ -99,29 +120,16 @@ class ConditionalGenerator(nn.Module):
     def logits(
         self, z: Float[Tensor, "batch z"], y: Int[Tensor, " batch"]
     ) -> Float[Tensor, "batch channels size size"]:
-        """The output before its squashing; `squash` makes images of it."""
+        """The output before squashing; `squash` makes images of it."""
         return self.generator.logits(self.told(z, y))
 
-    def squash(self, logits: Float[Tensor, "batch channels size size"]) -> Float[Tensor, "batch channels size size"]:
-        """Images of logits."""
+    def squash(
+        self, logits: Float[Tensor, "batch channels size size"]
+    ) -> Float[Tensor, "batch channels size size"]:
+        """Images from logits."""
         return self.generator.squash(logits)
 
     def forward(
         self, z: Float[Tensor, "batch z"], y: Int[Tensor, " batch"]
     ) -> Float[Tensor, "batch channels size size"]:
-        return self.generator(self.told(z, y))
-
-
-def conditioned(kind: str, make: Callable[[int], Generator], z_dim: int, num_classes: int) -> nn.Module:
-    """The generator ``make(number of inputs)`` for noise of ``z_dim``, told its class by ``kind`` (MAD Appendix B.3).
-
-    ``none``: the generator itself, called with z alone. ``sum``, ``cat``: a `ConditionalGenerator`, called with z, y.
-
-    Raises
-    ------
-    UserError
-        for any other kind.
-    """
-    if one_of("conditioning", kind, CONDITIONING) == "none":
-        return make(z_dim)
-    return ConditionalGenerator(make(2 * z_dim if kind == "cat" else z_dim), num_classes, kind)
+        return self.squash(self.logits(z, y))

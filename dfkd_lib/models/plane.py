@@ -1,12 +1,13 @@
-"""Networks for points in the plane (`moons`): where everything that a method does can be seen.
+"""Networks for the 2-D toy problem (`moons`), where all that a method does is visible.
 
-A point is a 2×1×1 image, so that a 1×1 convolution is a linear layer, and the data-free methods run on it as on images.
+A point is a 2×1×1 image: a 1×1 convolution is a linear layer, and the data-free methods
+run on points as on images.
 """
 
 import math
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -15,14 +16,14 @@ from .classifier import Classifier
 
 
 def grid(side: int = 101, radius: float = 3.0) -> Float[Tensor, "points 2 1 1"]:
-    """The midpoints of side × side equal cells of the square (−radius, radius)², row by row from below."""
+    """The midpoints of side × side cells of (−radius, radius)², by rows from below."""
     line = radius * ((2 * torch.arange(side) + 1) / side - 1)
     y, x = torch.meshgrid(line, line, indexing="ij")
     return torch.stack((x.flatten(), y.flatten()), 1)[..., None, None]
 
 
 class MLP(Classifier):
-    """Two hidden layers of ReLUs: a continuous, piecewise affine map of the plane. 32 units wide, or 16 (``half``)."""
+    """Two hidden layers of 32 ReLUs, or 16 (``half``): piecewise affine."""
 
     def __init__(self, num_classes: int = 2, half: bool = False):
         width = 16 if half else 32
@@ -35,42 +36,50 @@ class MLP(Classifier):
 
 
 class Flow(nn.Module):
-    """An invertible generator: noise in the plane → points in the square (−radius, radius)², with a density known
-    exactly, by change of variables.
+    """An invertible generator with an exact density: noise → points of (−3, 3)².
 
-    Affine coupling layers (Dinh et al. 2017): each shifts and scales one coordinate by functions of the other. With
-    `LIMIT`, a layer scales by e^±0.5 at most: a density that no point of the square is far from.
+    Affine coupling layers (Dinh et al. 2017): each shifts and scales one coordinate by
+    functions of the other, by e^±`LIMIT` at most, so that the density stays positive
+    everywhere in the square.
     """
 
     z_dim = 2
+    size = 1
     RADIUS = 3.0  # of the normalised space: nearly all of the data lies within 2
     LIMIT = 0.5
-    START = 0.6  # the spread of the points before they are squashed, at first
+    START = 0.6  # the initial spread of the points before they are squashed
 
     def __init__(self, layers: int = 6, width: int = 32):
         super().__init__()
         self.couplings = nn.ModuleList(
-            nn.Sequential(nn.Linear(1, width), nn.Tanh(), nn.Linear(width, 2)) for _ in range(layers)
+            nn.Sequential(nn.Linear(1, width), nn.Tanh(), nn.Linear(width, 2))
+            for _ in range(layers)
         )
-        for coupling in self.couplings:  # an identity to begin with
+        for coupling in self.couplings:  # an identity at first
             nn.init.zeros_(coupling[-1].weight)
             nn.init.zeros_(coupling[-1].bias)
 
-    def logits(self, z: Float[Tensor, "batch 2"]) -> Float[Tensor, "batch 2 1 1"]:
+    def logits(
+        self, z: Float[Tensor, "batch 2"], y: Int[Tensor, " batch"] | None = None
+    ) -> Float[Tensor, "batch 2 1 1"]:
         """The points before they are squashed into the square."""
         return self._transform(z)[0][..., None, None]
 
-    def squash(self, logits: Float[Tensor, "batch 2 1 1"]) -> Float[Tensor, "batch 2 1 1"]:
+    def squash(
+        self, logits: Float[Tensor, "batch 2 1 1"]
+    ) -> Float[Tensor, "batch 2 1 1"]:
         """Points of the square."""
         return self.RADIUS * logits.tanh()
 
-    def forward(self, z: Float[Tensor, "batch 2"]) -> Float[Tensor, "batch 2 1 1"]:
+    def forward(
+        self, z: Float[Tensor, "batch 2"], y: Int[Tensor, " batch"] | None = None
+    ) -> Float[Tensor, "batch 2 1 1"]:
         return self.squash(self.logits(z))
 
     def log_density(self, z: Float[Tensor, "batch 2"]) -> Float[Tensor, " batch"]:
-        """log p_G at the point G(z), with respect to the area of the square: log p(z) − log ``|det ∂G/∂z|``."""
+        """log p_G at G(z), by area: log p(z) − log ``|det ∂G/∂z|``."""
         u, log_det = self._transform(z)
-        # d tanh(u)/du = 1/cosh²(u), of which the logarithm is 2 (log 2 − u − softplus(−2u))
+        # d tanh(u)/du = 1/cosh²(u), and its log is 2 (log 2 − u − softplus(−2u))
         squashed = 2 * (math.log(2) - u - F.softplus(-2 * u)) + math.log(self.RADIUS)
         prior = -0.5 * z.square().sum(1) - math.log(2 * math.pi)
         return prior - log_det - squashed.sum(1)
@@ -85,7 +94,7 @@ class Flow(nn.Module):
         return u
 
     def _transform(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """The points before the squashing, and the logarithm of the determinant up to there."""
+        """The points before squashing, and the log of the determinant up to there."""
         u, log_det = z, z.new_zeros(len(z))
         for index in range(len(self.couplings)):
             scale, shift = self._coupling(index, u)
@@ -109,11 +118,12 @@ def flow_for(z_dim: int, channels: int, size: int) -> Flow:
     Raises
     ------
     UserError
-        for images that are no points of the plane.
+        for images that are no points.
     """
     if (z_dim, channels, size) != (2, 2, 1):
         raise UserError(
-            f"generator: flow makes points of the plane from z_dim = 2, not {channels}×{size}×{size} images from "
-            f"z_dim = {z_dim}; it is for moons (without conditioning = cat); elsewhere give generator_a"
+            f"generator: flow makes 2-D points from z_dim = 2, not "
+            f"{channels}×{size}×{size} images from z_dim = {z_dim}; it is for moons "
+            "(without conditioning = cat); elsewhere give generator_a"
         )
     return Flow()

@@ -1,11 +1,12 @@
-"""Residual networks for small images (He et al. 2016), with a 3×3 stem and no pooling in front.
+"""Residual networks for small images (He et al. 2016): a 3×3 stem, no pooling first.
 
-- ResNet-18-8x and -34-8x of DFAD Table 6: four stages, three halvings. MAD and HiDFD use them too.
-- The narrow family of He et al.'s CIFAR section: three stages of equally many blocks. HiDFD Table 3 names five of them
-  and does not define them; these definitions are those of its public code: widths 16, 32, 64, times the factor behind
-  the ×. The stem of ResNet-32×4 is widened to 32 channels, that of ResNet-110×2 is not.
+- ResNet-18-8x and -34-8x of DFAD Table 6: four stages, three halvings.
+- The narrow family of He et al.'s CIFAR section: three stages of equally many blocks.
+  HiDFD Table 3 names five of them; these definitions are its public code's: widths 16,
+  32, 64, times the factor after the ×. The stem of ResNet-32×4 is widened to 32
+  channels, that of ResNet-110×2 is not.
 
-Initialised as torchvision's: He's normal for convolutions, torch's defaults for the rest.
+Initialised as torchvision's: He's normal for convolutions, torch's defaults otherwise.
 """
 
 from torch import Tensor, nn
@@ -15,18 +16,18 @@ from .classifier import Classifier, he_normal
 
 
 class BasicBlock(nn.Module):
-    """Twice conv and BN. The shortcut is a 1×1 convolution and BN where width or size change (He et al.'s option B)."""
+    """Twice conv and BN; a 1×1 convolution and BN as shortcut where shapes change."""
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int):
+    def __init__(self, c_in: int, c_out: int, stride: int):
         super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(out_channels)
-        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(out_channels)
+        self.conv1 = nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(c_out)
+        self.conv2 = nn.Conv2d(c_out, c_out, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(c_out)
         self.shortcut = nn.Identity()
-        if stride != 1 or in_channels != out_channels:
+        if stride != 1 or c_in != c_out:
             self.shortcut = nn.Sequential(
-                nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
+                nn.Conv2d(c_in, c_out, 1, stride, bias=False), nn.BatchNorm2d(c_out)
             )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -35,19 +36,27 @@ class BasicBlock(nn.Module):
 
 
 class ResNet(Classifier):
-    """A stem of ``stem`` channels, then stages of ``blocks`` blocks and ``widths`` channels, each half the size.
+    """A stem of ``stem`` channels, then stages of ``blocks`` blocks and ``widths`` maps.
 
-    The first stage keeps the image's size. Any size of image.
+    Each stage but the first halves the grid. Any size of image.
     """
 
-    def __init__(self, stem: int, blocks: tuple[int, ...], widths: tuple[int, ...], num_classes: int):
-        layers: list[nn.Module] = [nn.Conv2d(3, stem, 3, 1, 1, bias=False), nn.BatchNorm2d(stem), nn.ReLU()]
-        in_channels = stem
+    def __init__(
+        self,
+        stem: int,
+        blocks: tuple[int, ...],
+        widths: tuple[int, ...],
+        num_classes: int,
+    ):
+        layers: list[nn.Module] = [nn.Conv2d(3, stem, 3, 1, 1, bias=False)]
+        layers += [nn.BatchNorm2d(stem), nn.ReLU()]
+        c_in = stem
         for stage, (count, width) in enumerate(zip(blocks, widths, strict=True)):
-            first = BasicBlock(in_channels, width, stride=1 if stage == 0 else 2)
-            layers.append(nn.Sequential(first, *(BasicBlock(width, width, stride=1) for _ in range(count - 1))))
-            in_channels = width
+            stage_blocks = [BasicBlock(c_in, width, stride=1 if stage == 0 else 2)]
+            stage_blocks += [BasicBlock(width, width, 1) for _ in range(count - 1)]
+            layers.append(nn.Sequential(*stage_blocks))
+            c_in = width
         layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
         cuts = tuple(range(3, 3 + len(blocks)))
-        super().__init__(nn.Sequential(*layers), nn.Linear(in_channels, num_classes), cuts)
+        super().__init__(nn.Sequential(*layers), nn.Linear(c_in, num_classes), cuts)
         he_normal(self)

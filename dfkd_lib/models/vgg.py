@@ -1,7 +1,8 @@
-"""VGG with BatchNorm for 32×32 images (Simonyan and Zisserman 2015): one linear layer in place of three.
+"""VGG with BatchNorm for 32×32 images (Simonyan and Zisserman 2015), one linear layer.
 
-The definition of CRD's networks and of HiDFD's public code: three halvings, not five, so the last maps are 512×4×4, as
-those of DFAD's ResNets. Initialised as there: He's normal for convolutions, N(0, 0.01²) for the linear layer, biases 0.
+The definition of CRD's networks and HiDFD's public code: three halvings, not five, so
+the last maps are 512×4×4, as in DFAD's ResNets. Initialised as there: He's normal for
+convolutions, N(0, 0.01²) for the linear layer, biases 0.
 """
 
 from torch import nn
@@ -9,7 +10,7 @@ from torch import nn
 from ..errors import UserError
 from .classifier import Classifier, he_normal
 
-# Channels of each convolution, stage by stage: configurations A, B and D of the VGG paper.
+# Channels of each stage's convolutions: configurations A, B and D of the VGG paper.
 _STAGES = {
     11: ((64,), (128,), (256, 256), (512, 512), (512, 512)),
     13: ((64, 64), (128, 128), (256, 256), (512, 512), (512, 512)),
@@ -18,23 +19,28 @@ _STAGES = {
 
 
 class VGG(Classifier):
-    """VGG-``depth``-BN for 3×32×32 images: five stages, of 32, 16, 8, 4 and 4 pixels. 13: 9,416,010 parameters."""
+    """VGG-``depth``-BN: five stages, of 32, 16, 8, 4 and 4 pixels for 32×32 images."""
 
     def __init__(self, depth: int, num_classes: int):
         if depth not in _STAGES:
-            raise UserError(f"depth: {depth} is not allowed for a VGG; give one of {', '.join(map(str, _STAGES))}")
+            raise UserError(
+                f"depth: {depth} is not allowed for a VGG; "
+                f"give one of {', '.join(map(str, _STAGES))}"
+            )
         layers: list[nn.Module] = []
         cuts = []
-        in_channels = 3
+        c_in = 3
         for stage, widths in enumerate(_STAGES[depth]):
             if 1 <= stage <= 3:
                 layers.append(nn.MaxPool2d(2))
             for width in widths:
-                layers += [nn.Conv2d(in_channels, width, 3, 1, 1), nn.BatchNorm2d(width), nn.ReLU()]
-                in_channels = width
+                layers += [nn.Conv2d(c_in, width, 3, 1, 1), nn.BatchNorm2d(width)]
+                layers.append(nn.ReLU())
+                c_in = width
             cuts.append(len(layers) - 1)
         layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-        super().__init__(nn.Sequential(*layers), nn.Linear(512, num_classes), tuple(cuts), smallest=8)
+        linear = nn.Linear(512, num_classes)
+        super().__init__(nn.Sequential(*layers), linear, tuple(cuts), smallest=8)
         he_normal(self)
         for module in self.features:
             if isinstance(module, nn.Conv2d):

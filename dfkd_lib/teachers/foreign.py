@@ -21,7 +21,7 @@ from .names import parse_teacher
 from .trained import Constants, Teacher, accuracy_on, digest, least_accuracy, weights
 
 
-class Renormalised(nn.Module):
+class Renormalised(Network):
     """A network that takes images normalised by `ours` instead of by `theirs`."""
 
     def __init__(self, network: nn.Module, ours: Constants, theirs: Constants) -> None:
@@ -34,6 +34,9 @@ class Renormalised(nn.Module):
         self.register_buffer("shift", shift.float(), persistent=False)
         self.train(network.training)
 
+    def gains(self) -> bool:
+        return False
+
     def forward(
         self, x: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch classes"]:
@@ -44,9 +47,10 @@ def renormalised(network: nn.Module, ours: Constants, theirs: Constants) -> nn.M
     """The network, for images normalised by `ours` instead of by `theirs`."""
     if ours == theirs:
         return network
-    if isinstance(network, Foreign):
-        return as_foreign(Renormalised(network.network, ours, theirs))
-    return Renormalised(network, ours, theirs)
+    if not isinstance(network, Foreign):
+        return Renormalised(network, ours, theirs)
+    inner = Renormalised(network.network, ours, theirs)
+    return Foreign(inner).train(network.training)
 
 
 def load_foreign(

@@ -1,0 +1,171 @@
+"""Formulas that several papers share. Means over the batch, natural logarithms.
+
+A formula of one paper alone is in that paper's file, `dfkd_lib.methods`.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+# --- discrepancies between two networks' logits, the teacher's first ----------------
+
+
+def mae(
+    teacher: Float[Tensor, "batch classes *pixels"],
+    student: Float[Tensor, "batch classes *pixels"],
+) -> Float[Tensor, ""]:
+    """Mean absolute error of raw logits, over images and classes (DFAD Eq. 2)."""
+    return (teacher - student).abs().mean()
+
+
+def mse(
+    teacher: Float[Tensor, "batch classes *pixels"],
+    student: Float[Tensor, "batch classes *pixels"],
+) -> Float[Tensor, ""]:
+    """Mean squared error of raw logits, over images and classes (DFAD Fig. 4)."""
+    return (teacher - student).square().mean()
+
+
+def mse_mae(
+    teacher: Float[Tensor, "batch classes *pixels"],
+    student: Float[Tensor, "batch classes *pixels"],
+) -> Float[Tensor, ""]:
+    """MSE + MAE, equally weighted: DFAD Fig. 4 names the sum and no weights."""
+    return mse(teacher, student) + mae(teacher, student)
+
+
+def kl(
+    teacher: Float[Tensor, "batch classes"], student: Float[Tensor, "batch classes"]
+) -> Float[Tensor, ""]:
+    """KL(p_T ‖ p_S) of the class probabilities, in nats, from logits (MAD Eq. 3).
+
+    Summed over classes and averaged over images. ABM's public code also divides by
+    the number of classes.
+    """
+    log_s = F.log_softmax(student, dim=1)
+    log_t = F.log_softmax(teacher, dim=1)
+    return F.kl_div(log_s, log_t, reduction="batchmean", log_target=True)
+
+
+def kd(
+    teacher: Float[Tensor, "batch classes"],
+    student: Float[Tensor, "batch classes"],
+    temperature: float,
+) -> Float[Tensor, ""]:
+    """T² KL of probabilities softened by T (Hinton et al. 2015, Section 2)."""
+    return temperature**2 * kl(teacher / temperature, student / temperature)
+
+
+def js(
+    teacher: Float[Tensor, "batch classes"], student: Float[Tensor, "batch classes"]
+) -> Float[Tensor, ""]:
+    """Jensen–Shannon divergence, in nats, at most ln 2 (MAD Section 5.2.3)."""
+    log_t, log_s = F.log_softmax(teacher, dim=1), F.log_softmax(student, dim=1)
+    log_m = torch.logaddexp(log_t, log_s) - math.log(2)
+    to_middle = F.kl_div(log_m, log_t, reduction="batchmean", log_target=True)
+    from_student = F.kl_div(log_m, log_s, reduction="batchmean", log_target=True)
+    return (to_middle + from_student) / 2
+
+
+DISCREPANCIES = {"mae": mae, "mse": mse, "kl": kl, "mse_mae": mse_mae}  # DFAD Fig. 4
+
+# --- what a generator asks of the teacher alone -------------------------------------
+
+
+def one_hot(teacher: Float[Tensor, "batch classes"]) -> Float[Tensor, ""]:
+    """Cross entropy of logits against their own argmax, −log max p_T.
+
+    DAFL's one-hot term; R_l of AR+VI Eq. 2.
+    """
+    return F.cross_entropy(teacher, teacher.argmax(dim=1))
+
+
+def activation(features: Float[Tensor, "batch *shape"]) -> Float[Tensor, ""]:
+    """−‖f_T(x)‖₁, averaged over images. Unbounded below.
+
+    R_m of AR+VI Eq. 3. DAFL's code divides by the number of elements as well: divide
+    its weights by that number here.
+    """
+    return -features.flatten(1).abs().sum(dim=1).mean()
+
+
+def log_class_share(
+    teacher: Float[Tensor, "batch classes"],
+) -> Float[Tensor, " classes"]:
+    """log of the mean class probabilities of a batch; finite where one is 0."""
+    return F.log_softmax(teacher, dim=1).logsumexp(dim=0) - math.log(len(teacher))
+
+
+def information_entropy(teacher: Float[Tensor, "batch classes"]) -> Float[Tensor, ""]:
+    """−H of the mean class probabilities, in nats, at least −ln C (DAFL).
+
+    DAFL's code takes logarithms to base 10; its paper divides by the classes.
+    """
+    log_p = log_class_share(teacher)
+    return (log_p.exp() * log_p).sum()
+
+
+def moment_gaps(
+    teacher: nn.Module, x: Float[Tensor, "batch channels height width"]
+) -> tuple[
+    Float[Tensor, "batch classes"],
+    list[tuple[Float[Tensor, " _"], Float[Tensor, " _"]]],
+]:
+    """The teacher's logits, and per BatchNorm layer the gaps (mean, variance).
+
+    A gap is the batch's (biased) moment of the layer's inputs minus the stored one.
+    """
+    gaps: list[tuple[Tensor, Tensor]] = []
+
+    def compare(layer: nn.BatchNorm2d, inputs: tuple[Tensor]) -> None:
+        x = inputs[0]
+        x = x.float() if x.dtype == torch.bfloat16 else x  # its moments have 3 digits
+        var, mean = torch.var_mean(x, dim=(0, 2, 3), correction=0)
+        gaps.append((mean - layer.running_mean, var - layer.running_var))
+
+    layers = [m for m in teacher.modules() if isinstance(m, nn.BatchNorm2d)]
+    layers = [m for m in layers if m.running_mean is not None]
+    handles = [layer.register_forward_pre_hook(compare) for layer in layers]
+    try:
+        logits = teacher(x)
+    finally:  # a hook left behind would keep every later graph alive
+        for handle in handles:
+            handle.remove()
+    if len(gaps) < len(layers):  # a compiled network may ignore its hooks
+        raise RuntimeError("BNmm: a BatchNorm layer was not seen; do not compile")
+    return logits, gaps
+
+
+def bn_moments(
+    teacher: nn.Module, x: Float[Tensor, "batch channels height width"]
+) -> tuple[Float[Tensor, "batch classes"], Float[Tensor, ""]]:
+    """The teacher's logits on x, and BNmm (MAD Eq. 9).
+
+    BNmm is the squared distance between the batch's moments and those stored in the
+    teacher's BatchNorm layers, summed over layers; 0 for a teacher without any.
+    """
+    logits, gaps = moment_gaps(teacher, x)
+    terms = [gap.square().sum() for layer in gaps for gap in layer]
+    return logits, torch.stack(terms).sum() if terms else logits.new_zeros(())
+
+
+# --- features -----------------------------------------------------------------------
+
+
+def unit(v: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
+    """v / ‖v‖₂ along the last axis; a zero vector stays zero.
+
+    `F.normalize` multiplies gradients by 10¹² at a zero vector, this function by 1.
+    """
+    norm = v.norm(dim=-1, keepdim=True)
+    return v / norm.masked_fill(norm == 0, 1)
+
+
+def distance(
+    a: Float[Tensor, "*batch width"], b: Float[Tensor, "*batch width"]
+) -> Float[Tensor, "*batch"]:
+    """‖a − b‖₂ along the last axis, not squared."""
+    return (a - b).norm(dim=-1)

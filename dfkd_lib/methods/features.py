@@ -1,0 +1,221 @@
+"""FitNet, AT and FT, AR+VI's baselines with data: S follows what is inside T.
+
+A layer of the student that must meet one of the teacher's does so through helper layers
+that train along and are not part of the student.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..errors import UserError
+from ..losses import kd, mse, unit
+from ..models import Classifier
+from . import setting
+from .kd import Student
+from .state import Choices, Losses, State, Task
+
+_LABELLED = "the original images and labels"
+
+
+@dataclass(frozen=True)
+class FitNet(Student):
+    """FitNets (Romero et al. 2015): KD and a hint at once, not one after the other."""
+
+    choices: ClassVar = Choices(
+        "KL, and a hint", "no generator", "the original images", "–"
+    )
+    data: ClassVar = "original"
+
+    temperature: setting.Temperature = 1.0
+    lambda_hint: setting.Weight = 1.0
+    data_share: setting.PositiveFraction = 1.0
+
+    def start(self, teacher: nn.Module, student: nn.Module, task: Task, seed: int):
+        """Networks, a regressor from the student's middle maps, and the optimiser."""
+        s = State(teacher, student, task, seed)
+        wide, narrow = map_shapes(s)
+        s.layer = len(wide) // 2
+        s.regressor = task.place(nn.Conv2d(narrow[s.layer][0], wide[s.layer][0], 1))
+        s.optimize_student(self, [*student.parameters(), *s.regressor.parameters()])
+        return s
+
+    def stage(self, s: State) -> Losses:
+        """FitNets Eq. 2 and 3."""
+        losses = Losses()
+        for _ in range(self.student_steps):
+            x, _ = self.batch_of(s)
+            teacher, student = s.teacher.stages(x), s.student.stages(x)
+            guided = s.regressor(student.maps[s.layer])
+            terms = {
+                "KL": kd(teacher.logits, student.logits, self.temperature),
+                "hint": self.lambda_hint * mse(teacher.maps[s.layer], guided),
+            }
+            _update(s, losses, terms, x)
+        return losses
+
+
+@dataclass(frozen=True)
+class AT(Student):
+    """Attention transfer (Zagoruyko and Komodakis 2017): labels and attention maps."""
+
+    choices: ClassVar = Choices("attention maps", "no generator", _LABELLED, "–")
+    data: ClassVar = "original"
+
+    lambda_attention: setting.Weight = 100.0  # AT's own, 1000, diverges with LeNet-5
+    data_share: setting.PositiveFraction = 1.0
+
+    def start(self, teacher: nn.Module, student: nn.Module, task: Task, seed: int):
+        """Networks and optimiser."""
+        s = State(teacher, student, task, seed)
+        s.layers = spatial(map_shapes(s)[0])
+        s.optimize_student(self)
+        return s
+
+    def stage(self, s: State) -> Losses:
+        """AT Eq. 2."""
+        losses = Losses()
+        for _ in range(self.student_steps):
+            x, y = self.batch_of(s)
+            teacher, student = s.teacher.stages(x), s.student.stages(x)
+            maps = [(teacher.maps[i], student.maps[i]) for i in s.layers]
+            gap = sum(mse(attention_map(t), attention_map(m)) for t, m in maps)
+            terms = {
+                "labels": F.cross_entropy(student.logits, y),
+                "attention": self.lambda_attention * gap,
+            }
+            _update(s, losses, terms, x)
+        return losses
+
+
+@dataclass(frozen=True)
+class FT(Student):
+    """Factor transfer (Kim et al. 2018): labels, and factors of T's last maps.
+
+    The paraphraser learns to rebuild the teacher's maps before the student starts, for
+    two tests' worth of steps (ours). Its factors have half the teacher's channels.
+    """
+
+    choices: ClassVar = Choices("factors of features", "no generator", _LABELLED, "–")
+    data: ClassVar = "original"
+
+    lambda_factor: setting.Weight = 1.0
+    data_share: setting.PositiveFraction = 1.0
+
+    def start(self, teacher: nn.Module, student: nn.Module, task: Task, seed: int):
+        """Networks, FT's three helpers, and the optimiser."""
+        s = State(teacher, student, task, seed)
+        wide, narrow = map_shapes(s)
+        s.layer = spatial(wide)[-1]
+        channels, own = wide[s.layer][0], narrow[s.layer][0]
+        factors = max(channels // 2, 1)
+        s.paraphraser = task.place(three_convolutions(channels, factors))
+        s.decoder = task.place(three_convolutions(factors, channels))
+        s.translator = task.place(three_convolutions(own, factors))
+        s.optimize_student(self, [*student.parameters(), *s.translator.parameters()])
+        return s
+
+    def stage(self, s: State) -> Losses:
+        """FT's student loss with p = 1."""
+        losses = Losses()
+        if s.stage == 1:
+            self.paraphrase(s)
+        for _ in range(self.student_steps):
+            x, y = self.batch_of(s)
+            with torch.no_grad():
+                factors = s.paraphraser(s.teacher.stages(x).maps[s.layer])
+            student = s.student.stages(x)
+            gap = factor_gap(factors, s.translator(student.maps[s.layer]))
+            terms = {
+                "labels": F.cross_entropy(student.logits, y),
+                "factors": self.lambda_factor * gap,
+            }
+            _update(s, losses, terms, x)
+        return losses
+
+    def paraphrase(self, s: State) -> None:
+        """Train the paraphraser without labels: FT's first stage."""
+        pair = nn.ModuleList([s.paraphraser, s.decoder])
+        optimizer = torch.optim.Adam(pair.parameters(), 1e-3)
+        for _ in range(2 * self.stages_per_epoch * self.student_steps):
+            maps = s.teacher.stages(self.batch_of(s)[0]).maps[s.layer]
+            optimizer.zero_grad()
+            mse(maps, s.decoder(s.paraphraser(maps))).backward()
+            optimizer.step()
+
+
+def _update(s: State, losses: Losses, terms: dict[str, Tensor], x: Tensor) -> None:
+    loss = losses.add("student", terms)
+    s.student_optimizer.zero_grad()
+    loss.backward()
+    s.student_optimizer.step()
+    s.samples += len(x)
+
+
+def attention_map(
+    features: Float[Tensor, "batch channels height width"],
+) -> Float[Tensor, "batch pixels"]:
+    """Squares summed over channels, of unit length per image (AT Section 3.1)."""
+    return unit(features.square().sum(dim=1).flatten(1))
+
+
+def factor_gap(
+    teacher: Float[Tensor, "batch channels height width"],
+    student: Float[Tensor, "batch channels height width"],
+) -> Float[Tensor, ""]:
+    """Mean absolute error of two factors, each of unit length per image (FT, p = 1)."""
+    return (unit(teacher.flatten(1)) - unit(student.flatten(1))).abs().mean()
+
+
+def map_shapes(s: State) -> tuple[list[torch.Size], list[torch.Size]]:
+    """The shapes of both networks' maps, (channels, height, width) per stage.
+
+    Raises
+    ------
+    UserError
+        for a teacher that is not the library's, or maps of different sizes.
+    """
+    if not isinstance(s.teacher, Classifier):
+        raise UserError(
+            "teacher: FitNet, AT and FT look inside it and know only the library's "
+            "own networks; give one of those"
+        )
+    x = torch.zeros(2, *s.task.shape, device=s.task.device)
+    with torch.no_grad():  # in evaluation mode: BatchNorm's statistics must not move
+        both = [
+            [maps.shape[1:] for maps in network.eval().stages(x).maps]
+            for network in (s.teacher, s.student)
+        ]
+    s.student.train()
+    sizes = [[shape[1] for shape in shapes] for shapes in both]
+    if sizes[0] != sizes[1]:
+        raise UserError(
+            f"pair: FitNet, AT and FT need maps of equal sizes, but the teacher's have "
+            f"{sizes[0]} pixels a side and the student's {sizes[1]}; give two networks "
+            "of one family, as in wrn40_2-wrn16_2"
+        )
+    return both[0], both[1]
+
+
+def spatial(shapes: list[torch.Size]) -> list[int]:
+    """Which maps have more than one pixel; a UserError where none has."""
+    found = [i for i, shape in enumerate(shapes) if shape[1] > 1]
+    if not found:
+        raise UserError(
+            "method: AT and FT compare maps of many pixels, and these networks have "
+            "none; take FitNet"
+        )
+    return found
+
+
+def three_convolutions(channels: int, out: int) -> nn.Sequential:
+    """FT's paraphraser, decoder and translator alike: three 3×3 convolutions."""
+    return nn.Sequential(
+        nn.Conv2d(channels, channels, 3, 1, 1), nn.LeakyReLU(0.1),
+        nn.Conv2d(channels, out, 3, 1, 1), nn.LeakyReLU(0.1),
+        nn.Conv2d(out, out, 3, 1, 1), nn.LeakyReLU(0.1),
+    )  # fmt: skip

@@ -1,0 +1,211 @@
+"""What every method is given and what it leaves: a task, a state, a stage's losses.
+
+A method is a frozen dataclass of its settings with two functions. `start` makes the
+networks and optimisers of a run, `stage` runs one stage of the paper's algorithm. The
+loop in `dfkd_lib.train` knows nothing else of a paper.
+"""
+
+import contextlib
+import copy
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from .. import models
+from ..data import Images
+
+class Choices(NamedTuple):
+    """The five choices of a data-free method; the book's overview is printed from it."""
+
+    discrepancy: str
+    generator_also: str
+    samples_from: str
+    generator_sees: str
+    keeps: str = "no"
+
+
+# --- a run --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be distilled, where, and how precisely.
+
+    `dtype` is bfloat16 or float32: what networks that gain by it compute in. `images`
+    are the real images that the method may see, None for data-free methods.
+    """
+
+    num_classes: int
+    shape: tuple[int, int, int]  # channels, height, width
+    device: torch.device = torch.device("cpu")
+    dtype: torch.dtype = torch.float32
+    images: Images | None = None
+
+    def place(self, network: nn.Module) -> nn.Module:
+        """The network on the device, channels-last, in the precision it gains by."""
+        return models.place(network, self.device, self.dtype, self.shape)
+
+
+class State:
+    """The networks, optimisers and noise of a run, between two stages.
+
+    Whatever has a `state_dict`, and every tensor, is part of a checkpoint; the teacher
+    is fixed and is not. Methods add attributes of their own.
+    """
+
+    def __init__(self, teacher: nn.Module, student: nn.Module, task: Task, seed: int):
+        self.task, self.seed = task, seed
+        self.teacher = task.place(copy.deepcopy(teacher)).eval().requires_grad_(False)
+        self.student = task.place(student).train()
+        self.random = torch.Generator(task.device).manual_seed(seed)
+        self.samples = 0  # images the student has been trained on, repeated ones too
+        self.stage = 0  # the stage that runs, counted from 1
+        self.observe: Callable[[State], None] | None = None
+
+    # --- what most `start`s do with a method's settings
+
+    def make_generator(self, settings: Any, conditioning: str = "none") -> None:
+        """The generator that the settings name, in training mode."""
+        channels, size, _ = self.task.shape
+        made = models.generator(
+            settings.generator,
+            z_dim=settings.z_dim,
+            channels=channels,
+            size=size,
+            width=settings.generator_width,
+            num_classes=self.task.num_classes,
+            conditioning=conditioning,
+        )
+        self.generator = self.task.place(made).train()
+
+    def optimize_generator(self, settings: Any) -> None:
+        """Adam on the generator's weights, and its schedule."""
+        self.generator_optimizer = torch.optim.Adam(
+            self.generator.parameters(),
+            settings.generator_lr,
+            betas=(settings.generator_beta1, 0.999),
+            weight_decay=settings.generator_weight_decay,
+            fused=True,
+        )
+        self.generator_schedule = scheduled(self.generator_optimizer, settings)
+
+    def optimize_student(
+        self, settings: Any, parameters: Iterable[nn.Parameter] = (), begins: int = 0
+    ) -> None:
+        """SGD or Adam on the student's weights, or on these, and its schedule."""
+        weights = list(parameters) or list(self.student.parameters())
+        lr, decay = settings.student_lr, settings.student_weight_decay
+        if settings.student_optimizer == "adam":
+            made = torch.optim.Adam(weights, lr, weight_decay=decay, fused=True)
+        else:
+            momentum = settings.student_momentum
+            made = torch.optim.SGD(
+                weights, lr, momentum=momentum, weight_decay=decay, fused=True
+            )
+        self.student_optimizer = made
+        self.student_schedule = scheduled(made, settings, begins)
+
+    # --- what a stage asks for
+
+    def noise(self, n: int) -> tuple[Float[Tensor, "n z"], Int[Tensor, " n"]]:
+        """z ~ N(0, I), and y uniform over the classes.
+
+        Only a conditional generator reads y. It is drawn for all, so that methods
+        with one seed see the same noise and can be compared in pairs.
+        """
+        z_dim, device = self.generator.z_dim, self.task.device
+        z = torch.randn(n, z_dim, generator=self.random, device=device)
+        y = torch.randint(
+            self.task.num_classes, (n,), generator=self.random, device=device
+        )
+        return z, y
+
+    @torch.no_grad()
+    def draw(
+        self, generator: nn.Module, n: int
+    ) -> Float[Tensor, "n channels height width"]:
+        """n fresh images to learn from, without a graph."""
+        return generator(*self.noise(n))
+
+    def watched(self) -> None:
+        """Measurements look here, when the generator has just moved."""
+        if self.observe:
+            self.observe(self)
+
+    # --- what the loop asks for
+
+    def parts(self) -> dict[str, Any]:
+        """All that a checkpoint holds besides random states."""
+        kept = {n: p for n, p in vars(self).items() if hasattr(p, "state_dict")}
+        kept |= {n: p for n, p in vars(self).items() if isinstance(p, Tensor)}
+        return {name: part for name, part in kept.items() if name != "teacher"}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The whole state between two stages."""
+        parts = {
+            name: part.clone() if isinstance(part, Tensor) else part.state_dict()
+            for name, part in self.parts().items()
+        }
+        return parts | {"random": self.random.get_state(), "samples": self.samples}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a `state_dict`."""
+        for name, part in self.parts().items():
+            if isinstance(part, Tensor):
+                part.copy_(state[name])
+            else:
+                part.load_state_dict(state[name])
+        self.random.set_state(state["random"])
+        self.samples = state["samples"]
+
+
+class Losses:
+    """The named terms of every update of a stage, in order, left on the device."""
+
+    def __init__(self) -> None:
+        self.updates: list[tuple[str, dict[str, Tensor]]] = []
+
+    def add(self, player: str, terms: dict[str, Tensor]) -> Tensor:
+        """Note one update's terms, signed and weighted; their sum is its loss."""
+        self.updates.append((player, {n: term.detach() for n, term in terms.items()}))
+        return sum(terms.values())
+
+
+def learning_rate_factor(
+    schedule: str, milestones: tuple[float, ...], progress: float
+) -> float:
+    """The learning rate's factor when a fraction `progress` of the stages is done."""
+    if schedule == "cosine":
+        return (1 + math.cos(math.pi * progress)) / 2
+    if schedule == "step":
+        return 0.1 ** sum(progress >= m for m in milestones)
+    return 1.0
+
+
+def scheduled(optimizer: Optimizer, settings: Any, begins: int = 0) -> LambdaLR:
+    """The settings' schedule of a learning rate, from after stage `begins` on."""
+
+    def factor(done: int) -> float:
+        progress = max(done - begins, 0) / (settings.stages - begins)
+        return learning_rate_factor(settings.schedule, settings.milestones, progress)
+
+    return LambdaLR(optimizer, factor)
+
+
+@contextlib.contextmanager
+def frozen(*networks: nn.Module) -> Iterator[None]:
+    """Networks whose weights need no gradient here, though their inputs do."""
+    for network in networks:
+        network.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for network in networks:
+            network.requires_grad_(True)
