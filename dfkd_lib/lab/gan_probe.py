@@ -1,0 +1,123 @@
+"""Chapter 4: what the GAN of HiDFD or DeGAN does between stages."""
+
+import copy
+from collections import defaultdict
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ..data import Dataset, Images, collect, source_for
+from ..errors import UserError
+from ..methods import HiDFD, State, hidfd
+
+_MOST = 1000  # images that were not collected, at most
+
+
+class GANProbe:
+    """Per stage of the GAN, one value of each metric in `series`. Pass it as `observe`.
+
+    - ``real``, ``unseen``: fraction of the collected images, and of others of the same
+      source and choice, that D takes for real, averaged over classes; ``fake``: of
+      synthetic images, that D takes for fake; ``D(fake)``: D's mean output on these;
+    - ``slope GAN``, ``slope classes``, ``slope L_reg``: mean gradient norm of a term of
+      the generator's loss in one synthetic image;
+    - ``agreement``: fraction of synthetic images that the teacher gives their class;
+    - ``variety``: standard deviation within a class, over that of collected images;
+    - ``shares``: the teacher's mean probabilities when all classes are asked for alike.
+    """
+
+    def __init__(self, settings: HiDFD, dataset: Dataset, images: int = 500):
+        self.settings, self.dataset, self.images = settings, dataset, images
+        self.series: dict[str, list[Any]] = defaultdict(list)
+        self.unseen: Images | None = None
+        self.samples: Tensor | None = None  # synthetic images of the last stage
+        self.labels: Tensor | None = None  # and the classes asked for
+
+    def __call__(self, s: State) -> None:
+        if self.unseen is None:
+            self.unseen = self._not_collected(s)
+        # Copies: spectral norms and statistics change at every pass in training mode.
+        judge, generator = copy.deepcopy(s.discriminator).eval(), s.generator
+        y = torch.arange(self.images, device=s.task.device) % len(s.present)
+        y, random = s.present[y], torch.Generator(s.task.device).manual_seed(s.stage)
+        with torch.no_grad():
+            x = hidfd.images_of(s, copy.deepcopy(generator), y, random)
+        self._slopes(s, judge, x, y)
+        with torch.no_grad():
+            self._judge(s, judge, x)
+            self._classes(s, x, y)
+        shown = slice(10 * len(s.present))
+        self.samples, self.labels = x[shown].cpu(), y[shown].cpu()
+
+    def _slopes(self, s: State, judge: nn.Module, x: Tensor, y: Tensor) -> None:
+        r, x = self.settings, x.detach().requires_grad_(True)
+        judged = judge(x)
+        terms = {"GAN": hidfd.gan_generator(judged.real, r.gan_loss)}
+        if r.guide == "HiDFD":
+            terms["classes"] = hidfd.class_generator(judged.classes, y)
+            n = hidfd.class_frequencies(s.counts, r.frequency_floor)
+            terms["L_reg"] = r.lambda_g * hidfd.frequency_regulariser(s.teacher(x), n)
+        for name, term in terms.items():
+            (slope,) = torch.autograd.grad(term, x, retain_graph=True)
+            norm = len(x) * slope.flatten(1).norm(dim=1).mean()  # of one image's term
+            self.series[f"slope {name}"].append(norm.item())
+
+    def _judge(self, s: State, judge: nn.Module, x: Tensor) -> None:
+        fake = judge(x).real
+        self.series["fake"].append((fake < 0).double().mean().item())
+        self.series["D(fake)"].append(fake.sigmoid().mean().item())
+        for name, images in (("real", s.task.images), ("unseen", self.unseen)):
+            pixels, y = _some(images)
+            right = (judge(pixels).real > 0).double()
+            parts = torch.stack([right[y == label].mean() for label in y.unique()])
+            self.series[name].append(parts.mean().item())
+
+    def _classes(self, s: State, x: Tensor, y: Tensor) -> None:
+        answers = s.teacher(x)
+        agreement = (answers.argmax(1) == y).double().mean().item()
+        self.series["agreement"].append(agreement)
+        self.series["shares"].append(answers.softmax(1).mean(0).tolist())
+        ratio = _spread(x, y) / _spread(*_some(s.task.images))
+        self.series["variety"].append(ratio.item())
+
+    def _not_collected(self, s: State) -> Images:
+        """Images of the same source and choice that the GAN does not learn from."""
+        r, data, images = self.settings, self.dataset, s.task.images
+        source = source_for("collected", data.name, r.collected_from)
+        teacher = s.teacher if r.collected_by == "confidence" else None
+        found = collect(source, data, by=r.collected_by, teacher=teacher)
+        pool = Images.of_collected(found, data, s.task.device)
+        random = torch.Generator().manual_seed(0)
+        index = torch.randperm(len(pool), generator=random)[: _MOST + len(images)]
+        known = set(_bytes(images.pixels(torch.arange(len(images)))))
+        fresh = [one not in known for one in _bytes(pool.pixels(index))]
+        if not any(fresh):
+            raise UserError(
+                "probe: every image of the source was collected; collect fewer"
+            )
+        return pool[index[torch.tensor(fresh)][:_MOST]]
+
+    def summary(self) -> dict[str, list[Any]]:
+        """A record's entry ``probe``: a value per stage of the GAN."""
+        return {name: _rounded(values) for name, values in self.series.items()}
+
+
+def _some(images: Images) -> tuple[Tensor, Tensor]:
+    index = torch.arange(min(len(images), _MOST), device=images.y.device)
+    return images.batch(index), images.y[index]
+
+
+def _spread(x: Float[Tensor, "n channels height width"], y: Tensor) -> Tensor:
+    """Standard deviation within a class, averaged over classes and pixels."""
+    parts = [x[y == label] for label in y.unique()]
+    return torch.stack([part.std(0).mean() for part in parts if len(part) > 1]).mean()
+
+
+def _bytes(pixels: Tensor) -> list[bytes]:
+    return [image.numpy().tobytes() for image in pixels.cpu()]
+
+
+def _rounded(value: Any) -> Any:
+    return [_rounded(v) for v in value] if isinstance(value, list) else round(value, 5)

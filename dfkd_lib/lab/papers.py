@@ -1,0 +1,58 @@
+"""The figures of the four papers' tables, typed in ``book/papers/*.csv`` as printed."""
+
+import csv
+from decimal import Decimal
+from pathlib import Path
+from typing import NamedTuple
+
+from ..files import project_folder
+
+NAMES = {"dfad": "DFAD", "arvi": "AR+VI", "mad": "MAD", "hidfd": "HiDFD"}
+FIGURES = {
+    "dfad": "the best test of a run, mean and standard deviation of five runs",
+    **dict.fromkeys(("arvi", "mad", "hidfd"), "one figure, best or last is not stated"),
+}
+SEGMENTATION = ("camvid", "nyuv2")  # mIoU, where the other data sets have accuracy
+
+
+class System(NamedTuple):
+    """A student, how it was trained, and its teacher; figures in percent.
+
+    `name` is the paper's for the method; `method` the library's, None if it has none;
+    `changes` are settings (NAME=VALUE) that differ from the recipe. A figure is None
+    where the teacher's is not printed or the student is reported as failed.
+    """
+
+    paper: str
+    table: str
+    dataset: str
+    teacher: str
+    student: str
+    name: str
+    method: str | None
+    changes: tuple[str, ...]
+    teacher_figure: Decimal | None
+    figure: Decimal | None
+    spread: Decimal | None
+
+    @property
+    def lost(self) -> Decimal | None:
+        """The teacher's figure minus the student's, in points."""
+        known = self.figure is not None and self.teacher_figure is not None
+        return self.teacher_figure - self.figure if known else None
+
+
+def _read(paper: str) -> list[System]:
+    folder = project_folder()
+    folder = folder / "book" / "papers" if folder else Path(__file__).parent / "tables"
+    with (folder / f"{paper}.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))[1:]
+    found = []
+    for *words, method, changes, top, figure, spread in rows:
+        numbers = (Decimal(x) if x else None for x in (top, figure, spread))
+        how = method or None, tuple(changes.split())
+        found.append(System(paper, *words, *how, *numbers))
+    return found
+
+
+SYSTEMS: tuple[System, ...] = tuple(system for p in NAMES for system in _read(p))

@@ -1,0 +1,265 @@
+"""Our records beside the papers' systems, as rows of tables."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from .. import records
+from ..data import DATASETS, NETWORKS, RELATED, UNRELATED
+from ..errors import UserError
+from ..methods import METHODS
+from ..recipes import METHOD_PAPERS, RECIPES, Recipe, override, recipe_for
+from . import papers
+from .papers import System
+
+NAMES = {
+    **{"dfad": "DFAD", "arvi": "AR+VI", "abm": "ABM", "dfkd_mem": "DFKD-Mem"},
+    **{"mad": "MAD", "dafl": "DAFL", "deepinversion": "DeepInversion"},
+    **{"random": "RANDOM", "kd_ori": "KD-ORI", "kd_rel": "KD-REL", "kd_unr": "KD-UNR"},
+    **{"kd_collected": "KD, collected", "fitnet": "FitNet", "at": "AT", "ft": "FT"},
+    **{"hidfd": "HiDFD", "degan": "DeGAN"},
+}
+SPEED = ("fast", "plain")  # experiments that repeat others' runs to time them
+_TO, _PM = (f"\N{NO-BREAK SPACE}{sign}\N{NO-BREAK SPACE}" for sign in "→±")
+Table = tuple[list[str], list[list[str]]]  # head and rows
+
+
+@dataclass(frozen=True, eq=False)
+class Arm:
+    """The runs of one configuration in one experiment, in the order of their seeds."""
+
+    experiment: str
+    records: list[records.Record]
+
+    @property
+    def first(self) -> records.Record:
+        return self.records[0]
+
+    @property
+    def method(self) -> str:
+        return self.first["method"]
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """NAME=VALUE, where the runs differ from their paper's recipe."""
+        return tuple(f"{n}={v}" for n, v in sorted(self.first["changes"].items()))
+
+    @property
+    def seeds(self) -> list[int]:
+        return [made["seed"] for made in self.records]
+
+    @property
+    def schedule(self) -> str:
+        """Whose number of updates it is: a paper's, or this book's short one."""
+        if "stages" in self.first["changes"]:
+            return "short"
+        names = ("dataset", "method", "teacher", "student")
+        paper = self.first["parameters"]["paper"]
+        return _schedule(recipe_for(*(self.first[name] for name in names), paper))
+
+    @property
+    def own(self) -> bool:
+        """Whether the schedule is a paper's."""
+        return self.schedule != "short"
+
+    def mean(self, key: str) -> tuple[float, float]:
+        """Mean over seeds, and half of its 95 % interval; NaN where it is unknown."""
+        known = all(made[key] is not None for made in self.records)
+        return records.mean_interval(self.records, key) if known else (math.nan,) * 2
+
+    @property
+    def lost(self) -> float:
+        """The teacher's accuracy minus the student's final one, mean, in points."""
+        return self.mean("teacher_accuracy")[0] - self.mean("accuracy_last")[0]
+
+
+def _schedule(recipe: Recipe) -> str:
+    ours = recipe.paper not in papers.NAMES or recipe.sources.get("stages") == "ours"
+    return "short" if ours else f"{papers.NAMES[recipe.paper]}'s"
+
+
+def arms() -> list[Arm]:
+    """The committed records by configuration; of several experiments, the largest.
+
+    Raises
+    ------
+    UserError
+        for a record without provenance.
+    """
+    groups: dict[str, dict[str, list[records.Record]]] = {}
+    for path in sorted(records.records_folder().glob("*.jsonl")):
+        for made in records.load_records(path.stem):
+            if lacking := records.lacking(made):
+                raise UserError(
+                    f"records: {made['key']} in {path} lacks {', '.join(lacking)}; "
+                    f"repeat its run: {made['command']}"
+                )
+            if path.stem not in SPEED:
+                name = made["key"].replace(f"-s{made['seed']}-", "-")
+                groups.setdefault(name, {}).setdefault(path.stem, []).append(made)
+    largest = [max(g.items(), key=lambda pair: len(pair[1])) for g in groups.values()]
+    return [Arm(name, sorted(made, key=lambda r: r["seed"])) for name, made in largest]
+
+
+def compared(dataset: str, among: Iterable[Arm]) -> list[Arm]:
+    """Of each method and schedule, the arm with the fewest changes; best first."""
+    best: dict[tuple[str, ...], Arm] = {}
+    here = [arm for arm in among if arm.first["dataset"] == dataset]
+    for arm in sorted(here, key=lambda arm: (len(arm.changes), -len(arm.seeds))):
+        best.setdefault((arm.method, arm.first["pair"], arm.schedule), arm)
+    return sorted(best.values(), key=lambda arm: (arm.own, arm.lost))
+
+
+def undecided(arm: Arm, among: Iterable[Arm]) -> list[Arm]:
+    """Arms whose difference from this one has a 95 % interval that contains zero."""
+
+    def contains_zero(other: Arm) -> bool:
+        common = {*arm.seeds} & {*other.seeds}
+        test = records.paired if len(common) > 1 else records.welch
+        mean, half, *_ = test(arm.records, other.records, "accuracy_last")
+        return abs(mean) <= half
+
+    return [other for other in among if other is not arm and contains_zero(other)]
+
+
+# --- the papers' systems -------------------------------------------------------------
+
+
+def recipe_of(system: System) -> Recipe:
+    """The recipe of a system: its method's paper's, else its table's, else another's.
+
+    MAD and HiDFD quote baselines without their schedules: those take DFAD's or MAD's.
+    """
+    paper = "auto"
+    if system.method not in METHOD_PAPERS:
+        first = [system.paper] if system.paper in ("dfad", "arvi") else []
+        listed = {entry.paper for entry in RECIPES if entry.dataset == system.dataset}
+        paper = next((p for p in (*first, "dfad", "mad") if p in listed), "auto")
+    asked = system.dataset, system.method, system.teacher, system.student
+    return override(recipe_for(*asked, paper), system.changes)
+
+
+def obstacle(system: System) -> str | None:
+    """Why the library cannot run a system; None if it can."""
+    if system.dataset in papers.SEGMENTATION:
+        return "segmentation, which is planned (chapter 5)"
+    if system.method is None:
+        return "no such method here"
+    sizes = [NETWORKS[name].size for name in (system.teacher, system.student)]
+    if any(size not in (None, DATASETS[system.dataset].size) for size in sizes):
+        return "a network that takes smaller images than the data set's"
+    sources = {"related": RELATED, "collected": RELATED, "unrelated": UNRELATED}
+    if system.dataset not in sources.get(METHODS[system.method].data, DATASETS):
+        return "no source of collected images"
+    return None
+
+
+def arms_of(system: System, among: Iterable[Arm]) -> list[Arm]:
+    """The arms of a system, the paper's own schedule first."""
+    pair, changes = f"{system.teacher}-{system.student}", sorted(system.changes)
+    wanted = {"method": system.method, "dataset": system.dataset, "pair": pair}.items()
+    found = [
+        arm
+        for arm in among
+        if all(arm.first[name] == value for name, value in wanted)
+        and list(arm.changes) == changes
+    ]
+    return sorted(found, key=lambda arm: not arm.own)
+
+
+def is_run(system: System, among: Iterable[Arm]) -> bool:
+    """Whether there are records of its full schedule, by whichever recipe."""
+    if obstacle(system):
+        return False
+    recipe, made = recipe_of(system), [arm.first for arm in arms_of(system, among)]
+    return any(records.key(recipe, r["seed"], r["precision"]) == r["key"] for r in made)
+
+
+# --- tables --------------------------------------------------------------------------
+
+
+def shown(system: System) -> str:
+    """The paper's name for a method, and ours where it differs."""
+    ours = NAMES.get(system.method, "")
+    known = system.changes or system.name.casefold().startswith(ours.casefold())
+    return system.name if known else f"{system.name} ({ours})"
+
+
+def label(arm: Arm) -> str:
+    """A method, its schedule if it is a paper's, and the changed settings."""
+    schedule = f", {arm.schedule} schedule" if arm.own else ""
+    changes = f" ({', '.join(arm.changes)})" if arm.changes else ""
+    return NAMES[arm.method] + schedule + changes
+
+
+def system_table(systems: Sequence[System], among: Sequence[Arm]) -> Table:
+    """A paper's systems and, in further rows, each schedule that we ran."""
+    head = ["method", "data set", "networks", "paper: teacher → student (%)", "lost"]
+    head += ["ours: teacher → last (%)", "best (%)", "lost", "seeds", "schedule"]
+    rows = []
+    for system in systems:
+        spread = "" if system.spread is None else f"{_PM}{system.spread}"
+        figures = system.teacher_figure or "?", system.figure or "failed"
+        start = [
+            shown(system),
+            system.dataset,
+            f"{system.teacher}{_TO}{system.student}",
+        ]
+        start += [_TO.join(map(str, figures)) + spread, str(system.lost or "–")]
+        found = arms_of(system, among)
+        if not is_run(system, found):
+            schedule = "–" if obstacle(system) else _schedule(recipe_of(system))
+            rows.append([*start, "not run", "–", "–", "–", schedule])
+        rows += [[*start, *_figures(arm), arm.schedule] for arm in found]
+    return head, rows
+
+
+def own_table(dataset: str, among: Sequence[Arm]) -> Table:
+    """All methods that we ran on a data set."""
+    head = [f"method, on {dataset}", "teacher → last (%)", "best (%)", "lost", "seeds"]
+    rows = []
+    for arm in compared(dataset, among):
+        samples, flop, time = (
+            arm.mean(key)[0] for key in ("samples", "flop", "seconds")
+        )
+        pflop = "–" if math.isnan(flop) else f"{flop / 1e15:.2g}"
+        cost = [f"{samples:,.0f}", pflop, f"{time / 3600:.2g}"]
+        rows.append([label(arm), *_figures(arm), *cost])
+    return [*head, "images", "PFLOP", "hours"], rows
+
+
+def _figures(arm: Arm) -> list[str]:
+    mean, half = arm.mean("accuracy_last")
+    last = f"{mean:.2f}" + ("" if math.isnan(half) else f"{_PM}{half:.2f}")
+    top, best = (arm.mean(key)[0] for key in ("teacher_accuracy", "accuracy_best"))
+    return [
+        f"{top:.2f}{_TO}{last}",
+        f"{best:.2f}",
+        f"{arm.lost:.2f}",
+        str(len(arm.seeds)),
+    ]
+
+
+def provenance_table(dataset: str, among: Sequence[Arm]) -> Table:
+    """Where the rows of `own_table` come from; the command is the first seed's."""
+    head = [f"method, on {dataset}", "experiment", "seeds", "hardware", "precision"]
+    rows = []
+    for arm in compared(dataset, among):
+        hardware = ", ".join(dict.fromkeys(made["hardware"] for made in arm.records))
+        commits = ", ".join(dict.fromkeys(made["commit"][:7] for made in arm.records))
+        row = [label(arm), arm.experiment, ", ".join(map(str, arm.seeds)), hardware]
+        rows.append(
+            [*row, arm.first["precision"], commits, f"`{arm.first['command']}`"]
+        )
+    return [*head, "commit", "command"], rows
+
+
+def missing_table(systems: Iterable[System], among: Sequence[Arm]) -> Table:
+    """What was not run at its schedule, with the command that runs it."""
+    rows: dict[str, list[str]] = {}
+    for system in systems:
+        if not obstacle(system) and not is_run(system, among):
+            recipe = recipe_of(system)
+            line, name = records.command(recipe, seed=0), NAMES[system.method]
+            rows[line] = [system.dataset, name, _schedule(recipe), f"`{line}`"]
+    return ["data set", "method", "schedule", "command"], list(rows.values())

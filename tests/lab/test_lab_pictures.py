@@ -1,0 +1,147 @@
+"""Every picture can be drawn without a warning and shows what it is given."""
+
+import ast
+import inspect
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from markdown_it import MarkdownIt
+from matplotlib.text import Text
+
+from dfkd_lib import theory
+from dfkd_lib.lab import chords, pictures
+from dfkd_lib.losses import kl
+from dfkd_lib.methods import MAD, State
+from dfkd_lib.models import build
+
+pytestmark = pytest.mark.usefixtures("drawn")
+HISTORIES = [
+    {"stage": [1, 2], "samples": [10, 20], "accuracy": [1.0, 3.0]},
+    {"stage": [1, 2], "samples": [10, 20], "accuracy": [3.0, 5.0]},
+]
+
+
+def legend(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+@pytest.mark.parametrize("points", [5, 100])
+def test_lines_differ_without_colours(points):
+    x = np.linspace(1, 10, points)
+    ys = {"a": x**2, "b": list(x)}
+    ax = pictures.lines(x, ys, x_label="time (s)", y_label="%", y_scale="log")
+    assert (ax.get_xlabel(), ax.get_yscale(), legend(ax)) == (
+        "time (s)",
+        "log",
+        ["a", "b"],
+    )
+    looks = {(line.get_linestyle(), line.get_marker()) for line in ax.lines}
+    assert len(looks) == 2
+    np.testing.assert_array_equal(ax.lines[0].get_xydata(), np.stack([x, x**2], 1))
+    other = plt.figure().add_subplot()
+    same = pictures.lines(x, {"a": x}, x_label="x", y_label="y", ax=other)
+    assert same is other and other.get_legend() is None
+
+
+@pytest.mark.parametrize("spread", [True, False])
+def test_curves_are_means_over_seeds_and_their_range(spread):
+    groups = {"mad": HISTORIES, "abm": HISTORIES[:1]}
+    options = {"x": "samples", "x_label": "images", "x_scale": "log"}
+    ax = pictures.curves(groups, "accuracy", y_label="%", spread=spread, **options)
+    assert legend(ax) == ["mad, 2 seeds", "abm, 1 seed"]
+    assert ax.lines[0].get_xydata().tolist() == [[10, 2], [20, 4]]
+    assert len(ax.collections) == 2 * spread
+    if spread:
+        band = {tuple(v) for v in ax.collections[0].get_paths()[0].vertices}
+        assert band >= {(10, 1), (10, 3), (20, 3), (20, 5)}
+
+
+def test_the_others_can_be_drawn():
+    estimates = {1: ((2.0, 0.1), (3.0, 0.2)), 5: ((-1.0, 0.1), (-1.5, 0.2))}
+    pictures.sides({"G moves": estimates}, threshold=1)
+    pictures.intervals({"one seed": (3.0, float("nan"))}, x_label="x", zero=True)
+    pictures.means_over([10, 100], {"a": [(1, 0.5), (2, 0.5)]}, x_label="", y_label="")
+    pictures.sweeps({"rate": ({2.0: (2, 0.1), 1.0: (1, 0.2)}, "log")}, 1, y_label="")
+    pictures.images({"real": torch.randn(20, 1, 8, 8), "made": torch.zeros(5, 3, 8, 8)})
+    pictures.answers(np.zeros((3, 8, 8)), {"τ = 1": np.full((3, 10), 0.1)})
+
+
+def test_the_plane_and_its_landscape():
+    line = 3 * ((2 * np.arange(20) + 1) / 20 - 1)
+    below = np.repeat(line[:, None], 20, axis=1)  # the second coordinate
+    here = {"b": np.array([[1.0, -2.0]])}
+    options = {"radius": 3, "label": "height", "points": here, "boundary": below - 1}
+    axes = pictures.planes({"a": below, "b": 2 * below}, **options)
+    assert [len(ax.lines) for ax in axes.flat] == [0, 1]
+    crossing = axes[0, 0].collections[1].get_paths()[0].vertices
+    np.testing.assert_allclose(crossing[:, 1], 1, atol=1e-6)
+    torch.manual_seed(0)
+    teacher = build("mlp", 2).double().eval()
+    clouds = dict.fromkeys("abcd", here["b"])
+    axes = pictures.clouds(teacher, clouds, {"b": np.zeros((1, 2))})
+    assert [len(ax.lines) for ax in axes.flat] == [1, 2, 1, 1, 0, 0]
+    ends, half = np.array([[-2.0, 1.0], [2.0, -1.0]]), np.array([0.5])
+    profile = np.linspace(0, 1, 11) ** 2
+    _, right = pictures.chord_and_profile(teacher, *ends, half, profile, half / 2)
+    assert right.lines[1].get_xydata().tolist() == [[0.5, 0.25]]
+
+
+@pytest.mark.parametrize("paper", ["dfad", "arvi", "mad", "hidfd"])
+def test_no_box_of_a_diagram_covers_another_or_leaves_it(paper):
+    ax = pictures.game_diagram(paper)
+    ax.figure.canvas.draw()
+    boxed = [text for text in ax.texts if text.get_bbox_patch()]
+    boxes = [text.get_bbox_patch().get_window_extent() for text in boxed]
+    notes = [text.get_window_extent() for text in ax.texts if text not in boxed]
+    every = boxes + notes
+    assert not any(a.overlaps(b) for i, a in enumerate(every) for b in every[:i])
+    (x0, y0), (x1, y1) = ax.figure.bbox.min, ax.figure.bbox.max
+    assert all(x0 <= b.x0 and b.x1 <= x1 and y0 <= b.y0 and b.y1 <= y1 for b in every)
+
+
+def test_names_beside_the_scoreboard_do_not_cover_one_another():
+    points = {f"method {i}": pictures.Point("g", 10.0**i, 5 + i / 99) for i in range(9)}
+    ax = pictures.lost_against_cost(points, x_label="images")
+    ax.figure.canvas.draw()
+    boxes = [Text.get_window_extent(text) for text in ax.texts]  # without its line
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
+def test_tables_and_source():
+    rows = [["MAD", 87.5], ["ABM", "80.1 ± 0.2"]]
+    text = pictures.table(["method", "accuracy (%)"], rows).text
+    html = MarkdownIt("commonmark").enable("table").render(text)
+    assert html.count("<td") == 4 and html.count("text-align:right") == 3
+    code = pictures.source(kl, State.noise, MAD).text
+    tree = ast.parse(code.removeprefix("```python\n").removesuffix("```"))
+    assert [part.name for part in tree.body] == ["kl", "noise", "MAD"]
+    assert inspect.getsource(kl) in code
+
+
+# --- bends ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["mlp", "lenet5"])
+def test_the_bends_of_a_random_network_explain_its_gap(name):
+    torch.manual_seed(0)
+    network, shape = build(name, 2).double().eval(), (1, 32, 32)
+    x, z = 3 * torch.randn(2, *((2, 1, 1) if name == "mlp" else shape)).double()
+    t = torch.cat(list(chords.bends(network, x, z).values())).unique()
+    at = torch.cat([t.new_zeros(1), t, t.new_ones(1)])
+    values, lam = chords.along(network, x, z, at).numpy(), np.linspace(0.01, 0.99, 57)
+    gap = lam[:, None] * values[-1] + (1 - lam[:, None]) * values[0]
+    gap -= chords.along(network, x, z, torch.from_numpy(lam)).numpy()
+    changes = theory.slope_changes(t.numpy(), values)
+    summed = theory.gap_of_bends(lam, t.numpy(), changes)
+    np.testing.assert_allclose(summed, gap, atol=1e-11)
+
+
+def test_the_distance_to_the_nearest_boundary():
+    line = np.linspace(-3, 3, 301)
+    walls = np.stack([np.broadcast_to(line - at, (301, 301)) for at in (-1, 2)])
+    points = np.array([[-2.0, 0.0], [0.0, 0.0], [1.5, -2.0]])
+    away = chords.distance_to_zeros(walls, points, 3.0)
+    assert away == pytest.approx([1, 1, 0.5], abs=0.05)
+    assert np.isinf(chords.distance_to_zeros(np.ones((1, 5, 5)), points, 3.0)).all()
