@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy import ndarray
 
-from .style import COLOURS, MARKERS, STYLES, panels
+from .style import COLOURS, MARKERS, STYLES
 
 Numbers = Sequence[float] | ndarray
 Histories = Sequence[Mapping[str, Sequence[float]]]
@@ -82,16 +82,19 @@ def means_over(
     *,
     x_label: str,
     y_label: str,
+    x_scale: str = "log",
+    ax: Axes | None = None,
 ) -> Axes:
-    """Means with their intervals over a logarithmic x, lines moved apart."""
-    ax = plt.figure().add_subplot()
+    """Means with their intervals over x, one line per name, moved apart."""
+    ax = ax or plt.figure().add_subplot()
     for k, (name, values, marker, _) in enumerate(_styled(groups)):
         means, halves = np.array(values).T
         at = np.array(x) * 1.05 ** (k - (len(groups) - 1) / 2)
         look = {"marker": marker, "markersize": 4, "capsize": 3}
         ax.errorbar(at, means, yerr=halves, label=name, **look)
-    ax.set(xscale="log", xlabel=x_label, ylabel=y_label)
-    ax.legend()
+    ax.set(xscale=x_scale, xlabel=x_label, ylabel=y_label)
+    if len(groups) > 1:
+        ax.legend()
     return ax
 
 
@@ -117,29 +120,6 @@ def sides(
     ax.set(xlabel="stage", ylabel="$E_G[d] - E_u[d]$ (logits)")
     ax.legend(ncols=2, fontsize=9)
     return ax
-
-
-def sweeps(
-    values: Mapping[str, tuple[Mapping[float, Estimate], str]],
-    usual: float,
-    *,
-    y_label: str,
-) -> ndarray:
-    """Means with intervals against one setting, a panel per setting, with its scale.
-
-    The dotted line is the mean at the usual settings.
-    """
-    axes = panels(len(values), 3, 2.1, sharey=True)
-    for ax, (name, (found, scale)) in zip(axes.flat, values.items(), strict=False):
-        x = sorted(found)
-        mean, half = np.transpose([found[value] for value in x])
-        ax.errorbar(x, mean, yerr=half, fmt="o-", capsize=3, markersize=4)
-        ax.axhline(usual, color="black", linewidth=0.8, linestyle=":")
-        ax.set(xlabel=name, xscale=scale)
-        ax.margins(x=0.1)  # symlog cuts its last point
-    for ax in axes[:, 0]:
-        ax.set_ylabel(y_label)
-    return axes
 
 
 def _styled(rows: Mapping) -> Iterable[tuple]:
