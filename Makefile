@@ -46,10 +46,8 @@ book: $(STAMP) ## render the book; a warning is an error
 bench: $(STAMP) ## measure speed: fast against plain, reuse, growth; keeps a record by the hardware's name
 	$(BIN)/python -m benchmarks.bench
 
-nightly: $(STAMP) ## what is too slow for every change
-	$(BIN)/python tools/nightly.py
-	$(BIN)/python -m reliability.sweep
-	$(BIN)/python -m reliability.ended
+nightly: $(STAMP) ## make the book's runs that have no record; resumes, and says what is left
+	$(BIN)/snakemake --cores 2 --configfile workflow/experiments.yml
 
 lock: $(STAMP) ## pin every version anew (needs uv)
 	$(BIN)/python tools/lock.py

@@ -198,7 +198,7 @@ def append(experiment: str, made: Record, folder: Path | None = None) -> Path:
 def load_records(
     experiment: str | None = None, folder: Path | None = None, **match: Any
 ) -> list[Record]:
-    """Records, of one experiment or of all, whose fields have the values given.
+    """Records, sorted by key, of one experiment or of all, that have the values given.
 
     ``changes={}`` finds the recipes without changes. In a folder of outputs, the
     records beside students are read too.
@@ -214,7 +214,7 @@ def load_records(
             )
     if not folder.is_dir():
         raise UserError(f"records: no folder {folder}; set DFKD_RESULTS to yours")
-    found = [made for path in paths for made in _read(path)]
+    found = [r for p in paths for r in sorted(_read(p), key=lambda made: made["key"])]
     wanted = json.loads(json.dumps(match))
     return [made for made in found if _matches(made, **wanted)]
 

@@ -1,0 +1,129 @@
+"""The list of the book's runs, and Snakemake, which makes those without a record."""
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dfkd_lib import records
+from dfkd_lib.errors import UserError
+from workflow import runs
+
+ROOT = Path(__file__).resolve().parent.parent
+BOOK = yaml.safe_load((ROOT / "workflow" / "experiments.yml").read_text())
+TINY = "stages_per_epoch=10 generator_width=2 z_dim=8 batch=8 student_batch=8"
+snakemake = pytest.mark.skipif(
+    importlib.util.find_spec("snakemake") is None,
+    reason="snakemake is not installed: pip install -e '.[workflow]'",
+)
+
+
+def test_the_list_names_every_run_of_the_book():
+    """Except those on the slow path of 0.1.0; the runs without records need a GPU."""
+    listed = runs.jobs(BOOK)
+    names = {(job.experiment, job.key) for job in listed}
+    assert len(names) == len(listed)
+    folder = ROOT / "results"
+    there = {path.stem for path in folder.glob("*.jsonl")} - {"plain"}
+    found = {
+        (e, made["key"]) for e in there for made in records.load_records(e, folder)
+    }
+    left = runs.unfinished(listed, folder)
+    assert found == names - {(job.experiment, job.key) for job in left}
+    assert all(job.device == "cuda" for job in left)
+    assert all(job.minutes > 0 for job in listed if job.device == "cpu")
+    assert not any(job.device == "cuda" for job in runs.wanted(BOOK))
+    assert {job.experiment for job in runs.wanted(BOOK, "wrn,main")} == {"wrn", "main"}
+
+
+@pytest.mark.parametrize("name", ["wrn_short", "wrn"])
+def test_runs_that_are_compared_have_one_schedule(name):
+    settings = [job.recipe.settings for job in runs.wanted(BOOK, name)]
+    assert len({m.stages * m.student_steps for m in settings}) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"settings": ["momentum=0.5"]}, "setting of dfad: 'momentum' is not known"),
+        ({"sedes": [1]}, "unexpected keyword argument 'sedes'"),
+        ({"methods": ["made"]}, "method: 'made' is not known"),
+    ],
+)
+def test_a_mistake_in_a_list_is_named_with_its_entry(change, told):
+    entry = {"methods": ["dfad"], "dataset": "digits", "seeds": 1} | change
+    with pytest.raises(UserError, match=told) as caught:
+        runs.jobs(BOOK | {"experiments": {"mine": [entry]}})
+    assert str(caught.value).startswith("mine: {'methods': ")
+    with pytest.raises(UserError, match="only: 'weekly' is not known"):
+        runs.wanted(BOOK, "weekly")
+
+
+class Grid:
+    """A list in a folder of its own: Snakemake leaves nothing in the checkout."""
+
+    def __init__(self, folder: Path, *entries: dict):
+        self.folder, self.file = folder, folder / "grid.yml"
+        made = yaml.safe_load((ROOT / "workflow" / "grid.yml").read_text())
+        made |= {"folder": "out", "work": "out"}
+        made |= {"experiments": {"tiny": list(entries)}} if entries else {}
+        self.file.write_text(yaml.safe_dump(made))
+
+    def start(self, *options: str) -> subprocess.Popen:
+        snakefile = ROOT / "workflow" / "Snakefile"
+        command = [sys.executable, "-m", "snakemake", "-s", snakefile, "--cores", "1"]
+        command += ["--directory", self.folder, "--configfile", self.file, *options]
+        own = {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(self.folder / "cache")}
+        pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        # A group of processes, to be killed as one.
+        group = {"start_new_session": True, "cwd": ROOT, "env": os.environ | own}
+        return subprocess.Popen(command, **pipe, **group)
+
+    def run(self, *options: str) -> tuple[int, str]:
+        process = self.start(*options)
+        output, _ = process.communicate(timeout=600)
+        return process.returncode, output
+
+    def made(self) -> list[dict]:
+        path = self.folder / "out" / "tiny.jsonl"
+        return records.load_records("tiny", path.parent) if path.exists() else []
+
+
+@snakemake
+def test_the_list_that_ships_is_planned(tmp_path):
+    status, output = Grid(tmp_path).run("--dry-run")
+    assert status == 0, output
+    assert output.count("rule student:") == 12 and "Traceback" not in output
+
+
+@snakemake
+@pytest.mark.slow
+def test_killed_half_way_it_is_finished(tmp_path):
+    """`kill -9` of all processes in the second run: the first is not made again."""
+    settings = [f"stages=10 {TINY} student_lr=1e30", f"stages=300 {TINY}"]
+    entry = {"methods": ["dfad"], "dataset": "digits", "seeds": 2, "minutes": 1}
+    grid = Grid(tmp_path, entry | {"settings": settings[1:]})
+    process = grid.start()
+    deadline = time.monotonic() + 300
+    while not (grid.made() and list((tmp_path / "out").glob("tiny/*.ckpt"))):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    [first] = grid.made()
+
+    grid.run("--unlock")
+    grid = Grid(tmp_path, entry | {"settings": settings})  # and two that diverge
+    status, output = grid.run()
+    assert status != 0 and "not finite at stage 1" in output
+    made = grid.made()
+    [second] = [record for record in made if record != first]
+    assert second["history"]["resumed"] and second["processors"] == [second["hardware"]]
+    status, output = Grid(tmp_path, entry | {"settings": settings[1:]}).run()
+    assert status == 0 and "0 runs left" in output and grid.made() == made
