@@ -230,7 +230,9 @@ class Interrupted(Exception):
     def __init__(self, number: int, stage: int, written: bool):
         kept = "is written" if written else "could not be written"
         name = signal.Signals(number).name
-        super().__init__(f"stopped by {name} after stage {stage}; its checkpoint {kept}")
+        super().__init__(
+            f"stopped by {name} after stage {stage}; its checkpoint {kept}"
+        )
         self.number = number
 
 
@@ -251,37 +253,20 @@ def train(
 ) -> History:
     """Run a method's stages; test the student every `stages_per_epoch` and at the end.
 
-    Parameters
-    ----------
-    settings, state, test
-        a method's settings, what their `start` returned, and what tests the student:
-        a `TestSet`, or anything whose ``scores(state)`` returns `Scores`.
-    progress, report
-        whether to draw a bar on stderr (by default on a terminal), and every how many
-        stages to print a line; 0: at no test.
-    observe
-        called with the state in each stage, when the generator has just moved.
-    until
-        asked after each test; a run of which it holds ends there.
-    keep
-        write checkpoints, also when SIGTERM or SIGINT arrives; resume from the last.
-        On one kind of processor, a resumed run is the same to the last bit.
+    `settings` are a method's, `state` is what their `start` returned, and `test` is a
+    `TestSet` or whatever has ``scores(state)``. `progress`: whether to draw a bar on
+    stderr, by default on a terminal. `report`: print a line every so many stages.
+    `observe` is called with the state in each stage, when the generator has just moved.
+    `until` is asked after each test whether the run may end. `keep`: write checkpoints,
+    also when SIGTERM or SIGINT arrives, and resume from the last: on one kind of
+    processor, a resumed run is the same to the last bit.
 
-    Raises
-    ------
-    FloatingPointError
-        for a loss that is not finite, with its stage, step and term.
-    UserError
-        where the checkpoint cannot be used.
-    Interrupted
-        where a signal ended the run; only with `keep`.
+    Raises FloatingPointError for a loss that is not finite, with stage, step and term;
+    UserError for a checkpoint that cannot be used; Interrupted after a signal.
     """
-    history, stages, done = History(), settings.stages, 0
-    clock, work, pending = _Clock(), _Work(), []
-    state.observe = observe and clock.paused(observe)
-    rows = torch.zeros(0, 2, device=state.task.device)  # losses since the last test
+    run, stages = _Progress(state), settings.stages
+    state.observe = observe and run.paused(observe)
     hidden = not sys.stderr.isatty() if progress is None else not progress
-
     with (
         _own_randomness(state),
         kept_memory(state.task.device.type == "cpu"),
@@ -289,147 +274,46 @@ def train(
         _signals(keep is not None) as caught,
         tqdm(total=stages, desc=title, unit="stage", disable=hidden) as bar,
     ):
-        if saved := keep and keep.load():
-            done = saved["stage"]
-            _restore(state, saved, keep)
-            history = History(**saved["history"])
-            history.resumed.append(done)
-            rows, clock.spent = saved["rows"].to(rows.device), saved["spent"]
-            work.__dict__.update(saved["work"])
-            bar.update(done)
-            print(f"{title}: resumed after stage {done:,} of {stages:,}", flush=True)
-        ended = bool(until and history.stage[-1:] == [done] and until(history))
-        clock.start()
-        while done < stages and not ended:
-            state.stage = done + 1
-            losses = work.of(settings.stage, state)
-            done += 1
+        if keep and run.restore(keep):
+            print(
+                f"{title}: resumed after stage {run.stage:,} of {stages:,}", flush=True
+            )
+            bar.update(run.stage)
+        ended = until and run.history.stage[-1:] == [run.stage] and until(run.history)
+        run.start()
+        while run.stage < stages and not ended:
+            run.one_stage(settings.stage)
             bar.update()
-            average(_statistics(state))
-            with warnings.catch_warnings():  # HiDFD's student waits for the GAN
-                warnings.simplefilter("ignore", UserWarning)
-                for part in state.parts().values():
-                    if isinstance(part, LRScheduler):
-                        part.step()
-            pending.append((done, losses))
-            rows = torch.cat([rows, _means(losses, rows.device)])
             stopped = max(gather(caught[0] if caught else 0))
-            testing = done % settings.stages_per_epoch == 0 or done == stages
-            keeping = keep and (stopped or done % keep.every == 0 or done == stages)
+            last = run.stage == stages
+            testing = last or run.stage % settings.stages_per_epoch == 0
+            keeping = keep and (stopped or last or run.stage % keep.every == 0)
             if testing or keeping:
-                _check_finite(pending, state)
-                pending.clear()
+                run.check()
             if testing:
-                average([rows])
-                generator_loss, student_loss = rows.mean(0).tolist()
-                clock.stop()
-                scores = test.scores(state)
-                history.append(
-                    stage=done,
-                    samples=state.samples * world(),
-                    seconds=clock.spent,
-                    generator_loss=generator_loss,
-                    student_loss=student_loss,
-                    **asdict(scores),
-                )
-                history.flop, rows = work.total() * world(), rows[:0]
-                line = _line(history, stages)
+                line = f"stage {run.stage:,} of {stages:,}, {run.tested(test)}"
                 bar.set_postfix_str(line)
-                if report and done % report == 0:
+                if report and run.stage % report == 0:
                     print(f"{title}: {line}", flush=True)
-                ended = bool(until and until(history))
-                clock.start()
+                ended = until and until(run.history)
             if keeping or (keep and ended):
-                clock.stop()
-                made = {"stage": done, "history": history.asdict(), "rows": rows}
-                made |= {"spent": clock.spent, "work": dict(work.__dict__)}
-                written = _save(state, made, keep)
-                clock.start()
-                if stopped and done < stages and not ended:
-                    raise Interrupted(stopped, done, written)
-    return history
+                written = run.save(keep)
+                if stopped and not last and not ended:
+                    raise Interrupted(stopped, run.stage, written)
+    return run.history
 
 
-def _line(history: History, stages: int) -> str:
-    """The last test in words."""
-    accuracy, agreement = history.accuracy[-1], history.agreement[-1]
-    known = f"agreement {agreement:.1f} %"
-    if accuracy is not None:
-        known = f"accuracy {accuracy:.1f} %"
-    rate = history.samples[-1] / max(history.seconds[-1], 1e-9)
-    return (
-        f"stage {history.stage[-1]:,} of {stages:,}, {known}, "
-        f"loss {history.student_loss[-1]:.3f}, {rate:,.0f} images/s"
-    )
+class _Progress:
+    """How far a run is: what a checkpoint has besides the method's state."""
 
-
-def _means(losses: Losses, device: torch.device) -> Float[Tensor, "1 2"]:
-    """The generator's and the student's mean loss of a stage; 0 for who had no step."""
-    row = []
-    for player in ("generator", "student"):
-        sums = [sum(terms.values()) for who, terms in losses.updates if who == player]
-        mean = torch.stack(sums).mean() if sums else torch.zeros((), device=device)
-        row.append(mean.float())
-    return torch.stack(row)[None]
-
-
-def _check_finite(pending: list[tuple[int, Losses]], state: State) -> None:
-    """Name the first loss or weight that is not finite; reads the device once."""
-    named, values, cure = [], [], "begin again with a lower student_lr or generator_lr"
-    for stage, losses in pending:
-        steps: dict[str, int] = {}
-        for player, terms in losses.updates:
-            steps[player] = steps.get(player, 0) + 1
-            for term, value in terms.items():
-                named.append(f"stage {stage}, {player} step {steps[player]}: {term}")
-                values.append(value.reshape(()).float())
-    finite = torch.stack(values).isfinite().tolist() if values else []
-    worst = max(gather(next((n for n, f in zip(named, finite) if not f), "")))
-    if worst:
-        raise FloatingPointError(f"a loss is not finite at {worst}; {cure}")
-    for name, part in state.parts().items():
-        tensors = part.state_dict().values() if isinstance(part, nn.Module) else ()
-        if not all(t.isfinite().all() for t in tensors):
-            raise FloatingPointError(f"the {name}'s weights are not finite; {cure}")
-
-
-class _Work:
-    """FLOP of a run, counted by torch: one stage of each kind, times their number.
-
-    A stage's kind is who has updates in it. The first stage may also pretrain.
-    """
-
-    def __init__(self) -> None:
-        self.first, self.stages = 0, {}
-        self.known: dict[str, int] = {}
-        self.kind = ""  # of the stage before
-
-    def of(self, stage: Callable[[State], Losses], state: State) -> Losses:
-        """Run a stage; count it where its kind is likely not to be known."""
-        counting = state.stage == 1 or self.kind not in self.known
-        counter = FlopCounterMode(display=False)
-        with counter if counting else contextlib.nullcontext():
-            losses = stage(state)
-        self.kind = "+".join(sorted({player for player, _ in losses.updates}))
-        if counting and state.stage > 1:
-            self.known[self.kind] = counter.get_total_flops()
-        if state.stage == 1:
-            self.first = counter.get_total_flops()
-        else:
-            self.stages[self.kind] = self.stages.get(self.kind, 0) + 1
-        return losses
-
-    def total(self) -> int:
-        """FLOP so far; a kind that was seen once only counts as the first stage."""
-        counts = self.stages.items()
-        return self.first + sum(n * self.known.get(k, self.first) for k, n in counts)
-
-
-class _Clock:
-    """Seconds of training alone, without tests and measurements."""
-
-    def __init__(self) -> None:
-        self.spent, self.since = 0.0, 0.0
+    def __init__(self, state: State) -> None:
+        self.state, self.stage, self.history = state, 0, History()
+        self.spent, self.since = 0.0, 0.0  # seconds of training alone
+        self.rows = torch.zeros(0, 2, device=state.task.device)  # losses since the test
+        self.pending: list[tuple[int, Losses]] = []  # not checked yet
+        self.work = {"last": 0, "new": True, "players": ""}
+        self.counter: FlopCounterMode | None = None
+        self.counted_before = 0  # FLOP of the stage before a measurement
 
     def start(self) -> None:
         self.since = time.perf_counter()
@@ -438,49 +322,148 @@ class _Clock:
         self.spent += time.perf_counter() - self.since
 
     def paused(self, observe: Callable[[State], None]) -> Callable[[State], None]:
+        """A measurement that is no part of the time of training."""
+
         def call(state: State) -> None:
             self.stop()
+            counter = self.counter
+            if counter:  # nor of its FLOP; to enter it again resets it
+                counter.__exit__(None, None, None)
+                self.counted_before += counter.get_total_flops()
             observe(state)
+            if counter:
+                counter.__enter__()
             self.start()
 
         return call
+
+    def one_stage(self, stage: Callable[[State], Losses]) -> None:
+        """Run it, count its FLOP, step the schedules, and note its losses."""
+        self.stage = self.state.stage = self.stage + 1
+        losses = self.counted(stage)
+        average(_statistics(self.state))
+        with warnings.catch_warnings():  # HiDFD's student waits for the GAN
+            warnings.simplefilter("ignore", UserWarning)
+            for part in self.state.parts().values():
+                if isinstance(part, LRScheduler):
+                    part.step()
+        self.pending.append((self.stage, losses))
+        row = [losses.mean("generator"), losses.mean("student")]
+        row = [torch.as_tensor(mean).to(self.rows) for mean in row]
+        self.rows = torch.cat([self.rows, torch.stack(row)[None]])
+
+    def counted(self, stage: Callable[[State], Losses]) -> Losses:
+        """Run a stage; its FLOP are those that torch counts, or of the stage before.
+
+        Counted are the first stage (which may pretrain), the second, and the one after
+        a change of who has updates, as when HiDFD's GAN is trained.
+        """
+        counter = FlopCounterMode(display=False) if self.work["new"] else None
+        self.counter, self.counted_before = counter, 0
+        with counter or contextlib.nullcontext():
+            losses = stage(self.state)
+        if counter:
+            flop = self.counted_before + counter.get_total_flops()
+            self.work["last"] = flop * world()
+        self.history.flop += self.work["last"]
+        players = "+".join(sorted({player for player, _ in losses.updates}))
+        self.work["new"] = self.stage == 1 or players != self.work["players"]
+        self.work["players"] = players
+        return losses
+
+    def check(self) -> None:
+        """Name the first loss or weight that is not finite; reads the device once."""
+        named, values = [], []
+        for stage, losses in self.pending:
+            for step, (player, terms) in losses.steps():
+                named += [f"stage {stage}, {player} step {step}: {t}" for t in terms]
+                values += [value.reshape(()).float() for value in terms.values()]
+        finite = torch.stack(values).isfinite().tolist() if values else []
+        broken = [n for n, good in zip(named, finite, strict=True) if not good]
+        for name, part in self.state.parts().items():
+            tensors = part.state_dict().values() if isinstance(part, nn.Module) else ()
+            if not all(tensor.isfinite().all() for tensor in tensors):
+                broken.append(f"stage {self.stage}: the weights of the {name}")
+        if first := [line for lines in gather(broken[:1]) for line in lines]:
+            raise FloatingPointError(
+                f"not finite at {first[0]}; the last checkpoint is from before; begin "
+                "again with a lower student_lr or generator_lr"
+            )
+        self.pending.clear()
+
+    def tested(self, test: Any) -> str:
+        """Add a row to the history; the result in words."""
+        average([self.rows])
+        self.stop()
+        scores, state, history = test.scores(self.state), self.state, self.history
+        generator_loss, student_loss = self.rows.mean(0).tolist()
+        history.append(
+            stage=self.stage,
+            samples=state.samples * world(),
+            seconds=self.spent,
+            generator_loss=generator_loss,
+            student_loss=student_loss,
+            **asdict(scores),
+        )
+        self.rows = self.rows[:0]
+        self.start()
+        rate = history.samples[-1] / max(self.spent, 1e-9)
+        known = f"agreement {scores.agreement:.1f} %"
+        if scores.accuracy is not None:
+            known = f"accuracy {scores.accuracy:.1f} %"
+        return f"{known}, loss {student_loss:.3f}, {rate:,.0f} images/s"
+
+    def save(self, keep: Keep) -> bool:
+        """Write a checkpoint, of process 0, with what is each process's own."""
+        self.stop()
+        own = gather(_own(self.state))
+        made = {"parts": self.state.state_dict(), "own": own, "rows": self.rows}
+        made |= {"history": self.history.asdict(), "work": self.work}
+        made |= {"stage": self.stage, "spent": self.spent}
+        written = bool(rank()) or keep.save(made)
+        self.start()
+        return written
+
+    def restore(self, keep: Keep) -> bool:
+        """Continue from a checkpoint, if there is one."""
+        saved = keep.load()
+        if saved is None:
+            return False
+        try:
+            own = saved["own"][rank()]
+            memory = {"memory": own["memory"]} if "memory" in own else {}
+            parts = saved["parts"] | memory | {"random": own["random"]}
+            self.state.load_state_dict(parts)
+            self.history = History(**saved["history"])
+            self.rows = saved["rows"].to(self.rows.device)
+            self.stage, self.spent = saved["stage"], saved["spent"]
+            self.work = saved["work"]
+        except (KeyError, IndexError, RuntimeError, ValueError, TypeError) as error:
+            raise UserError(
+                f"resume: {keep.path} is another version's ({first_line(error)}); delete "
+                "it to begin again, or give another output folder"
+            ) from error
+        self.history.resumed.append(self.stage)
+        torch.set_rng_state(own["cpu"])
+        if "cuda" in own:
+            torch.cuda.set_rng_state(own["cuda"])
+        return True
 
 
 def _statistics(state: State) -> list[Tensor]:
     """Running means and variances, which processes average."""
     modules = [p for p in state.parts().values() if isinstance(p, nn.Module)]
-    layers = [m for module in modules for m in module.modules()]
-    pairs = [(m.running_mean, m.running_var) for m in layers if hasattr(m, "running_var")]
-    return [moment for pair in pairs for moment in pair if moment is not None]
+    named = [pair for module in modules for pair in module.named_buffers()]
+    return [b for name, b in named if name.endswith(("running_mean", "running_var"))]
 
 
 def _own(state: State) -> dict[str, Any]:
     """What differs from process to process."""
-    cuda = state.task.device.type == "cuda"
     own = {"random": state.random.get_state(), "cpu": torch.get_rng_state()}
-    own |= {"cuda": torch.cuda.get_rng_state()} if cuda else {}
+    if state.task.device.type == "cuda":
+        own["cuda"] = torch.cuda.get_rng_state()
     memory = getattr(state, "memory", None)
     return own | ({"memory": memory.state_dict()} if memory else {})
-
-
-def _save(state: State, made: dict[str, Any], keep: Keep) -> bool:
-    own = gather(_own(state))
-    return bool(rank()) or keep.save(made | {"parts": state.state_dict(), "own": own})
-
-
-def _restore(state: State, saved: dict[str, Any], keep: Keep) -> None:
-    try:
-        own = saved["own"][rank()]
-        memory = {"memory": own["memory"]} if "memory" in own else {}
-        state.load_state_dict(saved["parts"] | memory | {"random": own["random"]})
-    except (KeyError, IndexError, RuntimeError, ValueError, TypeError) as error:
-        raise UserError(
-            f"resume: {keep.path} is another version's ({first_line(error)}); delete "
-            "it to begin again, or give another output folder"
-        ) from error
-    torch.set_rng_state(own["cpu"])
-    if "cuda" in own:
-        torch.cuda.set_rng_state(own["cuda"])
 
 
 @contextlib.contextmanager
@@ -558,7 +541,9 @@ def compile_networks(settings: Any, state: State) -> tuple[str, str]:
             module.compile(mode=mode)
         try:
             with torch.random.fork_rng():
-                state.stage = 2  # what is done once, before the first stage, is not tried
+                state.stage = (
+                    2  # what is done once, before the first stage, is not tried
+                )
                 losses = settings.stage(state)
                 float(sum(losses.updates[-1][1].values()))  # waits for a GPU
             return mode, "; ".join(refused)

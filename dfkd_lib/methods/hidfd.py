@@ -177,7 +177,9 @@ class HiDFD:
         terms["classes"] = class_discriminator(real.classes, y, made.classes, y)
         if self.lambda_d:
             with torch.no_grad():
-                guides = [embedding_and_logits(s.teacher, part)[0] for part in (x, fake)]
+                guides = [
+                    embedding_and_logits(s.teacher, part)[0] for part in (x, fake)
+                ]
             features = *guides, s.projector(real.features), s.projector(made.features)
             p = torch.rand(self.batch, generator=s.random, device=device)
             if self.integration != "transfer":
@@ -329,9 +331,7 @@ def gan_discriminator(
     return F.softplus(-real).mean() + F.softplus(fake).mean()
 
 
-def gan_generator(
-    fake: Float[Tensor, " fake"], form: str = "log"
-) -> Float[Tensor, ""]:
+def gan_generator(fake: Float[Tensor, " fake"], form: str = "log") -> Float[Tensor, ""]:
     """L_g from the discriminator's logits u (HiDFD Eq. 1).
 
     log: log(1 − σ(u)), whose gradient vanishes with σ(u) (Eq. 6); non_saturating:

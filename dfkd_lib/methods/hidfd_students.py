@@ -157,7 +157,9 @@ def dkd(
     teacher, student = teacher / temperature, student / temperature
     pairs = [
         (_target_or_not(student, y), _target_or_not(teacher, y)),
-        tuple(F.log_softmax(_others(logits, y), dim=1) for logits in (student, teacher)),
+        tuple(
+            F.log_softmax(_others(logits, y), dim=1) for logits in (student, teacher)
+        ),
     ]
     target, others = (
         F.kl_div(s, t, reduction="batchmean", log_target=True) for s, t in pairs

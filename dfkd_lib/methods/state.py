@@ -21,6 +21,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from .. import models
 from ..data import Images
 
+
 class Choices(NamedTuple):
     """The five choices of a data-free method; the book's overview is printed from it."""
 
@@ -176,6 +177,18 @@ class Losses:
         """Note one update's terms, signed and weighted; their sum is its loss."""
         self.updates.append((player, {n: term.detach() for n, term in terms.items()}))
         return sum(terms.values())
+
+    def mean(self, player: str) -> Tensor | float:
+        """A player's mean loss; 0 without any update."""
+        sums = [sum(terms.values()) for who, terms in self.updates if who == player]
+        return sum(sums) / len(sums) if sums else 0.0
+
+    def steps(self) -> Iterator[tuple[int, tuple[str, dict[str, Tensor]]]]:
+        """The updates with their numbers, counted from 1 for each player."""
+        counts: dict[str, int] = {}
+        for player, terms in self.updates:
+            counts[player] = counts.get(player, 0) + 1
+            yield counts[player], (player, terms)
 
 
 def learning_rate_factor(
