@@ -189,7 +189,8 @@ def append(experiment: str, made: Record, folder: Path | None = None) -> Path:
                 f"records: {made['key']} is in {path}; delete its line first"
             )
         line = json.dumps(made, allow_nan=False, separators=(",", ":"))
-        write_atomically(path, f"{old}{line}\n")
+        lines = [*old.splitlines(), line]
+        write_atomically(path, "".join(f"{line}\n" for line in lines))
     finally:
         os.close(lock)
     return path
@@ -204,6 +205,8 @@ def load_records(
     records beside students are read too.
     """
     folder = folder or records_folder()
+    if not folder.is_dir():
+        raise UserError(f"records: no folder {folder}; set DFKD_RESULTS to yours")
     paths = sorted([*folder.glob("*.jsonl"), *folder.glob("*.json")])
     if experiment is not None:
         paths = [path for path in paths if path.name == f"{experiment}.jsonl"]
@@ -212,8 +215,6 @@ def load_records(
             raise UserError(
                 f"records: no {experiment} in {folder}; give one of: {known}"
             )
-    if not folder.is_dir():
-        raise UserError(f"records: no folder {folder}; set DFKD_RESULTS to yours")
     found = [r for p in paths for r in sorted(_read(p), key=lambda made: made["key"])]
     wanted = json.loads(json.dumps(match))
     return [made for made in found if _matches(made, **wanted)]
