@@ -61,6 +61,5 @@ class Enough:
     def __call__(self, history: History) -> bool:
         tests, last = history.agreement, self.patience
         agrees = len(tests) >= 3 and min(tests[-3:]) >= self.percent
-        return agrees or (
-            len(tests) > last and max(tests[-last:]) <= max(tests[:-last])
-        )
+        old, new = tests[:-last], tests[-last:]
+        return agrees or bool(old and max(new) <= max(old))

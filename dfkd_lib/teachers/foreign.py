@@ -129,9 +129,7 @@ def copied(role: str, network: nn.Module) -> nn.Module:
 
 
 def task_of(
-    dataset: Dataset | None,
-    num_classes: int | None,
-    input_shape: tuple[int, ...] | None,
+    dataset: Dataset | None, num_classes: Any, input_shape: Any
 ) -> tuple[int, tuple[int, int, int]]:
     """The number of classes, and an image's channels, height and width."""
     if dataset is not None:
@@ -165,9 +163,8 @@ def _from_file(path: Path, architecture: str, num_classes: int) -> nn.Module:
         for key in ("state_dict", "model"):  # a checkpoint holds more than the weights
             state = state[key] if isinstance(state.get(key), dict) else state
         # DataParallel and torchvision have names of their own for the layers.
-        ours = dict(
-            zip(torchvision_names(architecture), network.state_dict(), strict=False)
-        )
+        theirs = torchvision_names(architecture)
+        ours = dict(zip(theirs, network.state_dict(), strict=False))
         state = {key.removeprefix("module."): value for key, value in state.items()}
         network.load_state_dict({ours.get(key, key): state[key] for key in state})
     except (RuntimeError, TypeError, AttributeError) as error:
@@ -203,15 +200,14 @@ def _pretrained(library: str, name: str) -> tuple[nn.Module, Constants]:
 def library_of(role: str, library: str, name: str) -> Any:
     """timm or torchvision.models, if it knows a network of that name."""
     try:
-        whole_name = {"torchvision": "torchvision.models"}.get(library, library)
-        module = importlib.import_module(whole_name)
+        models = library == "torchvision"
+        module = importlib.import_module(library + ".models" * models)
     except ImportError as error:
         pip = f"{shlex.quote(sys.executable)} -m pip install {library}"
         raise UserError(
             f"{role}: {library}:{name} needs {library}; install it with: {pip}"
         ) from error
-    timm = library == "timm"
-    if module.is_model(name) if timm else name in module.list_models(module=module):
+    if name in module.list_models(module=module) if models else module.is_model(name):
         return module
     listed = f"{module.__name__}.list_models() lists them"
     raise UserError(f"{role}: {library} has no network {shown(name)}; {listed}")

@@ -37,9 +37,7 @@ def parse_teacher(value: Any, name: str = "teacher") -> Source:
             # os.path: pathlib raises an error for a name with a NUL.
             if os.path.isfile(path := folder / at_home(name, kind)):
                 return Source("file", network, path)
-        raise UserError(
-            f"{name}: there is no file {shown(kind)}; give a file of weights"
-        )
+        raise UserError(f"{name}: there is no file {shown(kind)}; give one of weights")
     if colon or str(value).endswith(SUFFIXES):
         raise UserError(
             f"{name}: {shown(value)} is not understood; write torchvision:NAME, "

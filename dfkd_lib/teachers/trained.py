@@ -28,11 +28,9 @@ class Teacher:
 
 def weights(network: nn.Module) -> bytes:
     """The network's state as the content of a safetensors file."""
-    tensors = {k: v for k, v in network.state_dict().items() if isinstance(v, Tensor)}
+    state = {k: v for k, v in network.state_dict().items() if isinstance(v, Tensor)}
     # Copies: safetensors refuses tensors that share memory, as tied weights do.
-    return to_bytes(
-        {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
-    )
+    return to_bytes({k: v.cpu().clone().contiguous() for k, v in state.items()})
 
 
 def digest(data: bytes) -> str:

@@ -50,7 +50,7 @@ def train_teacher(
         if it would take more than `limit` seconds, if the loss is not finite, or if the
         teacher is hardly better than chance; none is saved then.
     """
-    asked, device_name = time.time(), hardware(device)
+    asked = time.time()
     order = f"{command(dataset.name, name)} --epochs {recipe.epochs} --lr {recipe.lr}"
     order += f" --seed {seed} --device {device}"
     path, record, checkpoint, lock = (
@@ -87,7 +87,7 @@ def train_teacher(
             "recipe": vars(recipe) | {"seed": seed},
             "seconds": round(time.time() - asked, 1),
             "device": device,
-            "hardware": device_name,
+            "hardware": hardware(device),
             "threads": torch.get_num_threads(),
             "precision": precision,
             "command": order,
@@ -106,10 +106,8 @@ def _trained(dataset, name, recipe, seed, device, limit, checkpoint) -> nn.Modul
     Where the device has bfloat16 instructions, a network that gains computes in it. On
     one kind of CPU, with one thread, a seed gives the same weights to the last bit.
     """
-    random, images = (
-        torch.Generator(device).manual_seed(seed),
-        Images.of(dataset, device),
-    )
+    random = torch.Generator(device).manual_seed(seed)
+    images = Images.of(dataset, device)
     dtype = getattr(torch, resolve_precision("auto", device))
     height, width, channels = dataset.x_train.shape[1:]
     network = build(name, dataset.num_classes).train()
