@@ -14,31 +14,31 @@ from torch.nn import functional as F
 
 
 def mae(
-    teacher: Float[Tensor, "batch classes *pixels"],
-    student: Float[Tensor, "batch classes *pixels"],
+    teacher: Float[Tensor, "n classes *pixels"],
+    student: Float[Tensor, "n classes *pixels"],
 ) -> Float[Tensor, ""]:
     """Mean absolute error of raw logits, over images and classes (DFAD Eq. 2)."""
     return (teacher - student).abs().mean()
 
 
 def mse(
-    teacher: Float[Tensor, "batch classes *pixels"],
-    student: Float[Tensor, "batch classes *pixels"],
+    teacher: Float[Tensor, "n classes *pixels"],
+    student: Float[Tensor, "n classes *pixels"],
 ) -> Float[Tensor, ""]:
     """Mean squared error of raw logits, over images and classes (DFAD Fig. 4)."""
     return (teacher - student).square().mean()
 
 
 def mse_mae(
-    teacher: Float[Tensor, "batch classes *pixels"],
-    student: Float[Tensor, "batch classes *pixels"],
+    teacher: Float[Tensor, "n classes *pixels"],
+    student: Float[Tensor, "n classes *pixels"],
 ) -> Float[Tensor, ""]:
     """MSE + MAE, equally weighted: DFAD Fig. 4 names the sum and no weights."""
     return mse(teacher, student) + mae(teacher, student)
 
 
 def kl(
-    teacher: Float[Tensor, "batch classes"], student: Float[Tensor, "batch classes"]
+    teacher: Float[Tensor, "n classes"], student: Float[Tensor, "n classes"]
 ) -> Float[Tensor, ""]:
     """KL(p_T ‖ p_S) of the class probabilities, in nats, from logits (MAD Eq. 3).
 
@@ -51,8 +51,8 @@ def kl(
 
 
 def kd(
-    teacher: Float[Tensor, "batch classes"],
-    student: Float[Tensor, "batch classes"],
+    teacher: Float[Tensor, "n classes"],
+    student: Float[Tensor, "n classes"],
     temperature: float,
 ) -> Float[Tensor, ""]:
     """T² KL of probabilities softened by T (Hinton et al. 2015, Section 2)."""
@@ -60,7 +60,7 @@ def kd(
 
 
 def js(
-    teacher: Float[Tensor, "batch classes"], student: Float[Tensor, "batch classes"]
+    teacher: Float[Tensor, "n classes"], student: Float[Tensor, "n classes"]
 ) -> Float[Tensor, ""]:
     """Jensen–Shannon divergence, in nats, at most ln 2 (MAD Section 5.2.3)."""
     log_t, log_s = F.log_softmax(teacher, dim=1), F.log_softmax(student, dim=1)
@@ -75,7 +75,7 @@ DISCREPANCIES = {"mae": mae, "mse": mse, "kl": kl, "mse_mae": mse_mae}  # DFAD F
 # --- what a generator asks of the teacher alone -------------------------------------
 
 
-def one_hot(teacher: Float[Tensor, "batch classes"]) -> Float[Tensor, ""]:
+def one_hot(teacher: Float[Tensor, "n classes"]) -> Float[Tensor, ""]:
     """Cross entropy of logits against their own argmax, −log max p_T.
 
     DAFL's one-hot term; R_l of AR+VI Eq. 2.
@@ -83,7 +83,7 @@ def one_hot(teacher: Float[Tensor, "batch classes"]) -> Float[Tensor, ""]:
     return F.cross_entropy(teacher, teacher.argmax(dim=1))
 
 
-def activation(features: Float[Tensor, "batch *shape"]) -> Float[Tensor, ""]:
+def activation(features: Float[Tensor, "n *shape"]) -> Float[Tensor, ""]:
     """−‖f_T(x)‖₁, averaged over images. Unbounded below.
 
     R_m of AR+VI Eq. 3. DAFL's code divides by the number of elements as well: divide
@@ -92,14 +92,12 @@ def activation(features: Float[Tensor, "batch *shape"]) -> Float[Tensor, ""]:
     return -features.flatten(1).abs().sum(dim=1).mean()
 
 
-def log_class_share(
-    teacher: Float[Tensor, "batch classes"],
-) -> Float[Tensor, " classes"]:
+def log_class_share(teacher: Float[Tensor, "n classes"]) -> Float[Tensor, " classes"]:
     """log of the mean class probabilities of a batch; finite where one is 0."""
     return F.log_softmax(teacher, dim=1).logsumexp(dim=0) - math.log(len(teacher))
 
 
-def information_entropy(teacher: Float[Tensor, "batch classes"]) -> Float[Tensor, ""]:
+def information_entropy(teacher: Float[Tensor, "n classes"]) -> Float[Tensor, ""]:
     """−H of the mean class probabilities, in nats, at least −ln C (DAFL).
 
     DAFL's code takes logarithms to base 10; its paper divides by the classes.
@@ -109,10 +107,9 @@ def information_entropy(teacher: Float[Tensor, "batch classes"]) -> Float[Tensor
 
 
 def moment_gaps(
-    teacher: nn.Module, x: Float[Tensor, "batch channels height width"]
+    teacher: nn.Module, x: Float[Tensor, "n c h w"]
 ) -> tuple[
-    Float[Tensor, "batch classes"],
-    list[tuple[Float[Tensor, " _"], Float[Tensor, " _"]]],
+    Float[Tensor, "n classes"], list[tuple[Float[Tensor, " _"], Float[Tensor, " _"]]]
 ]:
     """The teacher's logits, and per BatchNorm layer the gaps (mean, variance).
 
@@ -140,8 +137,8 @@ def moment_gaps(
 
 
 def bn_moments(
-    teacher: nn.Module, x: Float[Tensor, "batch channels height width"]
-) -> tuple[Float[Tensor, "batch classes"], Float[Tensor, ""]]:
+    teacher: nn.Module, x: Float[Tensor, "n c h w"]
+) -> tuple[Float[Tensor, "n classes"], Float[Tensor, ""]]:
     """The teacher's logits on x, and BNmm (MAD Eq. 9).
 
     BNmm is the squared distance between the batch's moments and those stored in the

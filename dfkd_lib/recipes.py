@@ -65,7 +65,7 @@ DFAD_CALTECH = [
     ("DFAD Appendix A.2", {"stages": 300 * 50, "milestones": (1 / 3, 2 / 3)}),
 ]
 
-# --- AR+VI: its text gives networks and data sets only; the game is DFAD's -------------
+# --- AR+VI: its text gives networks and data sets only; the game is DFAD's ------------
 
 ARVI: Table = [
     ("ours", {"lambda_l": 0.1, "lambda_m": 1e-4, "lambda_vi": 0.3}),
@@ -75,7 +75,7 @@ ARVI: Table = [
 ARVI_MNIST = [("inferred", settings) for _, settings in DFAD_MNIST] + ARVI
 ARVI_CIFAR = [("inferred", settings) for _, settings in DFAD_CIFAR] + ARVI
 
-# --- MAD: the headings of its Tables 4 to 7 are lost; we rebuilt them ------------------
+# --- MAD: the headings of its Tables 4 to 7 are lost; we rebuilt them -----------------
 
 _TABLES = "MAD Tables 5-7 (inferred)"
 MAD: Table = [
@@ -125,7 +125,7 @@ MAD_FOOD = [
     ("ours", {"pretrain_steps": 50}),  # the table's figure is lost
 ]
 
-# --- HiDFD: sizes of batches and of an epoch are the public code's; digits are ours -----
+# --- HiDFD: sizes of batches and of an epoch are the public code's; digits are ours ---
 
 _TEXT = "HiDFD Section Experiments"
 HIDFD: Table = [
@@ -136,12 +136,12 @@ HIDFD: Table = [
     (_TEXT, {"lambda_d": 0.1, "lambda_g": 0.1, "inflation": 0}),
     (_TEXT, {"collected_by": "category", "student_optimizer": "sgd"}),
     (_TEXT, {"student_momentum": 0.9, "student_weight_decay": 5e-4}),
-    ("ours", {"gan_augment": False, "gan_momentum": 0.0, "frequency_floor": 0.1}),
+    ("ours", {"frequency_floor": 0.1}),
     ("ours", {"temperature": 1.0, "collected_from": "auto"}),
     ("ours", {"lambda_onehot": 1.0, "lambda_entropy": 5.0}),  # DeGAN tunes them
 ]
-# 500 epochs of the GAN, 5,000 images in batches of 100; then 240 of the student, 100,000
-# in batches of 64. With another ratio of collected images the steps stay.
+# 500 epochs of the GAN, 5,000 images in batches of 100; then 240 of the student,
+# 100,000 in batches of 64. With another ratio of collected images the steps stay.
 HIDFD_CIFAR = [
     *HIDFD,
     (_TEXT, {"stages": 500 + 240, "gan_share": 500 / 740, "student_lr": 0.05}),
@@ -219,7 +219,7 @@ METHOD_PAPERS = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that a run needs besides data, teacher and seed; a source for each setting."""
+    """What a run needs besides data, teacher and seed; a source for each setting."""
 
     method: str
     paper: str
@@ -246,10 +246,7 @@ class Recipe:
     def replace(self, **changes: Any) -> "Recipe":
         """A copy with some settings changed; their source is then "given".
 
-        Raises
-        ------
-        UserError
-            for a setting that the method does not read, or a value it cannot have.
+        A UserError for a setting that the method does not read, or a wrong value.
         """
         names = readable(type(self.settings))
         for name in changes:
@@ -260,6 +257,13 @@ class Recipe:
         settings = dataclasses.replace(self.settings, **changes)
         sources = {**self.sources, **given}
         return dataclasses.replace(self, settings=settings, sources=sources)
+
+    def of(self, method: str) -> "Recipe":
+        """The recipe of another method with these settings, as far as it reads them."""
+        pair = self.teacher, self.student
+        other = recipe_for(self.dataset, method, *pair, paper=self.paper)
+        names = other.values()
+        return other.replace(**{n: v for n, v in self.values().items() if n in names})
 
 
 def recipe_for(
@@ -276,10 +280,7 @@ def recipe_for(
     runs with that of MNIST or CIFAR-10, whichever has its kind of images. Looks at no
     file, but for whether a name that is not in the catalogue is the user's.
 
-    Raises
-    ------
-    UserError
-        for an unknown name, or a paper without a recipe for the data set.
+    A UserError for an unknown name, or a paper without a recipe for the data set.
     """
     one_of("method", method, METHODS)
     here = [entry for entry in RECIPES if entry.dataset == dataset]
@@ -348,13 +349,10 @@ def _is_grey(dataset: str) -> bool:
 
 
 def override(recipe: Recipe, settings: Iterable[str]) -> Recipe:
-    """Apply ``name=value`` settings, as ``--set`` and a chapter's `overrides` give them.
+    """Apply ``name=value`` settings, as ``--set`` and a chapter's `overrides` do.
 
-    Raises
-    ------
-    UserError
-        for a name that the method does not read (with those it reads), one given
-        twice, or a value that the setting cannot have.
+    A UserError for a name that the method does not read (with those it reads), one
+    given twice, or a value that the setting cannot have.
     """
     names, changes = readable(type(recipe.settings)), {}
     for setting in settings:

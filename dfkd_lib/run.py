@@ -19,42 +19,21 @@ from torch import nn
 
 from . import records
 from .data import (
-    DATASETS,
-    EMBEDDED,
-    NETWORKS,
-    Dataset,
-    Images,
-    check_fits,
-    images_for,
-    known_dataset,
-    load_dataset,
-    source_for,
-)
+    DATASETS, EMBEDDED, NETWORKS, Dataset, Images, check_fits, images_for,
+    known_dataset, load_dataset, source_for,
+)  # fmt: skip
 from .errors import Parser, UserError, of_settings, one_of, real, shown, text, whole
 from .files import locked, output_folder, remove_leftovers
 from .methods import METHODS, State, Task, readable
 from .models import build
 from .recipes import METHOD_PAPERS, PAPERS, RECIPES, Recipe, override, recipe_for
 from .teachers import (
-    Teacher,
-    accuracy,
-    hardware,
-    load_teacher,
-    parse_teacher,
-    resolve_device,
+    Teacher, accuracy, hardware, load_teacher, parse_teacher, resolve_device,
     resolve_precision,
-)
+)  # fmt: skip
 from .train import (
-    History,
-    Interrupted,
-    Keep,
-    TestSet,
-    compile_networks,
-    joined,
-    rank,
-    train,
-    world,
-)
+    History, Interrupted, Keep, TestSet, compile_networks, joined, rank, train, world
+)  # fmt: skip
 
 ENDINGS = ("ckpt", "safetensors", "json", "pt2", "onnx")  # of what a run writes
 SHARED = ("batch", "student_batch", "memory")  # settings that processes share
@@ -87,20 +66,15 @@ def begin(
     images: Images | None = None,
     student: Callable[[], nn.Module] | None = None,
 ) -> State:
-    """The state before the first stage: student and generator are drawn from the seed.
+    """The state before the first stage; the seed draws the student and the generator.
 
-    `images` are the real images that the method may see; `student` makes the student,
-    by default the recipe's.
+    `images` are the real images that the method may see. `student` makes a student
+    that is not the recipe's.
     """
-    _, height, width, channels = dataset.x_test.shape
-    task = Task(
-        dataset.num_classes,
-        (channels, height, width),
-        torch.device(device),
-        getattr(torch, precision),
-        images,
-    )
-    make = student or (lambda: build(recipe.student, dataset.num_classes))
+    classes, (_, height, width, channels) = dataset.num_classes, dataset.x_test.shape
+    where = torch.device(device), getattr(torch, precision)
+    task = Task(classes, (channels, height, width), *where, images)
+    make = student or (lambda: build(recipe.student, classes))
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         state = _shared(recipe.settings).start(teacher, make(), task, seed)
@@ -139,21 +113,12 @@ def run(
 ) -> Run:
     """Distil once. `options` go to `train`.
 
-    Parameters
-    ----------
-    folder
-        where checkpoints are kept, `every` so many stages (by default a hundred in
-        all); `records.save_run` deletes them. Without it nothing is kept.
-    resume
-        continue from the checkpoint in `folder`, if there is one.
-    compiling
-        compile the networks, where that works; else say why not, and go on.
+    Checkpoints are kept in `folder`, `every` so many stages (by default a hundred in
+    all), until `records.save_run` deletes them; with `resume`, the run continues from
+    there. `compiling`: compile the networks, or say why that does not work.
 
-    Raises
-    ------
-    UserError
-        if the recipe is for other data or another teacher, the student does not fit the
-        images, or another process runs the same in the same folder.
+    A UserError if the recipe is for other data or another teacher, the student does not
+    fit the images, or another process runs the same in the same folder.
     """
     one_of("recipe's dataset", recipe.dataset, [dataset.name])
     one_of("recipe's teacher", recipe.teacher, [teacher.name])
@@ -173,12 +138,8 @@ def run(
                 "processes": world(), "settings": records.parameters(recipe),
                 "images": known and known.get("sha256", known["source"]),
             }  # fmt: skip
-            keep = Keep(
-                folder / f"{name}.ckpt",
-                identity,
-                every or max(recipe.settings.stages // 100, 1),
-                resume,
-            )
+            often = every or max(recipe.settings.stages // 100, 1)
+            keep = Keep(folder / f"{name}.ckpt", identity, often, resume)
             if not rank():
                 stack.enter_context(hold(folder, name, resume))
         test = TestSet.of(dataset, state.teacher, device)
@@ -213,9 +174,7 @@ def _images(
     if m.data is None:
         return None, None
     choice: dict[str, Any] = {"share": m.data_share} if m.data != "collected" else {
-        "source": m.collected_from,
-        "ratio": m.collected_ratio,
-        "by": m.collected_by,
+        "source": m.collected_from, "ratio": m.collected_ratio, "by": m.collected_by,
         "imbalance": m.collected_imbalance or None,
     }  # fmt: skip
     if choice.get("by") == "confidence":
@@ -224,7 +183,7 @@ def _images(
 
 
 def _check_teacher(teacher: Teacher, test: TestSet, dataset: str) -> None:
-    """A teacher is kept under its data set's name, which may have been another's."""
+    """A teacher is kept by its data set's name, which may have been another's."""
     measured, known = accuracy(test.teacher_logits, test.y), teacher.accuracy
     if known is not None and abs(measured - known) > max(1.0, 150 / len(test.y)):
         raise UserError(
@@ -238,10 +197,7 @@ def _check_teacher(teacher: Teacher, test: TestSet, dataset: str) -> None:
 def hold(folder: Path, name: str, resume: bool):
     """Hold a run's place in a folder, without what killed processes left there.
 
-    Raises
-    ------
-    UserError
-        if another process holds it, or a checkpoint is there and not to be resumed.
+    A UserError if another process holds it, or there is a checkpoint to be resumed.
     """
     busy = f"output_dir: another process runs {name} in {folder}; give another folder"
     with locked(folder / f".{name}.lock", busy):
@@ -256,9 +212,7 @@ def hold(folder: Path, name: str, resume: bool):
         yield
 
 
-def apply_budget(
-    budget: str | int, recipe: Recipe, device: str
-) -> tuple[Recipe, str]:
+def apply_budget(budget: str | int, recipe: Recipe, device: str) -> tuple[Recipe, str]:
     """The recipe as a budget allows it, and a sentence that says what will run.
 
     full: the recipe's schedule; a number: so many of its stages; short: 20 student
@@ -280,7 +234,10 @@ def apply_budget(
     stages = made.settings.stages
     if budget != "short" and stages >= settings.stages:
         more = "" if stages == settings.stages else "more than "
-        return made, f"{more}the full schedule: {stages:,} stages, {now:,} student steps"
+        return (
+            made,
+            f"{more}the full schedule: {stages:,} stages, {now:,} student steps",
+        )
     batches = made.settings.student_batch, settings.student_batch
     times = all_steps * batches[1] / (now * batches[0])
     return made, (
@@ -304,8 +261,8 @@ def _budget(name: str, value: Any) -> str | int:
     if value in ("auto", "full", "short") or (number and 0 < value < 2**31):
         return value
     raise UserError(
-        f"{name}: {shown(value)} is not allowed; give auto, full, short, or a number of "
-        "stages, a whole number above 0"
+        f"{name}: {shown(value)} is not allowed; give auto, full, short, or a whole "
+        "number of stages above 0"
     )
 
 
@@ -348,10 +305,7 @@ def check_parameters(namespace: Mapping[str, Any]) -> Settings:
     `namespace` is the notebook's ``globals()`` right after its parameters cell, where
     unknown names are found too: papermill itself only warns of them.
 
-    Raises
-    ------
-    UserError
-        with the first thing that is wrong, and what is allowed.
+    A UserError with the first thing that is wrong, and what is allowed.
     """
     given = {
         name: value
@@ -364,7 +318,9 @@ def check_parameters(namespace: Mapping[str, Any]) -> Settings:
         given = {name: given[name] for name in CHECKS if name in given}
     for name in given:
         one_of("parameter", name, CHECKS)
-    return Settings(**{name: CHECKS[name](name, value) for name, value in given.items()})
+    return Settings(
+        **{name: CHECKS[name](name, value) for name, value in given.items()}
+    )
 
 
 def prepare(
@@ -409,8 +365,8 @@ def command_line() -> Parser:
     add("--method", default="mad", help=f"one of {', '.join(METHODS)}")
     add("--dataset", default="digits", help=f"{', '.join(DATASETS)}, or your own")
     add("--recipe", default="auto", help=f"auto (the method's), {', '.join(PAPERS)}")
-    add("--pair", default="auto", help="TEACHER-STUDENT, networks that list prints; the "
-        "teacher may be FILE:NETWORK, torchvision:NAME or timm:NAME")  # fmt: skip
+    add("--pair", default="auto", help="TEACHER-STUDENT, networks that list prints; "
+        "the teacher may be FILE:NETWORK, torchvision:NAME or timm:NAME")  # fmt: skip
     add("--seed", type=int, default=0, help="default: 0")
     add("--budget", default="auto", help="full, short (20 steps), a number of stages, "
         "or auto: full on a GPU and for embedded data, else short")  # fmt: skip
@@ -424,7 +380,7 @@ def command_line() -> Parser:
     add("--probe", action="store_true", help="also record how the generator moves")
     add("--record-only", action="store_true", help="do not keep the student's weights")
     add("--set", action="extend", nargs="+", default=[], metavar="NAME=VALUE",
-        help="change settings of the recipe, as in --set stages=40 batch=64")  # fmt: skip
+        help="change settings, as in --set stages=40 batch=64")  # fmt: skip
     return parser
 
 
@@ -506,7 +462,9 @@ def _asked(args: Any) -> tuple[Settings, Recipe, str]:
             "--resume; leave out --probe"
         )
     if settings.data not in (None, "original"):
-        source_for(settings.data, args.dataset, getattr(settings, "collected_from", "auto"))
+        source_for(
+            settings.data, args.dataset, getattr(settings, "collected_from", "auto")
+        )
     return asked, recipe, sentence
 
 
@@ -550,8 +508,8 @@ def _run(args: Any) -> int:
         student = None if args.record_only else done.student
         path = records.save_run(folder, done.name, made, student)
         print(
-            f"accuracy {made['accuracy_last']:.2f} % (teacher {teacher.accuracy:.2f} %), "
-            f"{made['seconds']:.0f} s on {hardware(device)}; record: {path}"
+            f"accuracy {made['accuracy_last']:.2f} % (teacher {teacher.accuracy:.2f} "
+            f"%), {made['seconds']:.0f} s on {hardware(device)}; record: {path}"
         )
     return 0
 

@@ -36,7 +36,7 @@ from .teachers import accuracy, logits_of
 
 @dataclass(frozen=True)
 class Scores:
-    """Accuracy and agreement in percent; KL(p_T ‖ p_S) in nats, averaged over images."""
+    """Accuracy and agreement in percent; KL(p_T ‖ p_S) in nats, over all images."""
 
     accuracy: float | None  # None without labels
     agreement: float
@@ -47,7 +47,7 @@ class Scores:
 class TestSet:
     """Test images and labels on the device, with the teacher's logits."""
 
-    x: Float[Tensor, "test channels height width"] | Images
+    x: Float[Tensor, "n c h w"] | Images
     y: Int[Tensor, " test"]
     teacher_logits: Float[Tensor, "test classes"]
 
@@ -176,10 +176,7 @@ class Keep:
     def load(self) -> dict[str, Any] | None:
         """What `save` wrote; None if there is nothing, or nothing is to be resumed.
 
-        Raises
-        ------
-        UserError
-            for a file that is damaged or another run's.
+        A UserError for a file that is damaged or another run's.
         """
         if not self.resume or not self.path.exists():
             return None
@@ -225,7 +222,7 @@ def _difference(found: Any, wanted: Any) -> tuple[Any, Any]:
 
 
 class Interrupted(Exception):
-    """A run that signal `number` ended; its checkpoint is written if that was possible."""
+    """A run that signal `number` ended, after it wrote its checkpoint if it could."""
 
     def __init__(self, number: int, stage: int, written: bool):
         kept = "is written" if written else "could not be written"
@@ -440,8 +437,8 @@ class _Progress:
             self.work = saved["work"]
         except (KeyError, IndexError, RuntimeError, ValueError, TypeError) as error:
             raise UserError(
-                f"resume: {keep.path} is another version's ({first_line(error)}); delete "
-                "it to begin again, or give another output folder"
+                f"resume: {keep.path} is another version's ({first_line(error)}); "
+                "delete it to begin again, or give another output folder"
             ) from error
         self.history.resumed.append(self.stage)
         torch.set_rng_state(own["cpu"])

@@ -3,10 +3,10 @@
 DFAD's game, whose generator also looks for images that activate the teacher (Eq. 2 and
 3), and whose student also learns on mixtures of them (Eq. 8 and 9).
 
-The paper has no combined objective, no weights, no distribution of λ and no discrepancy
-for Eq. 9, and no public code. Ours: R_l and R_m join the generator's loss; both parts of
-the student's loss have DFAD's discrepancy; f_T in Eq. 3 is what the teacher's last layer
-reads; each image is mixed with another one of its batch, by a λ of its own.
+The paper has no combined objective, no weights, no distribution of λ, no discrepancy
+for Eq. 9, and no public code. Ours: R_l and R_m join the generator's loss; both parts
+of the student's loss have DFAD's discrepancy; f_T in Eq. 3 is what the teacher's last
+layer reads; each image is mixed with another one of its batch, by a λ of its own.
 """
 
 from collections.abc import Callable
@@ -76,7 +76,7 @@ class ARVI:
         return s
 
     def stage(self, s: State) -> Losses:
-        """One step of the generator on Eq. 1 to 3, n_S of the student on Eq. 1 and 9."""
+        """n_G steps of the generator on Eq. 1 to 3, n_S of the student on Eq. 1, 9."""
         losses, discrepancy = Losses(), DISCREPANCIES[self.discrepancy]
 
         for _ in range(self.generator_steps):
@@ -137,10 +137,8 @@ feature_activation = activation  # R_m, Eq. 3: −‖f_T(x)‖₁, unbounded bel
 
 
 def mixup(
-    x: Float[Tensor, "batch *shape"],
-    z: Float[Tensor, "batch *shape"],
-    lam: Float[Tensor, " batch"],
-) -> Float[Tensor, "batch *shape"]:
+    x: Float[Tensor, "n *shape"], z: Float[Tensor, "n *shape"], lam: Float[Tensor, " n"]
+) -> Float[Tensor, "n *shape"]:
     """λx + (1 − λ)z with each image's own λ (AR+VI Eq. 4)."""
     return z.lerp(x, lam.reshape(-1, *[1] * (x.ndim - 1)))
 
@@ -149,10 +147,10 @@ chord = mixup  # of a network's outputs at both ends: λf(x) + (1 − λ)f(z), E
 
 
 def linearity_gap(
-    at_x: Float[Tensor, "batch classes"],
-    at_z: Float[Tensor, "batch classes"],
-    at_mixture: Float[Tensor, "batch classes"],
-    lam: Float[Tensor, " batch"],
+    at_x: Float[Tensor, "n classes"],
+    at_z: Float[Tensor, "n classes"],
+    at_mixture: Float[Tensor, "n classes"],
+    lam: Float[Tensor, " n"],
     discrepancy: Callable[[Tensor, Tensor], Tensor],
 ) -> Float[Tensor, ""]:
     """L(f(λx + (1 − λ)z), λf(x) + (1 − λ)f(z)) of one network (AR+VI Eq. 7).
@@ -164,10 +162,10 @@ def linearity_gap(
 
 
 def interpolation(
-    teacher_x: Float[Tensor, "batch classes"],
-    teacher_z: Float[Tensor, "batch classes"],
-    student_mixture: Float[Tensor, "batch classes"],
-    lam: Float[Tensor, " batch"],
+    teacher_x: Float[Tensor, "n classes"],
+    teacher_z: Float[Tensor, "n classes"],
+    student_mixture: Float[Tensor, "n classes"],
+    lam: Float[Tensor, " n"],
     discrepancy: Callable[[Tensor, Tensor], Tensor],
 ) -> Float[Tensor, ""]:
     """The student on the mixture against the teacher's chord (AR+VI Eq. 8 and 9).

@@ -21,10 +21,7 @@ class DAFL:
     """KL for the student; firm, strong and balanced answers of T for the generator."""
 
     choices: ClassVar = Choices(
-        "KL",
-        "one-hot, activation, information entropy; no discrepancy",
-        "G",
-        "z",
+        "KL", "one-hot, activation, information entropy; no discrepancy", "G", "z"
     )
     data: ClassVar = None
 

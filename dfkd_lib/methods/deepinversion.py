@@ -94,7 +94,7 @@ class DeepInversion:
         return losses
 
     def image_loss(
-        self, s: State, x: Float[Tensor, "batch c h w"], y: Int[Tensor, " batch"]
+        self, s: State, x: Float[Tensor, "n c h w"], y: Int[Tensor, " n"]
     ) -> dict[str, Tensor]:
         """Classification loss, prior and feature term, competition with the student."""
         logits, bn = bn_statistics(s.teacher, x)
@@ -109,9 +109,7 @@ class DeepInversion:
         return terms
 
 
-def total_variation(
-    x: Float[Tensor, "batch channels height width"],
-) -> Float[Tensor, ""]:
+def total_variation(x: Float[Tensor, "n c h w"]) -> Float[Tensor, ""]:
     """Differences between neighbours across, down and along both diagonals.
 
     The sum of four norms, each over the *whole* batch, as in DeepInversion's code.
@@ -123,14 +121,14 @@ def total_variation(
     return across.norm() + down.norm() + falling.norm() + rising.norm()
 
 
-def image_norm(x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, ""]:
+def image_norm(x: Float[Tensor, "n c h w"]) -> Float[Tensor, ""]:
     """‖x‖₂, averaged over images."""
     return x.flatten(1).norm(dim=1).mean()
 
 
 def bn_statistics(
-    teacher: nn.Module, x: Float[Tensor, "batch channels height width"]
-) -> tuple[Float[Tensor, "batch classes"], Float[Tensor, ""]]:
+    teacher: nn.Module, x: Float[Tensor, "n c h w"]
+) -> tuple[Float[Tensor, "n classes"], Float[Tensor, ""]]:
     """The teacher's logits, and Σ_l ‖μ_l(x) − μ_l‖₂ + ‖σ²_l(x) − σ²_l‖₂.
 
     Norms, where MAD Eq. 9 has their squares: the pull does not fade near the stored

@@ -83,8 +83,8 @@ class DFAD:
 
 
 def log_mae(
-    teacher: Float[Tensor, "batch classes *pixels"],
-    student: Float[Tensor, "batch classes *pixels"],
+    teacher: Float[Tensor, "n classes *pixels"],
+    student: Float[Tensor, "n classes *pixels"],
 ) -> Float[Tensor, ""]:
     """log(1 + MAE): DFAD's code gives the generator its negative in segmentation.
 

@@ -156,16 +156,13 @@ def _update(s: State, losses: Losses, terms: dict[str, Tensor], x: Tensor) -> No
     s.samples += len(x)
 
 
-def attention_map(
-    features: Float[Tensor, "batch channels height width"],
-) -> Float[Tensor, "batch pixels"]:
+def attention_map(features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n pixels"]:
     """Squares summed over channels, of unit length per image (AT Section 3.1)."""
     return unit(features.square().sum(dim=1).flatten(1))
 
 
 def factor_gap(
-    teacher: Float[Tensor, "batch channels height width"],
-    student: Float[Tensor, "batch channels height width"],
+    teacher: Float[Tensor, "n c h w"], student: Float[Tensor, "n c h w"]
 ) -> Float[Tensor, ""]:
     """Mean absolute error of two factors, each of unit length per image (FT, p = 1)."""
     return (unit(teacher.flatten(1)) - unit(student.flatten(1))).abs().mean()
@@ -174,10 +171,7 @@ def factor_gap(
 def map_shapes(s: State) -> tuple[list[torch.Size], list[torch.Size]]:
     """The shapes of both networks' maps, (channels, height, width) per stage.
 
-    Raises
-    ------
-    UserError
-        for a teacher that is not the library's, or maps of different sizes.
+    A UserError for a teacher that is not the library's, or maps of different sizes.
     """
     if not isinstance(s.teacher, Classifier):
         raise UserError(

@@ -3,16 +3,16 @@
 First a GAN learns from few collected images, guided by the teacher; then the student
 learns from its images and from the collected ones, under the teacher's own classifier.
 
-Where the equations are: Eq. 1 `gan_discriminator` to `class_generator`, Eq. 8 `blend`,
-Eq. 9 `transfer`, Eq. 10 `smoothed_counts`, Eq. 11 `class_frequencies`, Eq. 12
-`frequency_regulariser`, Eq. 13 the two losses of the GAN, Eq. 14 `alignment`. Eq. 2 to 7
-are theory (`dfkd_lib.theory`).
+Where the equations are: Eq. 1 `gan_discriminator` to `class_generator`, Eq. 8
+`blend`, Eq. 9 `transfer`, Eq. 10 `smoothed_counts`, Eq. 11 `class_frequencies`, Eq. 12
+`frequency_regulariser`, Eq. 13 the losses of the GAN, Eq. 14 `alignment` (in
+`hidfd_students`). Eq. 2 to 7 are theory (`dfkd_lib.theory`).
 
-Ours, where the paper is silent: the projectors; a discriminator's step has real and fake
-images of the same classes, so that Eq. 8 can pair them; a generator's step asks for all
-collected classes alike; the frequencies of Eq. 11 have a floor; the student's images are
-shifted and flipped as for KD. The public code's choices are settings (`gan_loss` =
-hinge, `distill` = simkd); there, Eq. 8 and 9 carry no gradient.
+Ours, where the paper is silent: the projectors; a discriminator's step has real and
+fake images of the same classes, so that Eq. 8 can pair them; a generator's step asks
+for all collected classes alike; the frequencies of Eq. 11 have a floor; the student's
+images are shifted and flipped as for KD. The public code's choices are settings
+(`gan_loss` = hinge, `distill` = simkd); there, Eq. 8 and 9 carry no gradient.
 """
 
 import copy
@@ -28,10 +28,8 @@ from ..errors import UserError
 from ..losses import distance, information_entropy, log_class_share, one_hot
 from ..models import classifier_of, embedding_and_logits
 from ..models.biggan import BigGANDiscriminator, BigGANGenerator
-from ..models.biggan import differentiable_augmentation as augmented
 from . import setting
 from .hidfd_students import merged, student_for, student_terms
-from .mad import EMA
 from .state import Choices, Losses, State, Task, frozen
 
 _BETAS = (0.0, 0.999)  # Adam's in BigGAN; HiDFD is silent
@@ -70,8 +68,6 @@ class HiDFD:
     generator_steps: setting.Count = 1  # of D and of G, a stage
     generator_lr: setting.Weight = 1e-3
     discriminator_lr: setting.Weight = 4e-4
-    gan_augment: bool = False  # differentiable augmentation of what D sees
-    gan_momentum: setting.Fraction = 0.0  # of an EMA(G) that makes D_s; 0: none
     # module 2: the student
     synthetic: setting.Count = 2000  # |D_s|
     inflation: setting.CountFrom0 = 0  # N; 0 is the paper's ⌊|D_s| / |D_c|⌋
@@ -116,8 +112,6 @@ class HiDFD:
         )
         s.student = student_for(self.distill, s.student, s.teacher, task.shape)
         s.student = task.place(s.student).train()
-        if self.gan_momentum:
-            s.ema = EMA(s.generator, self.gan_momentum)
         classes, device = task.num_classes, task.device
         s.counts = torch.full((classes,), self.batch / classes, device=device)
         s.present = task.images.y.unique()  # D learns no other class
@@ -154,11 +148,6 @@ class HiDFD:
                 s.generator_optimizer.zero_grad()
                 loss.backward()
             s.generator_optimizer.step()
-            if self.gan_momentum:
-                s.ema.update(s.generator)
-                pairs = zip(s.ema.network.buffers(), s.generator.buffers(), strict=True)
-                for mine, theirs in pairs:
-                    mine.copy_(theirs)  # spectral norms' vectors follow the weights
         s.watched()
         return losses
 
@@ -170,7 +159,7 @@ class HiDFD:
         x, y = images.batch(index), images.y[index]
         with torch.no_grad():
             fake = images_of(s, s.generator, y)
-        real, made = (s.discriminator(self.shown(s, part)) for part in (x, fake))
+        real, made = s.discriminator(x), s.discriminator(fake)
         terms = {"GAN": gan_discriminator(real.real, made.real, self.gan_loss)}
         if self.guide == "DeGAN":
             return terms
@@ -199,11 +188,10 @@ class HiDFD:
         index = torch.randint(len(s.present), size, generator=s.random, device=device)
         y = s.present[index]
         x = images_of(s, s.generator, y)
-        if self.guide == "DeGAN":
-            logits = s.teacher(x)
-        judged = s.discriminator(self.shown(s, x))
+        judged = s.discriminator(x)
         terms = {"GAN": gan_generator(judged.real, self.gan_loss)}
         if self.guide == "DeGAN":
+            logits = s.teacher(x)
             terms["sure"] = self.lambda_onehot * one_hot(logits)
             terms["diverse"] = self.lambda_entropy * information_entropy(logits)
             return terms
@@ -215,10 +203,6 @@ class HiDFD:
             made = class_counts(logits.detach())
             s.counts.copy_(smoothed_counts(s.counts, made, self.gamma))
         return terms
-
-    def shown(self, s: State, x: Tensor) -> Tensor:
-        """What the discriminator sees of images."""
-        return augmented(x, s.random) if self.gan_augment else x
 
     # --- module 2: student distillation
 
@@ -260,7 +244,7 @@ class HiDFD:
     @torch.no_grad()
     def synthesise(
         self, s: State
-    ) -> tuple[UInt8[Tensor, "n channels height width"], Int[Tensor, " n"]]:
+    ) -> tuple[UInt8[Tensor, "n c h w"], Int[Tensor, " n"]]:
         """D_s as whole grey levels, and the classes asked for.
 
         From a random state of its own, so that a resumed run draws the same.
@@ -268,8 +252,7 @@ class HiDFD:
         device = s.task.device
         random = torch.Generator(device).manual_seed(s.seed + 1)
         y = s.present[torch.arange(self.synthetic, device=device) % len(s.present)]
-        source = s.ema.network if self.gan_momentum else s.generator
-        generator = copy.deepcopy(source)  # spectral norms move at every pass
+        generator = copy.deepcopy(s.generator)  # spectral norms move at every pass
         made = []
         for part in y.split(self.batch):
             x = images_of(s, generator, part, random)
@@ -307,19 +290,19 @@ class DeGAN(HiDFD):
 
 def images_of(
     s: State, generator: nn.Module, y: Int[Tensor, " n"], random: Any = None
-) -> Float[Tensor, "n channels height width"]:
+) -> Float[Tensor, "n c h w"]:
     """Images of the classes asked for, in the teacher's normalised space."""
     random = random or s.random
     z = torch.randn(len(y), generator.z_dim, generator=random, device=y.device)
     return ((generator(z, y).float() + 1) / 2 - s.task.images.mean) / s.task.images.std
 
 
-# --- ADCGAN (Eq. 1). The discriminator gives one logit u with N_D = σ(u) and 2C logits
-# --- of classes: C for "real and of class y" (y⁺), then C for "fake and of class y" (y⁻)
+# --- ADCGAN (Eq. 1). The discriminator gives a logit u, N_D = σ(u), and 2C logits of
+# --- classes: C for "real and of class y" (y⁺), then C for "fake and of class y" (y⁻)
 
 
 def gan_discriminator(
-    real: Float[Tensor, " real"], fake: Float[Tensor, " fake"], form: str = "log"
+    real: Float[Tensor, " n"], fake: Float[Tensor, " m"], form: str = "log"
 ) -> Float[Tensor, ""]:
     """−L_d from the logits u (HiDFD Eq. 1).
 
@@ -331,7 +314,7 @@ def gan_discriminator(
     return F.softplus(-real).mean() + F.softplus(fake).mean()
 
 
-def gan_generator(fake: Float[Tensor, " fake"], form: str = "log") -> Float[Tensor, ""]:
+def gan_generator(fake: Float[Tensor, " m"], form: str = "log") -> Float[Tensor, ""]:
     """L_g from the discriminator's logits u (HiDFD Eq. 1).
 
     log: log(1 − σ(u)), whose gradient vanishes with σ(u) (Eq. 6); non_saturating:
@@ -343,10 +326,10 @@ def gan_generator(fake: Float[Tensor, " fake"], form: str = "log") -> Float[Tens
 
 
 def class_discriminator(
-    real: Float[Tensor, "real two_classes"],
-    y_real: Int[Tensor, " real"],
-    fake: Float[Tensor, "fake two_classes"],
-    y_fake: Int[Tensor, " fake"],
+    real: Float[Tensor, "n two_c"],
+    y_real: Int[Tensor, " n"],
+    fake: Float[Tensor, "m two_c"],
+    y_fake: Int[Tensor, " m"],
 ) -> Float[Tensor, ""]:
     """−E_P log Ψ(y⁺ | x) − E_Q log Ψ(y⁻ | x) (HiDFD Eq. 1, the sign corrected).
 
@@ -358,7 +341,7 @@ def class_discriminator(
 
 
 def class_generator(
-    fake: Float[Tensor, "fake two_classes"], y: Int[Tensor, " fake"]
+    fake: Float[Tensor, "m two_c"], y: Int[Tensor, " m"]
 ) -> Float[Tensor, ""]:
     """−E_Q log Ψ(y⁺ | x) + E_Q log Ψ(y⁻ | x), a difference of logits (HiDFD Eq. 1)."""
     rows = torch.arange(len(y), device=y.device)
@@ -369,8 +352,8 @@ def class_generator(
 
 
 def blend_gate(
-    p: Float[Tensor, " batch"], q: float, reading: str = "formula"
-) -> Float[Tensor, " batch"]:
+    p: Float[Tensor, " n"], q: float, reading: str = "formula"
+) -> Float[Tensor, " n"]:
     """I(p > q) for p from U(0, 1): one where a pair is blended (HiDFD Eq. 8).
 
     formula: with probability 1 − q, 0.3 at the paper's q; sentence: p < q, "with a
@@ -380,11 +363,11 @@ def blend_gate(
 
 
 def blend(
-    teacher_real: Float[Tensor, "batch width"],
-    teacher_fake: Float[Tensor, "batch width"],
-    discriminator_real: Float[Tensor, "batch width"],
-    discriminator_fake: Float[Tensor, "batch width"],
-    gate: Float[Tensor, " batch"],
+    teacher_real: Float[Tensor, "n width"],
+    teacher_fake: Float[Tensor, "n width"],
+    discriminator_real: Float[Tensor, "n width"],
+    discriminator_fake: Float[Tensor, "n width"],
+    gate: Float[Tensor, " n"],
 ) -> Float[Tensor, ""]:
     """L_blend: Φ_D of fakes to Φ_T of real images and vice versa (HiDFD Eq. 8)."""
     crossed = distance(teacher_real, discriminator_fake)
@@ -392,10 +375,10 @@ def blend(
 
 
 def transfer(
-    teacher_real: Float[Tensor, "batch width"],
-    teacher_fake: Float[Tensor, "batch width"],
-    discriminator_real: Float[Tensor, "batch width"],
-    discriminator_fake: Float[Tensor, "batch width"],
+    teacher_real: Float[Tensor, "n width"],
+    teacher_fake: Float[Tensor, "n width"],
+    discriminator_real: Float[Tensor, "n width"],
+    discriminator_fake: Float[Tensor, "n width"],
 ) -> Float[Tensor, ""]:
     """L_trans: Φ_D to Φ_T of the same image, real and fake (HiDFD Eq. 9)."""
     of_real = distance(teacher_real, discriminator_real)
@@ -405,7 +388,7 @@ def transfer(
 # --- category frequency smoothing
 
 
-def class_counts(teacher: Float[Tensor, "batch classes"]) -> Float[Tensor, " classes"]:
+def class_counts(teacher: Float[Tensor, "n classes"]) -> Float[Tensor, " classes"]:
     """n̄: how many images the teacher puts into each class (for HiDFD Eq. 10).
 
     The paper does not say whose class; its code takes the teacher's.
@@ -432,7 +415,7 @@ def class_frequencies(
 
 
 def frequency_regulariser(
-    teacher: Float[Tensor, "batch classes"], frequencies: Float[Tensor, " classes"]
+    teacher: Float[Tensor, "n classes"], frequencies: Float[Tensor, " classes"]
 ) -> Float[Tensor, ""]:
     """L_reg = Σ_c p_c log p_c / n̂_c, p the mean probabilities (HiDFD Eq. 12)."""
     log_p = log_class_share(teacher)

@@ -23,7 +23,7 @@ from ..models import Classifier, classifier_of, embedding_and_logits
 def student_for(
     name: str, student: Classifier, teacher: nn.Module, shape: tuple[int, int, int]
 ) -> nn.Module:
-    """The student as it is, or before what it shares with the teacher, which is fixed."""
+    """The student as it is, or before what it shares with the fixed teacher."""
     if name == "simkd":
         return _simkd(student, teacher, shape)
     if name != "align":
@@ -39,8 +39,8 @@ def student_terms(
     temperature: float,
     teacher: nn.Module,
     student: nn.Module,
-    x: Float[Tensor, "batch channels height width"],
-    y: Int[Tensor, " batch"],
+    x: Float[Tensor, "n c h w"],
+    y: Int[Tensor, " n"],
 ) -> dict[str, Tensor]:
     """The named terms of the student's loss on a batch."""
     if name == "simkd":
@@ -118,23 +118,23 @@ def _simkd(
 
 
 def alignment(
-    teacher: Float[Tensor, "batch width"], student: Float[Tensor, "batch width"]
+    teacher: Float[Tensor, "n width"], student: Float[Tensor, "n width"]
 ) -> Float[Tensor, ""]:
     """L_align: ‖Φ_S(x) − Φ_T(x)‖₂, averaged over images (HiDFD Eq. 14)."""
     return distance(teacher, student).mean()
 
 
 def _others(
-    logits: Float[Tensor, "batch classes"], y: Int[Tensor, " batch"]
-) -> Float[Tensor, "batch others"]:
+    logits: Float[Tensor, "n classes"], y: Int[Tensor, " n"]
+) -> Float[Tensor, "n others"]:
     """The logits of all classes but y."""
     index = torch.arange(logits.shape[1] - 1, device=y.device)
     return logits.gather(1, index + (index >= y[:, None]))
 
 
 def _target_or_not(
-    logits: Float[Tensor, "batch classes"], y: Int[Tensor, " batch"]
-) -> Float[Tensor, "batch 2"]:
+    logits: Float[Tensor, "n classes"], y: Int[Tensor, " n"]
+) -> Float[Tensor, "n 2"]:
     """log p_y and log(1 − p_y), the latter from the other classes."""
     log_p = F.log_softmax(logits, dim=1)
     rest = _others(log_p, y).logsumexp(dim=1)
@@ -142,9 +142,9 @@ def _target_or_not(
 
 
 def dkd(
-    teacher: Float[Tensor, "batch classes"],
-    student: Float[Tensor, "batch classes"],
-    y: Int[Tensor, " batch"],
+    teacher: Float[Tensor, "n classes"],
+    student: Float[Tensor, "n classes"],
+    y: Int[Tensor, " n"],
     temperature: float,
     alpha: float,
     beta: float,
@@ -168,9 +168,9 @@ def dkd(
 
 
 def nkd(
-    teacher: Float[Tensor, "batch classes"],
-    student: Float[Tensor, "batch classes"],
-    y: Int[Tensor, " batch"],
+    teacher: Float[Tensor, "n classes"],
+    student: Float[Tensor, "n classes"],
+    y: Int[Tensor, " n"],
     temperature: float = 1.0,
     gamma: float = 1.5,
 ) -> Float[Tensor, ""]:
@@ -186,8 +186,8 @@ def nkd(
 
 
 def correlations(
-    features: Float[Tensor, "batch width"], gamma: float, order: int
-) -> Float[Tensor, "batch batch"]:
+    features: Float[Tensor, "n width"], gamma: float, order: int
+) -> Float[Tensor, "n n"]:
     """exp(−γ‖f_i − f_j‖²) of unit features, its Taylor series cut after `order`."""
     f = unit(features)
     cosines = f @ f.T
@@ -197,8 +197,8 @@ def correlations(
 
 
 def cc(
-    teacher: Float[Tensor, "batch width_t"],
-    student: Float[Tensor, "batch width_s"],
+    teacher: Float[Tensor, "n width_t"],
+    student: Float[Tensor, "n width_s"],
     gamma: float = 0.4,
     order: int = 2,
 ) -> Float[Tensor, ""]:
@@ -206,9 +206,7 @@ def cc(
     return mse(correlations(teacher, gamma, order), correlations(student, gamma, order))
 
 
-def _relative_distances(
-    features: Float[Tensor, "batch width"],
-) -> Float[Tensor, "batch batch"]:
+def _relative_distances(features: Float[Tensor, "n width"]) -> Float[Tensor, "n n"]:
     """‖f_i − f_j‖₂ over its mean over pairs of distinct images."""
     n = len(features)
     exact = "donot_use_mm_for_euclid_dist"
@@ -218,20 +216,20 @@ def _relative_distances(
 
 
 def rkd_distance(
-    teacher: Float[Tensor, "batch width_t"], student: Float[Tensor, "batch width_s"]
+    teacher: Float[Tensor, "n width_t"], student: Float[Tensor, "n width_s"]
 ) -> Float[Tensor, ""]:
     """Huber loss of relative distances, over all n² pairs (Park et al. 2019, RKD)."""
     return F.smooth_l1_loss(_relative_distances(student), _relative_distances(teacher))
 
 
-def _cosines(features: Float[Tensor, "batch width"]) -> Float[Tensor, "b b b"]:
+def _cosines(features: Float[Tensor, "n width"]) -> Float[Tensor, "b b b"]:
     """cos of the angle at the first image between the two others."""
     directions = unit(features[None] - features[:, None])
     return directions @ directions.mT
 
 
 def rkd_angle(
-    teacher: Float[Tensor, "batch width_t"], student: Float[Tensor, "batch width_s"]
+    teacher: Float[Tensor, "n width_t"], student: Float[Tensor, "n width_s"]
 ) -> Float[Tensor, ""]:
     """Huber loss of cosines of angles, over all n³ triples (Park et al. 2019, RKD)."""
     return F.smooth_l1_loss(_cosines(student), _cosines(teacher))

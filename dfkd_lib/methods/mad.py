@@ -212,21 +212,17 @@ class DFKDMem(MAD):
     memory: setting.Size = 8192  # MAD Section 5.2.2
 
 
-def nll(
-    teacher: Float[Tensor, "batch classes"], y: Int[Tensor, " batch"]
-) -> Float[Tensor, ""]:
+def nll(teacher: Float[Tensor, "n classes"], y: Int[Tensor, " n"]) -> Float[Tensor, ""]:
     """−log p_T(y | x): the teacher should see the class G was given (MAD Eq. 7)."""
     return F.cross_entropy(teacher, y)
 
 
-def embedding_norm(e: Float[Tensor, "batch z"], gamma: float) -> Float[Tensor, ""]:
+def embedding_norm(e: Float[Tensor, "n z"], gamma: float) -> Float[Tensor, ""]:
     """max(‖e_y‖ − γ√d, 0): e_y stays in a ball of radius γ√d (MAD Eq. 8)."""
     return F.relu(e.norm(dim=1) - gamma * math.sqrt(e.shape[1])).mean()
 
 
-def logit_bound(
-    logits: Float[Tensor, "batch *shape"], delta: float
-) -> Float[Tensor, ""]:
+def logit_bound(logits: Float[Tensor, "n *shape"], delta: float) -> Float[Tensor, ""]:
     """max(|logit| − δ, 0), averaged over all logits (MAD Eq. 10 and 11, inferred).
 
     For the student's logits, and for the generator's images before their squashing.
@@ -283,9 +279,7 @@ class Memory(nn.Module):
         self.register_buffer("images", torch.zeros(capacity, *shape, device=device))
         self.register_buffer("filled", torch.zeros((), dtype=torch.int64))  # on the CPU
 
-    def add(
-        self, x: Float[Tensor, "n channels height width"], random: torch.Generator
-    ) -> None:
+    def add(self, x: Float[Tensor, "n c h w"], random: torch.Generator) -> None:
         """Keep x: in free places first, then in those of random images."""
         capacity, filled = len(self.images), int(self.filled)
         free = min(capacity - filled, len(x))
@@ -297,9 +291,7 @@ class Memory(nn.Module):
             self.images[places[: len(rest)]] = rest
         self.filled.add_(free)
 
-    def draw(
-        self, n: int, random: torch.Generator
-    ) -> Float[Tensor, "n channels height width"]:
+    def draw(self, n: int, random: torch.Generator) -> Float[Tensor, "n c h w"]:
         """n of the images, with replacement."""
         filled, device = int(self.filled), self.images.device
         return self.images[torch.randint(filled, (n,), generator=random, device=device)]

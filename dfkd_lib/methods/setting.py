@@ -34,10 +34,7 @@ def readable(kind: type) -> dict[str, Any]:
 def check(settings: Any) -> None:
     """Refuse values that a setting cannot have; called as ``__post_init__``.
 
-    Raises
-    ------
-    UserError
-        for the first such value, with what is allowed.
+    A UserError for the first such value, with what is allowed.
     """
     for name, kind in readable(type(settings)).items():
         value = allowed(name, getattr(settings, name), kind)
@@ -47,10 +44,7 @@ def check(settings: Any) -> None:
 def allowed(name: str, value: Any, kind: Any) -> Any:
     """A setting's value in its own type, if the setting can have it.
 
-    Raises
-    ------
-    UserError
-        otherwise, with what is allowed.
+    A UserError otherwise, with what is allowed.
     """
     if typing.get_origin(kind) is Literal:
         return one_of(name, value, typing.get_args(kind))

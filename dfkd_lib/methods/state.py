@@ -23,7 +23,7 @@ from ..data import Images
 
 
 class Choices(NamedTuple):
-    """The five choices of a data-free method; the book's overview is printed from it."""
+    """The five choices of a data-free method; the book's overview prints them."""
 
     discrepancy: str
     generator_also: str
@@ -129,9 +129,7 @@ class State:
         return z, y
 
     @torch.no_grad()
-    def draw(
-        self, generator: nn.Module, n: int
-    ) -> Float[Tensor, "n channels height width"]:
+    def draw(self, generator: nn.Module, n: int) -> Float[Tensor, "n c h w"]:
         """n fresh images to learn from, without a graph."""
         return generator(*self.noise(n))
 

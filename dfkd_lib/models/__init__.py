@@ -7,50 +7,19 @@ from ..errors import one_of
 from .classifier import Classifier, Features, embedding_and_logits
 from .generators import Generator, GeneratorA, GeneratorB
 from .lenet import LeNet5
-from .mad_generators import (
-    CONDITIONING,
-    ConditionalGenerator,
-    MADGenerator,
-    MADResNetGenerator,
-)
+from .mad_generators import ConditionalGenerator, MADGenerator, MADResNetGenerator
 from .network import Foreign, Network, classifier_of, place
-from .plane import MLP, Flow, flow_for, grid
+from .plane import MLP, Flow, grid
 from .resnet import ResNet
-from .torchvision_networks import from_torchvision, split, torchvision_names
-from .upsampled import UpsampledConv2d
+from .torchvision_networks import from_torchvision, torchvision_names
 from .vgg import VGG
 from .wide_resnet import WideResNet
 
 __all__ = [
-    "CLASSIFIERS",
-    "CONDITIONING",
-    "GENERATORS",
-    "MLP",
-    "VGG",
-    "Classifier",
-    "ConditionalGenerator",
-    "Features",
-    "Flow",
-    "Foreign",
-    "Generator",
-    "GeneratorA",
-    "GeneratorB",
-    "LeNet5",
-    "MADGenerator",
-    "MADResNetGenerator",
-    "Network",
-    "ResNet",
-    "UpsampledConv2d",
-    "WideResNet",
-    "build",
-    "classifier_of",
-    "embedding_and_logits",
-    "generator",
-    "grid",
-    "place",
-    "split",
-    "torchvision_names",
-]
+    "CLASSIFIERS", "GENERATORS", "Classifier", "Features", "Flow", "Foreign",
+    "Generator", "Network", "build", "classifier_of", "embedding_and_logits",
+    "generator", "grid", "place", "torchvision_names",
+]  # fmt: skip
 
 _WIDTHS = (64, 128, 256, 512)
 CLASSIFIERS = {
@@ -85,7 +54,7 @@ CLASSIFIERS = {
 GENERATORS = {
     "generator_a": GeneratorA,
     "generator_b": GeneratorB,
-    "flow": lambda z, channels, size, _: flow_for(z, channels, size),
+    "flow": lambda z, channels, size, _: Flow(z, channels, size),
     "mad_cifar": lambda z, channels, size, _: MADGenerator(z, channels, size),
     "mad_tiny_imagenet": lambda z, channels, size, _: MADGenerator(z, channels, size),
     "mad_imagenet": lambda z, channels, size, _: MADResNetGenerator(
@@ -95,13 +64,7 @@ GENERATORS = {
 
 
 def build(name: str, num_classes: int) -> Classifier:
-    """The classifier `name`, freshly initialised from torch's global random state.
-
-    Raises
-    ------
-    UserError
-        if there is no network of that name.
-    """
+    """The classifier `name`, freshly initialised from torch's random state."""
     return CLASSIFIERS[one_of("network", name, CLASSIFIERS)](num_classes)
 
 
@@ -114,19 +77,14 @@ def generator(
     width: int,
     num_classes: int,
     conditioning: str = "none",
-) -> Generator | Flow | ConditionalGenerator:
+) -> Generator:
     """The generator `name`, given its class by `conditioning` (MAD App. B.3).
 
-    `width` counts for DFAD's generators only. mad_imagenet doubles its grid six times:
-    its `size` is the next multiple of 64 (256 for teachers of 224, as in MAD Table 8).
-
-    Raises
-    ------
-    UserError
-        for an unknown name or kind, or a size that the generator cannot make.
+    Only DFAD's generators read `width`. mad_imagenet doubles its grid six times: its
+    `size` is the next multiple of 64 (256 for teachers of 224, as in MAD Table 8).
     """
     make = GENERATORS[one_of("generator", name, GENERATORS)]
-    one_of("conditioning", conditioning, CONDITIONING)
+    one_of("conditioning", conditioning, ("cat", "none", "sum"))
     inputs = 2 * z_dim if conditioning == "cat" else z_dim
     made = make(inputs, channels, size, width)
     if conditioning == "none":

@@ -8,13 +8,13 @@ of 8 (ADCGAN's: 32).
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from .generators import grid_side
-from .network import Network
+from .generators import Generator, grid_side
+from .network import Classes, Images, Noise
 
 _EMBEDDED = 128  # width of a class's embedding, which all layers share
 
@@ -50,21 +50,14 @@ class UpBlock(nn.Module):
         return h + F.interpolate(self.shortcut(x), scale_factor=2)
 
 
-class BigGANGenerator(Network):
+class BigGANGenerator(Generator):
     """Noise and a class → pixels in (−1, 1), black to white.
 
     ``width`` is 64 in ADCGAN's CIFAR setting: 4,668,163 parameters with 10 classes,
     three channels and 128 noise inputs. Smaller widths are ours.
     """
 
-    def __init__(
-        self,
-        z_dim: int,
-        num_classes: int,
-        channels: int,
-        size: int = 32,
-        width: int = 64,
-    ):
+    def __init__(self, z_dim, num_classes, channels, size=32, width=64):
         super().__init__()
         side = grid_side("BigGAN", size, 3)
         self.z_dim = z_dim
@@ -76,16 +69,17 @@ class BigGANGenerator(Network):
         self.norm = nn.BatchNorm2d(4 * width)
         self.last = spectral_norm(nn.Conv2d(4 * width, channels, 3, 1, 1))
 
-    def forward(
-        self, z: Float[Tensor, "batch z"], y: Int[Tensor, " batch"]
-    ) -> Float[Tensor, "batch channels size size"]:
-        with self.reduced(z):
+    def logits(self, z: Noise, y: Classes) -> Images:
+        with self.precision(z):
             e = self.embedding(y)
             x = self.project(z).unflatten(1, self.grid)
             for block in self.blocks:
                 x = block(x, e)
             x = self.last(self.norm(x).relu())
-        return x.to(self.embedding.weight.dtype).tanh()
+        return x.to(self.embedding.weight.dtype)
+
+    def squash(self, logits: Images) -> Images:
+        return logits.tanh()
 
 
 class Judged(NamedTuple):
@@ -115,7 +109,7 @@ class DownBlock(nn.Module):
         return F.avg_pool2d(h, 2) + self.shortcut(F.avg_pool2d(x, 2))
 
 
-class BigGANDiscriminator(Network):
+class BigGANDiscriminator(nn.Module):
     """Images → features Φ_D, a logit of being real, and 2C logits of classes.
 
     ``width`` is 64 in ADCGAN's CIFAR setting: 4,209,941 parameters with 10 classes and
@@ -134,17 +128,12 @@ class BigGANDiscriminator(Network):
         self.real = spectral_norm(nn.Linear(c, 1))
         self.classes = spectral_norm(nn.Linear(c, 2 * num_classes))
 
-    def forward(self, x: Float[Tensor, "batch channels size size"]) -> Judged:
-        with self.reduced(x):
-            features = self.blocks(x).relu().sum((2, 3))
-        features = features.to(x.dtype)
-        with self.exact(x):
-            return Judged(features, self.real(features)[:, 0], self.classes(features))
+    def forward(self, x: Images) -> Judged:
+        features = self.blocks(x).relu().sum((2, 3))
+        return Judged(features, self.real(features)[:, 0], self.classes(features))
 
 
-def differentiable_augmentation(
-    x: Float[Tensor, "batch channels height width"], random: torch.Generator
-) -> Float[Tensor, "batch channels height width"]:
+def differentiable_augmentation(x: Images, random: torch.Generator) -> Images:
     """Brightness, a shift of up to an eighth, a square of half the side cut out.
 
     Zhao et al. 2020, image by image; for real and generated images alike, so that the

@@ -6,15 +6,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..errors import UserError
-from .network import Network, classifier_of, has_wide_convolutions
+from .network import Images, Logits, Network, classifier_of
+
+Embedding = Float[Tensor, "batch features"]
 
 
 class Features(NamedTuple):
     """What one pass through a classifier shows."""
 
     maps: list[Float[Tensor, "batch _ _ _"]]  # one per stage, the deepest last
-    embedding: Float[Tensor, "batch features"]  # what the classifier reads
-    logits: Float[Tensor, "batch classes"]
+    embedding: Embedding  # what the last layer reads
+    logits: Logits
 
 
 class Classifier(Network):
@@ -34,89 +36,65 @@ class Classifier(Network):
         smallest: int = 1,
     ):
         super().__init__()
-        self.features = features
-        self.classifier = classifier
-        self.cuts = cuts
-        self.size = size
-        self.smallest = smallest
+        self.features, self.classifier = features, classifier
+        self.cuts, self.size, self.smallest = cuts, size, smallest
 
-    def gains(self) -> bool:
-        return has_wide_convolutions(self)
+    def forward(self, x: Images) -> Logits:
+        return self.embedding_and_logits(x)[1]
 
-    def forward(
-        self, x: Float[Tensor, "batch channels height width"]
-    ) -> Float[Tensor, "batch classes"]:
-        """The logits.
-
-        Raises
-        ------
-        UserError
-            if the network cannot read images of this size.
-        """
+    def embedding_and_logits(self, x: Images) -> tuple[Embedding, Logits]:
+        """What the last layer reads, and the logits."""
         self._check(x)
-        with self.reduced(x):
+        with self.precision(x):
             x = self.features(x)
-        return self._embedding_and_logits(x)[1]
+        return self._classified(x)
 
-    def stages(self, x: Float[Tensor, "batch channels height width"]) -> Features:
-        """Each stage's maps, the embedding and the logits of one pass: `forward`'s."""
+    def stages(self, x: Images) -> Features:
+        """The maps of every stage, the embedding and the logits, in one pass."""
         self._check(x)
         maps = []
-        with self.reduced(x):
+        with self.precision(x):
             for position, layer in enumerate(self.features):
                 x = layer(x)
                 if position in self.cuts:
                     maps.append(x.to(self.classifier.weight.dtype))
-        return Features(maps, *self._embedding_and_logits(x))
+        return Features(maps, *self._classified(x))
 
-    def _embedding_and_logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _classified(self, x: Tensor) -> tuple[Tensor, Tensor]:
         x = x.to(self.classifier.weight.dtype)
-        with self.exact(x):
+        with self.precision(x, reduced=False):
             return x, self.classifier(x)
 
     def _check(self, x: Tensor) -> None:
         # Torch's own errors speak of kernels and matrices, not of images.
-        height, width = x.shape[-2:]
-        if self.size is None:
-            needs = f"at least {self.smallest}×{self.smallest}"
-            fits = min(height, width) >= self.smallest
-        else:
-            needs = f"{self.size}×{self.size}"
-            fits = height == width == self.size
-        if not fits:
+        sides, size, smallest = x.shape[-2:], self.size, self.smallest
+        if set(sides) != {size} if size else min(sides) < smallest:
+            needs = f"{size}×{size}" if size else f"at least {smallest}×{smallest}"
             raise UserError(
-                f"images: {height}×{width} pixels are not allowed for this network, "
-                f"which needs {needs}; resize them"
+                f"images: {sides[0]}×{sides[1]} pixels are not allowed for this "
+                f"network, which needs {needs}; resize them"
             )
 
 
 def he_normal(network: nn.Module) -> None:
-    """He et al.'s normal initialisation (2015, fan-out) of all convolutions' weights."""
+    """He et al.'s normal initialisation (2015, fan-out) of all convolutions."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
-def embedding_and_logits(
-    network: nn.Module, x: Float[Tensor, "batch channels height width"]
-) -> tuple[Float[Tensor, "batch features"], Float[Tensor, "batch classes"]]:
+def embedding_and_logits(network: nn.Module, x: Images) -> tuple[Embedding, Logits]:
     """What any network's last linear layer reads, and its logits, in one pass.
 
-    Raises
-    ------
-    UserError
-        if the network has no linear layer, or its output is not that layer's.
+    Raises UserError if it has no linear layer, or its output is not that layer's.
     """
     if isinstance(network, Classifier):
-        _, embedding, logits = network.stages(x)
-        return embedding, logits
+        return network.embedding_and_logits(x)
     layer, seen = classifier_of(network), []
-    hook = layer.register_forward_hook(
-        lambda _, inputs, output: seen.append((inputs[0], output))
-    )
+    hook = layer.register_forward_hook(lambda _, i, output: seen.append((i[0], output)))
     try:
         logits = network(x)
-    finally:  # a hook left behind would keep every later graph alive
+    finally:  # a hook left in place would keep every later graph alive
         hook.remove()
     if not seen or seen[-1][1] is not logits:
         raise UserError(

@@ -5,18 +5,14 @@ default initialisation; the paper gives none.
 """
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ..errors import UserError, one_of
-from .generators import Generator
-from .network import Network
-from .plane import Flow
-
-CONDITIONING = ("cat", "none", "sum")
+from ..errors import one_of
+from .generators import Generator, GridGenerator
+from .network import Classes, Images, Noise
 
 
-class MADGenerator(Generator):
+class MADGenerator(GridGenerator):
     """MAD's generator for small images: three times bilinear ×2 and two convolutions.
 
     ``size=32``: Table 8a (CIFAR); the table prints a reshape to 256×8×8 after
@@ -29,11 +25,8 @@ class MADGenerator(Generator):
         for c_in, c_out in ((256, 128), (128, 64), (64, 32)):
             layers.append(nn.UpsamplingBilinear2d(scale_factor=2))
             for c in (c_in, c_out):
-                layers += [
-                    nn.Conv2d(c, c_out, 3, 1, 1),
-                    nn.ReLU(),
-                    nn.BatchNorm2d(c_out),
-                ]
+                layers += [nn.Conv2d(c, c_out, 3, 1, 1), nn.ReLU()]
+                layers.append(nn.BatchNorm2d(c_out))
         layers += [nn.Conv2d(32, channels, 1)]
         layers += [nn.Tanh(), nn.BatchNorm2d(channels, affine=False)]
         self.layers = nn.Sequential(*layers)
@@ -42,28 +35,24 @@ class MADGenerator(Generator):
 class ResNetBlockY(nn.Module):
     """Twice conv, LeakyReLU, BatchNorm, plus a shortcut (MAD Table 8, its block Y).
 
-    The text lost the shortcut and how the two are joined. Ours: a sum with the input,
-    or with its 1×1 convolution where the width changes. The table's second argument of
-    BatchNorm2d, 0.01, is read as its momentum.
+    The text lost the shortcut. Ours: the input, or its 1×1 convolution where the width
+    changes. The table's second argument of BatchNorm2d, 0.01, is read as its momentum.
     """
 
     def __init__(self, c_in: int, c_out: int):
         super().__init__()
-        self.convolutions = nn.Sequential(
-            nn.Conv2d(c_in, c_out, 3, 1, 1),
-            nn.LeakyReLU(0.2),
-            nn.BatchNorm2d(c_out, momentum=0.01),
-            nn.Conv2d(c_out, c_out, 3, 1, 1),
-            nn.LeakyReLU(0.2),
-            nn.BatchNorm2d(c_out, momentum=0.01),
-        )
+        layers: list[nn.Module] = []
+        for c in (c_in, c_out):
+            layers += [nn.Conv2d(c, c_out, 3, 1, 1), nn.LeakyReLU(0.2)]
+            layers.append(nn.BatchNorm2d(c_out, momentum=0.01))
+        self.convolutions = nn.Sequential(*layers)
         self.shortcut = nn.Identity() if c_in == c_out else nn.Conv2d(c_in, c_out, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.shortcut(x) + self.convolutions(x)
 
 
-class MADResNetGenerator(Generator):
+class MADResNetGenerator(GridGenerator):
     """MAD's generator for large images (Table 8c): seven residual blocks, bilinear ×2.
 
     256×256 images grow from 512×4×4. The table's last layer reads 32 channels after a
@@ -74,62 +63,32 @@ class MADResNetGenerator(Generator):
         super().__init__("MAD's residual generator", z_dim, 512, size, doublings=6)
         layers: list[nn.Module] = [ResNetBlockY(512, 512)]
         widths = ((512, 256), (256, 128), (128, 64), (64, 32), (32, 16), (16, 16))
-        for c_in, c_out in widths:
-            layers += [
-                nn.UpsamplingBilinear2d(scale_factor=2),
-                ResNetBlockY(c_in, c_out),
-            ]
+        for pair in widths:
+            layers += [nn.UpsamplingBilinear2d(scale_factor=2), ResNetBlockY(*pair)]
         layers += [nn.Conv2d(16, channels, 3, 1, 1)]
         layers += [nn.Tanh(), nn.BatchNorm2d(channels, affine=False)]
         self.layers = nn.Sequential(*layers)
 
 
-class ConditionalGenerator(Network):
+class ConditionalGenerator(Generator):
     """A generator that is given a class as one trainable vector e_y, as long as z.
 
-    ``kind="sum"``: G(z + e_y) (MAD Section 3.2), for any generator. ``kind="cat"``:
-    G([z, e_y]), for a generator that takes twice the noise (MAD App. B.3).
-
-    The vectors start standard normal, as z: at a norm of about √d, just inside the
-    bound of MAD Eq. 8 at γ = 1.1.
+    ``kind="sum"``: G(z + e_y) (MAD Section 3.2). ``kind="cat"``: G([z, e_y]), for a
+    generator that takes twice the noise (MAD App. B.3). The vectors start standard
+    normal, as z: at a norm of about √d, just inside MAD Eq. 8's bound at γ = 1.1.
     """
 
-    def __init__(
-        self, generator: Generator | Flow, num_classes: int, kind: str = "sum"
-    ):
+    def __init__(self, generator: Generator, num_classes: int, kind: str = "sum"):
         super().__init__()
         self.kind = one_of("conditioning", kind, ("cat", "sum"))
-        if kind == "cat" and generator.z_dim % 2:
-            raise UserError(
-                f"conditioning: cat is not allowed with a generator of "
-                f"{generator.z_dim} inputs, not twice the noise; give it an even "
-                "number, or use sum"
-            )
         self.z_dim = generator.z_dim // 2 if kind == "cat" else generator.z_dim
-        self.size = generator.size
-        self.generator = generator
+        self.size, self.generator = generator.size, generator
         self.embedding = nn.Embedding(num_classes, self.z_dim)
 
-    def told(
-        self, z: Float[Tensor, "batch z"], y: Int[Tensor, " batch"]
-    ) -> Float[Tensor, "batch input"]:
-        """What the generator reads."""
+    def logits(self, z: Noise, y: Classes) -> Images:
         e = self.embedding(y)
-        return z + e if self.kind == "sum" else torch.cat([z, e], 1)
+        told = z + e if self.kind == "sum" else torch.cat([z, e], 1)
+        return self.generator.logits(told)
 
-    def logits(
-        self, z: Float[Tensor, "batch z"], y: Int[Tensor, " batch"]
-    ) -> Float[Tensor, "batch channels size size"]:
-        """The output before squashing; `squash` makes images of it."""
-        return self.generator.logits(self.told(z, y))
-
-    def squash(
-        self, logits: Float[Tensor, "batch channels size size"]
-    ) -> Float[Tensor, "batch channels size size"]:
-        """Images from logits."""
+    def squash(self, logits: Images) -> Images:
         return self.generator.squash(logits)
-
-    def forward(
-        self, z: Float[Tensor, "batch z"], y: Int[Tensor, " batch"]
-    ) -> Float[Tensor, "batch channels size size"]:
-        return self.squash(self.logits(z, y))

@@ -7,15 +7,19 @@ run on points as on images.
 import math
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import UserError
 from .classifier import Classifier
+from .generators import Generator
+from .network import Classes, Noise
+
+Points = Float[Tensor, "points 2 1 1"]
 
 
-def grid(side: int = 101, radius: float = 3.0) -> Float[Tensor, "points 2 1 1"]:
+def grid(side: int = 101, radius: float = 3.0) -> Points:
     """The midpoints of side × side cells of (−radius, radius)², by rows from below."""
     line = radius * ((2 * torch.arange(side) + 1) / side - 1)
     y, x = torch.meshgrid(line, line, indexing="ij")
@@ -23,7 +27,7 @@ def grid(side: int = 101, radius: float = 3.0) -> Float[Tensor, "points 2 1 1"]:
 
 
 class MLP(Classifier):
-    """Two hidden layers of 32 ReLUs, or 16 (``half``): piecewise affine."""
+    """Two hidden layers of 32 ReLUs, or of 16 (``half``): a piecewise affine map."""
 
     def __init__(self, num_classes: int = 2, half: bool = False):
         width = 16 if half else 32
@@ -35,46 +39,39 @@ class MLP(Classifier):
         super().__init__(features, nn.Linear(width, num_classes), cuts=(3,), size=1)
 
 
-class Flow(nn.Module):
+class Flow(Generator):
     """An invertible generator with an exact density: noise → points of (−3, 3)².
 
     Affine coupling layers (Dinh et al. 2017): each shifts and scales one coordinate by
-    functions of the other, by e^±`LIMIT` at most, so that the density stays positive
-    everywhere in the square.
+    functions of the other, by e^±`LIMIT` at most, so no point's density is near 0.
     """
 
-    z_dim = 2
-    size = 1
     RADIUS = 3.0  # of the normalised space: nearly all of the data lies within 2
     LIMIT = 0.5
-    START = 0.6  # the initial spread of the points before they are squashed
+    START = 0.6  # the initial spread of the points before squashing
 
-    def __init__(self, layers: int = 6, width: int = 32):
+    def __init__(self, z_dim: int = 2, channels: int = 2, size: int = 1):
+        if (z_dim, channels, size) != (2, 2, 1):
+            raise UserError(
+                f"generator: flow makes 2-D points from z_dim = 2, not "
+                f"{channels}×{size}×{size} images from z_dim = {z_dim}; it is for moons "
+                "(without conditioning = cat); elsewhere give generator_a"
+            )
         super().__init__()
+        self.z_dim, self.size = z_dim, size
         self.couplings = nn.ModuleList(
-            nn.Sequential(nn.Linear(1, width), nn.Tanh(), nn.Linear(width, 2))
-            for _ in range(layers)
+            nn.Sequential(nn.Linear(1, 32), nn.Tanh(), nn.Linear(32, 2))
+            for _ in range(6)
         )
         for coupling in self.couplings:  # an identity at first
             nn.init.zeros_(coupling[-1].weight)
             nn.init.zeros_(coupling[-1].bias)
 
-    def logits(
-        self, z: Float[Tensor, "batch 2"], y: Int[Tensor, " batch"] | None = None
-    ) -> Float[Tensor, "batch 2 1 1"]:
-        """The points before they are squashed into the square."""
+    def logits(self, z: Noise, y: Classes | None = None) -> Points:
         return self._transform(z)[0][..., None, None]
 
-    def squash(
-        self, logits: Float[Tensor, "batch 2 1 1"]
-    ) -> Float[Tensor, "batch 2 1 1"]:
-        """Points of the square."""
+    def squash(self, logits: Points) -> Points:
         return self.RADIUS * logits.tanh()
-
-    def forward(
-        self, z: Float[Tensor, "batch 2"], y: Int[Tensor, " batch"] | None = None
-    ) -> Float[Tensor, "batch 2 1 1"]:
-        return self.squash(self.logits(z))
 
     def log_density(self, z: Float[Tensor, "batch 2"]) -> Float[Tensor, " batch"]:
         """log p_G at G(z), by area: log p(z) − log ``|det ∂G/∂z|``."""
@@ -84,7 +81,7 @@ class Flow(nn.Module):
         prior = -0.5 * z.square().sum(1) - math.log(2 * math.pi)
         return prior - log_det - squashed.sum(1)
 
-    def inverse(self, x: Float[Tensor, "batch 2 1 1"]) -> Float[Tensor, "batch 2"]:
+    def inverse(self, x: Points) -> Float[Tensor, "points 2"]:
         """The noise that makes a point of the open square."""
         u = (x.flatten(1) / self.RADIUS).atanh() / self.START
         for index in reversed(range(len(self.couplings))):
@@ -110,20 +107,3 @@ class Flow(nn.Module):
     @staticmethod
     def _pair(index: int, kept: Tensor, moved: Tensor) -> Tensor:
         return torch.stack((moved, kept) if index % 2 else (kept, moved), 1)
-
-
-def flow_for(z_dim: int, channels: int, size: int) -> Flow:
-    """The flow, where it fits.
-
-    Raises
-    ------
-    UserError
-        for images that are no points.
-    """
-    if (z_dim, channels, size) != (2, 2, 1):
-        raise UserError(
-            f"generator: flow makes 2-D points from z_dim = 2, not "
-            f"{channels}×{size}×{size} images from z_dim = {z_dim}; it is for moons "
-            "(without conditioning = cat); elsewhere give generator_a"
-        )
-    return Flow()

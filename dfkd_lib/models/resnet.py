@@ -2,9 +2,9 @@
 
 - ResNet-18-8x and -34-8x of DFAD Table 6: four stages, three halvings.
 - The narrow family of He et al.'s CIFAR section: three stages of equally many blocks.
-  HiDFD Table 3 names five of them; these definitions are its public code's: widths 16,
-  32, 64, times the factor after the ×. The stem of ResNet-32×4 is widened to 32
-  channels, that of ResNet-110×2 is not.
+  HiDFD Table 3 names five of them; these are its public code's: widths 16, 32, 64,
+  times the factor after the ×. The stem of ResNet-32×4 has 32 channels, that of
+  ResNet-110×2 has 16.
 
 Initialised as torchvision's: He's normal for convolutions, torch's defaults otherwise.
 """
@@ -26,9 +26,8 @@ class BasicBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(c_out)
         self.shortcut = nn.Identity()
         if stride != 1 or c_in != c_out:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(c_in, c_out, 1, stride, bias=False), nn.BatchNorm2d(c_out)
-            )
+            projection = nn.Conv2d(c_in, c_out, 1, stride, bias=False)
+            self.shortcut = nn.Sequential(projection, nn.BatchNorm2d(c_out))
 
     def forward(self, x: Tensor) -> Tensor:
         h = F.relu(self.bn1(self.conv1(x)))
@@ -36,27 +35,21 @@ class BasicBlock(nn.Module):
 
 
 class ResNet(Classifier):
-    """A stem of ``stem`` channels, then stages of ``blocks`` blocks and ``widths`` maps.
+    """A stem, then one stage for each of ``blocks`` and ``widths``; any size of image.
 
-    Each stage but the first halves the grid. Any size of image.
+    Each stage but the first halves the grid.
     """
 
-    def __init__(
-        self,
-        stem: int,
-        blocks: tuple[int, ...],
-        widths: tuple[int, ...],
-        num_classes: int,
-    ):
-        layers: list[nn.Module] = [nn.Conv2d(3, stem, 3, 1, 1, bias=False)]
-        layers += [nn.BatchNorm2d(stem), nn.ReLU()]
-        c_in = stem
-        for stage, (count, width) in enumerate(zip(blocks, widths, strict=True)):
-            stage_blocks = [BasicBlock(c_in, width, stride=1 if stage == 0 else 2)]
-            stage_blocks += [BasicBlock(width, width, 1) for _ in range(count - 1)]
-            layers.append(nn.Sequential(*stage_blocks))
-            c_in = width
+    def __init__(self, stem: int, blocks: tuple, widths: tuple, num_classes: int):
+        layers = [nn.Conv2d(3, stem, 3, 1, 1, bias=False), nn.BatchNorm2d(stem)]
+        layers.append(nn.ReLU())
+        c_in, stride = stem, 1
+        for count, width in zip(blocks, widths, strict=True):
+            stage = [BasicBlock(c_in, width, stride)]
+            stage += [BasicBlock(width, width, 1) for _ in range(count - 1)]
+            layers.append(nn.Sequential(*stage))
+            c_in, stride = width, 2
+        cuts = tuple(range(3, len(layers)))
         layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-        cuts = tuple(range(3, 3 + len(blocks)))
         super().__init__(nn.Sequential(*layers), nn.Linear(c_in, num_classes), cuts)
         he_normal(self)

@@ -7,12 +7,11 @@ linear layer's weights.
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import UserError
 from .classifier import Classifier, he_normal
 
 
 class BasicBlock(nn.Module):
-    """Pre-activation block: twice BN, ReLU, conv; a 1×1 shortcut where widths change."""
+    """Twice BN, ReLU, conv; a 1×1 convolution as shortcut where the width changes."""
 
     def __init__(self, c_in: int, c_out: int, stride: int):
         super().__init__()
@@ -33,30 +32,22 @@ class BasicBlock(nn.Module):
 
 
 class WideResNet(Classifier):
-    """WRN-``depth``-``widen``. WRN-40-2 with 100 classes has 2,255,156 parameters.
+    """WRN-``depth``-``widen``: three stages, of 32, 16 and 8 pixels for 32×32 images.
 
-    Three stages, of 32, 16 and 8 pixels for 32×32 images; the last one's maps are those
-    after the final BatchNorm and ReLU.
+    WRN-40-2 with 100 classes has 2,255,156 parameters.
     """
 
     def __init__(self, depth: int, widen: int, num_classes: int = 10):
-        if (depth - 4) % 6 or depth < 10:
-            raise UserError(
-                f"depth: {depth} is not allowed for a wide ResNet; "
-                "give 6n + 4: 10, 16, 22, 28, 34, 40, …"
-            )
         blocks = (depth - 4) // 6
-        widths = [16, 16 * widen, 32 * widen, 64 * widen]
-        layers: list[nn.Module] = [nn.Conv2d(3, widths[0], 3, 1, 1, bias=False)]
-        for group in range(3):
-            for block in range(blocks):
-                c_in = widths[group + min(block, 1)]
-                stride = 2 if block == 0 and group > 0 else 1
-                layers.append(BasicBlock(c_in, widths[group + 1], stride))
-        layers += [nn.BatchNorm2d(widths[3]), nn.ReLU()]
-        layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-        cuts = (blocks, 2 * blocks, 3 * blocks + 2)
-        linear = nn.Linear(widths[3], num_classes)
-        super().__init__(nn.Sequential(*layers), linear, cuts)
+        layers: list[nn.Module] = [nn.Conv2d(3, 16, 3, 1, 1, bias=False)]
+        c_in = 16
+        for width, stride in ((16 * widen, 1), (32 * widen, 2), (64 * widen, 2)):
+            layers.append(BasicBlock(c_in, width, stride))
+            layers += [BasicBlock(width, width, 1) for _ in range(blocks - 1)]
+            c_in = width
+        layers += [nn.BatchNorm2d(c_in), nn.ReLU(), nn.AdaptiveAvgPool2d(1)]
+        cuts = (blocks, 2 * blocks, 3 * blocks + 2)  # the last after BatchNorm and ReLU
+        features = nn.Sequential(*layers, nn.Flatten())
+        super().__init__(features, nn.Linear(c_in, num_classes), cuts)
         he_normal(self)
         nn.init.zeros_(self.classifier.bias)
