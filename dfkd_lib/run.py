@@ -1,3 +1,4 @@
+# ruff: noqa: I001  (long imports in a few lines)
 """One run, from Python, from a chapter, or from the command line.
 
 ``python -m dfkd_lib.run --method mad --dataset digits --seed 0`` distils a student;

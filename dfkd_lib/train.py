@@ -29,7 +29,7 @@ from .errors import UserError, first_line
 from .files import write_atomically
 from .losses import kl
 from .methods import Losses, State
-from .teachers import accuracy, logits_of
+from .teachers import accuracy, hardware, logits_of
 
 # --- tests of a student ---------------------------------------------------------------
 
@@ -88,8 +88,12 @@ class History:
     kl: list[float] = field(default_factory=list)  # nats
     resumed: list[int] = field(default_factory=list)  # stages where it was resumed
     flop: int = 0  # of all stages, each pass through each network
+    processors: list[str] = field(default_factory=list)  # it ran on, each once
 
     asdict = asdict
+
+    def ran_on(self, processor: str) -> None:
+        self.processors = list(dict.fromkeys([*self.processors, processor]))
 
     def append(self, **row: float | None) -> None:
         for name, value in row.items():
@@ -271,7 +275,9 @@ def train(
         _signals(keep is not None) as caught,
         tqdm(total=stages, desc=title, unit="stage", disable=hidden) as bar,
     ):
-        if keep and run.restore(keep):
+        resumed = keep and run.restore(keep)
+        run.history.ran_on(hardware(state.task.device.type))
+        if resumed:
             print(
                 f"{title}: resumed after stage {run.stage:,} of {stages:,}", flush=True
             )
