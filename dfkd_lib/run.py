@@ -24,7 +24,7 @@ from .data import (
     known_dataset, load_dataset, source_for,
 )  # fmt: skip
 from .errors import Parser, UserError, of_settings, one_of, real, shown, text, whole
-from .files import locked, output_folder, remove_leftovers
+from .files import output_folder
 from .methods import METHODS, State, Task, readable
 from .models import build
 from .recipes import METHOD_PAPERS, PAPERS, RECIPES, Recipe, override, recipe_for
@@ -33,10 +33,10 @@ from .teachers import (
     resolve_precision,
 )  # fmt: skip
 from .train import (
-    History, Interrupted, Keep, TestSet, compile_networks, joined, rank, train, world
+    History, Interrupted, Keep, TestSet, compile_networks, hold, joined, rank, train,
+    world,
 )  # fmt: skip
 
-ENDINGS = ("ckpt", "safetensors", "json", "pt2", "onnx")  # of what a run writes
 SHARED = ("batch", "student_batch", "memory")  # settings that processes share
 SHORT = {  # of the settings that a method has, at most these
     "stages": 4, "student_steps": 5, "generator_steps": 2, "pretrain_steps": 2,
@@ -192,25 +192,6 @@ def _check_teacher(teacher: Teacher, test: TestSet, dataset: str) -> None:
             f"right, by its record {known:.2f} %: it was trained on other images of "
             "that name; give this data another name, or train the teacher again"
         )
-
-
-@contextlib.contextmanager
-def hold(folder: Path, name: str, resume: bool):
-    """Hold a run's place in a folder, without what killed processes left there.
-
-    A UserError if another process holds it, or there is a checkpoint to be resumed.
-    """
-    busy = f"output_dir: another process runs {name} in {folder}; give another folder"
-    with locked(folder / f".{name}.lock", busy):
-        for ending in ENDINGS:
-            remove_leftovers(folder / f"{name}.{ending}")
-        path = folder / f"{name}.ckpt"
-        if path.exists() and not resume:
-            raise UserError(
-                f"output_dir: {path} is the checkpoint of this run; continue it with "
-                "--resume (in Python resume=True), or delete it"
-            )
-        yield
 
 
 def apply_budget(budget: str | int, recipe: Recipe, device: str) -> tuple[Recipe, str]:

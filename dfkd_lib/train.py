@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from .data import Dataset, Images
 from .errors import UserError, first_line
-from .files import write_atomically
+from .files import locked, remove_leftovers, write_atomically
 from .losses import kl
 from .methods import Losses, State
 from .teachers import accuracy, hardware, logits_of
@@ -223,6 +223,28 @@ def _difference(found: Any, wanted: Any) -> tuple[Any, Any]:
         return found, wanted
     names = [n for n in {**found, **wanted} if found.get(n) != wanted.get(n)]
     return tuple({n: side.get(n) for n in names} for side in (found, wanted))
+
+
+ENDINGS = ("ckpt", "safetensors", "json", "pt2", "onnx")  # of what a run writes
+
+
+@contextlib.contextmanager
+def hold(folder: Path, name: str, resume: bool) -> Iterator[None]:
+    """Hold a run's place in a folder, without what killed processes left there.
+
+    A UserError if another process holds it, or there is a checkpoint to be resumed.
+    """
+    busy = f"output_dir: another process runs {name} in {folder}; give another folder"
+    with locked(folder / f".{name}.lock", busy):
+        for ending in ENDINGS:
+            remove_leftovers(folder / f"{name}.{ending}")
+        path = folder / f"{name}.ckpt"
+        if path.exists() and not resume:
+            raise UserError(
+                f"output_dir: {path} is the checkpoint of this run; continue it with "
+                "--resume (in Python resume=True), or delete it"
+            )
+        yield
 
 
 class Interrupted(Exception):
