@@ -2,19 +2,22 @@
 
 import os
 
-os.environ.setdefault(
-    "OMP_NUM_THREADS", "1"
-)  # before torch: the same numbers on every machine, and no fighting threads
+# before torch: the same numbers on every machine, and no fighting threads
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import jaxtyping
 import pytest
 from hypothesis import settings
 
-# Before anything imports dfkd_lib: its annotations, shapes included, are checked in tests at every call and return.
-# By PEP 484 an int will do where a float is annotated.
-jaxtyping.install_import_hook("dfkd_lib", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+# Before anything imports dfkd_lib: its annotations, shapes included, are checked at
+# every call and return. By PEP 484 an int will do where a float is annotated.
+jaxtyping.install_import_hook(
+    "dfkd_lib", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
+)
 
-settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=40)
+settings.register_profile(
+    "repeatable", derandomize=True, deadline=None, max_examples=40
+)
 settings.load_profile("repeatable")
 
 
@@ -27,7 +30,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True)
 def own_surroundings(monkeypatch, tmp_path):
-    """No test reads data, teachers or records of whoever runs it; none writes outside its folder, or downloads."""
+    """No test reads data, teachers or records of whoever runs it, or downloads."""
     for name in ("DFKD_DATA", "DFKD_RESULTS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DFKD_CACHE", str(tmp_path / "cache"))
@@ -43,7 +46,7 @@ def digits():
 
 @pytest.fixture(scope="session")
 def teacher(digits):
-    """The shipped LeNet-5. Frozen and in evaluation mode: whoever changes it breaks the tests of everybody else."""
+    """The shipped LeNet-5. Frozen: whoever changes it breaks everybody's tests."""
     from dfkd_lib.teachers import load_teacher
 
     return load_teacher(digits, "lenet5")
@@ -51,7 +54,7 @@ def teacher(digits):
 
 @pytest.fixture
 def drawn():
-    """All figures that a test has made are rendered at its end; warnings are errors."""
+    """All figures that a test has made are rendered at its end."""
     import matplotlib.pyplot as plt
 
     yield

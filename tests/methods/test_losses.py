@@ -1,0 +1,660 @@
+"""Every formula against plain NumPy, and its gradient against finite differences."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from dfkd_lib import losses, theory
+from dfkd_lib.methods import (
+    EMA,
+    State,
+    Task,
+    arvi,
+    deepinversion,
+    dfad,
+    features,
+    hidfd,
+    hidfd_students,
+    mad,
+)
+from dfkd_lib.methods.mad import Memory
+from dfkd_lib.models import build
+
+# --- plain NumPy ----------------------------------------------------------------------
+
+
+def softmax(x):
+    e = np.exp(x - x.max(1, keepdims=True))
+    return e / e.sum(1, keepdims=True)
+
+
+def kl_of(p, q):
+    return (p * (np.log(p) - np.log(q))).sum(1).mean()
+
+
+def kl(t, s):
+    return kl_of(softmax(t), softmax(s))
+
+
+def js(t, s):
+    p, q = softmax(t), softmax(s)
+    return (kl_of(p, (p + q) / 2) + kl_of(q, (p + q) / 2)) / 2
+
+
+def cross_entropy(x, y):
+    return -np.log(softmax(x)[np.arange(len(y)), y]).mean()
+
+
+def norms(x):
+    """‖·‖₂ of each image."""
+    return np.sqrt((x.reshape(len(x), -1) ** 2).sum(1))
+
+
+def unit(x):
+    return x.reshape(len(x), -1) / norms(x)[:, None]
+
+
+def sigmoid(u):
+    return 1 / (1 + np.exp(-u))
+
+
+def mixed(x, z, lam):
+    return np.stack([w * a + (1 - w) * b for w, a, b in zip(lam, x, z, strict=True)])
+
+
+def split(x, y):
+    """(p_y, 1 − p_y), and the probabilities among the other classes."""
+    p = softmax(x)
+    others = np.array([np.delete(row, c) for row, c in zip(p, y, strict=True)])
+    rest = others.sum(1)
+    return np.stack([p[np.arange(len(y)), y], rest], 1), others / rest[:, None]
+
+
+def dkd(t, s, y, temperature, alpha, beta):
+    (b_t, q_t), (b_s, q_s) = split(t / temperature, y), split(s / temperature, y)
+    return temperature**2 * (alpha * kl_of(b_t, b_s) + beta * kl_of(q_t, q_s))
+
+
+def nkd(t, s, y, temperature=1.0, gamma=1.5):
+    rows = np.arange(len(y)), y
+    target = -(softmax(t)[rows] * np.log(softmax(s)[rows])).mean()
+    q_t, q_s = split(t / temperature, y)[1], split(s / temperature, y)[1]
+    return target - gamma * temperature**2 * (q_t * np.log(q_s)).sum(1).mean()
+
+
+def total_variation(x):
+    """Each pixel and its neighbours to the right and below, pair by pair."""
+    height, width, total = *x.shape[2:], 0.0
+    for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        squares = [
+            ((x[:, :, i + down, j + right] - x[:, :, i, j]) ** 2).sum()
+            for i, j in itertools.product(range(height), range(width))
+            if i + down < height and 0 <= j + right < width
+        ]
+        total += np.sqrt(sum(squares))
+    return total
+
+
+def kernel(f, gamma=0.4, order=2):
+    cosines = unit(f) @ unit(f).T
+    series = [(2 * gamma * cosines) ** p / math.factorial(p) for p in range(order + 1)]
+    return np.exp(-2 * gamma) * sum(series)
+
+
+def relative_distances(f):
+    d = np.array([[np.sqrt(((a - b) ** 2).sum()) for b in f] for a in f])
+    return d / d[~np.eye(len(f), dtype=bool)].mean()
+
+
+def cosines(f):
+    made = np.zeros((len(f),) * 3)
+    for i, j, k in itertools.product(range(len(f)), repeat=3):
+        if i not in (j, k):
+            a, b = f[j] - f[i], f[k] - f[i]
+            made[i, j, k] = a @ b / np.sqrt((a @ a) * (b @ b))
+    return made
+
+
+def huber(r):
+    return np.where(np.abs(r) < 1, r**2 / 2, np.abs(r) - 0.5).mean()
+
+
+def class_discriminator(real, y, fake, z):
+    return cross_entropy(real, y) + cross_entropy(fake, z + fake.shape[1] // 2)
+
+
+def class_generator(fake, y):
+    return cross_entropy(fake, y) - cross_entropy(fake, y + fake.shape[1] // 2)
+
+
+def regulariser(t, frequencies):
+    p = softmax(t).mean(0)
+    return (p * np.log(p) / frequencies).sum()
+
+
+def gan(form):
+    real = {"hinge": lambda u: np.maximum(1 - u, 0)}
+    fake = {"hinge": lambda u: np.maximum(1 + u, 0)}
+    real = real.get(form, lambda u: -np.log(sigmoid(u)))
+    fake = fake.get(form, lambda u: -np.log(1 - sigmoid(u)))
+    makes = {
+        "log": lambda u: np.log(1 - sigmoid(u)),
+        "non_saturating": lambda u: -np.log(sigmoid(u)),
+        "hinge": lambda u: -u,
+    }[form]
+    return (
+        lambda r, f: real(r).mean() + fake(f).mean(),
+        lambda f: makes(f).mean(),
+        lambda r, f: hidfd.gan_discriminator(r, f, form),
+        lambda f: hidfd.gan_generator(f, form),
+    )
+
+
+def at(loss, *constants):
+    """The loss at these last arguments."""
+    return lambda *inputs: loss(*inputs, *constants)
+
+
+# Of each formula: the library's, NumPy's, and its inputs. An input "n c" is normal, of
+# shape (n, c); "n:c" are labels below c, "n%" lies in (0, 1), "c+" above 0.1.
+GANS = {form: gan(form) for form in ("log", "non_saturating", "hinge")}
+PAIR = ("n c", "n c")
+MAPS = ("n c h w", "n c h w")
+FOUR = ("n w",) * 4
+FORMULAS = {
+    "mae": (losses.mae, lambda t, s: np.abs(t - s).mean(), PAIR),
+    "mse": (losses.mse, lambda t, s: ((t - s) ** 2).mean(), PAIR),
+    "mse_mae": (
+        losses.mse_mae,
+        lambda t, s: ((t - s) ** 2).mean() + np.abs(t - s).mean(),
+        MAPS,  # of segmentation, too
+    ),
+    "log_mae": (dfad.log_mae, lambda t, s: np.log(1 + np.abs(t - s).mean()), PAIR),
+    "kl": (losses.kl, kl, PAIR),
+    "kd": (at(losses.kd, 4.0), lambda t, s: 16 * kl(t / 4, s / 4), PAIR),
+    "js": (losses.js, js, PAIR),
+    "one_hot": (losses.one_hot, lambda t: cross_entropy(t, t.argmax(1)), PAIR[:1]),
+    "activation": (
+        losses.activation,
+        lambda f: -np.mean([np.abs(image).sum() for image in f]),
+        MAPS[:1],
+    ),
+    "log_class_share": (
+        losses.log_class_share,
+        lambda t: np.log(softmax(t).mean(0)),
+        PAIR[:1],
+    ),
+    "information_entropy": (
+        losses.information_entropy,
+        lambda t: (softmax(t).mean(0) * np.log(softmax(t).mean(0))).sum(),
+        PAIR[:1],
+    ),
+    "unit": (losses.unit, unit, PAIR[:1]),
+    "distance": (losses.distance, lambda a, b: norms(a - b), PAIR),
+    # AR+VI
+    "mixup": (arvi.mixup, mixed, (*MAPS, "n%")),
+    "chord": (arvi.chord, mixed, (*PAIR, "n%")),
+    "linearity_gap": (
+        at(arvi.linearity_gap, losses.mse),
+        lambda x, z, m, lam: ((mixed(x, z, lam) - m) ** 2).mean(),
+        ("n c", "n c", "n c", "n%"),
+    ),
+    "interpolation": (  # the chord is the target: KL's first argument
+        at(arvi.interpolation, losses.kl),
+        lambda x, z, m, lam: kl(mixed(x, z, lam), m),
+        ("n c", "n c", "n c", "n%"),
+    ),
+    # MAD
+    "nll": (mad.nll, cross_entropy, ("n c", "n:c")),
+    "embedding_norm": (
+        at(mad.embedding_norm, 0.7),
+        lambda e: np.maximum(norms(e) - 0.7 * np.sqrt(e.shape[1]), 0).mean(),
+        PAIR[:1],
+    ),
+    "logit_bound": (
+        at(mad.logit_bound, 0.5),
+        lambda x: np.maximum(np.abs(x) - 0.5, 0).mean(),
+        MAPS[:1],
+    ),
+    # DeepInversion
+    "total_variation": (deepinversion.total_variation, total_variation, MAPS[:1]),
+    "image_norm": (deepinversion.image_norm, lambda x: norms(x).mean(), MAPS[:1]),
+    # AT and FT
+    "attention_map": (features.attention_map, lambda x: unit((x**2).sum(1)), MAPS[:1]),
+    "factor_gap": (
+        features.factor_gap,
+        lambda t, s: np.abs(unit(t) - unit(s)).mean(),
+        MAPS,
+    ),
+    # HiDFD
+    **{f"gan_discriminator, {n}": (g[2], g[0], ("n", "m")) for n, g in GANS.items()},
+    **{f"gan_generator, {n}": (g[3], g[1], ("n",)) for n, g in GANS.items()},
+    "class_discriminator": (
+        hidfd.class_discriminator,
+        class_discriminator,
+        ("n 2c", "n:c", "m 2c", "m:c"),
+    ),
+    "class_generator": (hidfd.class_generator, class_generator, ("n 2c", "n:c")),
+    "blend": (
+        hidfd.blend,
+        lambda tr, tf, dr, df, g: (g * (norms(tr - df) + norms(tf - dr))).mean(),
+        (*FOUR, "n%"),
+    ),
+    "transfer": (
+        hidfd.transfer,
+        lambda tr, tf, dr, df: (norms(tr - dr) + norms(tf - df)).mean(),
+        FOUR,
+    ),
+    "smoothed_counts": (
+        at(hidfd.smoothed_counts, 0.3),
+        lambda old, new: 0.7 * old + 0.3 * new,
+        ("c+", "c+"),
+    ),
+    "class_frequencies": (
+        at(hidfd.class_frequencies, 0.9),
+        lambda n: np.maximum(n / n.sum(), 0.9 / len(n)),
+        ("c+",),
+    ),
+    "frequency_regulariser": (hidfd.frequency_regulariser, regulariser, ("n c", "c+")),
+    # HiDFD's students
+    "alignment": (
+        hidfd_students.alignment,
+        lambda t, s: norms(t - s).mean(),
+        ("n w", "n w"),
+    ),
+    "dkd": (
+        at(hidfd_students.dkd, 4.0, 0.7, 3.0),
+        at(dkd, 4.0, 0.7, 3.0),
+        (*PAIR, "n:c"),
+    ),
+    "nkd": (hidfd_students.nkd, nkd, (*PAIR, "n:c")),
+    "nkd, softened": (
+        at(hidfd_students.nkd, 4.0, 0.5),
+        at(nkd, 4.0, 0.5),
+        (*PAIR, "n:c"),
+    ),
+    "cc": (
+        hidfd_students.cc,
+        lambda t, s: ((kernel(t) - kernel(s)) ** 2).mean(),
+        ("n v", "n w"),
+    ),
+    "rkd_distance": (
+        hidfd_students.rkd_distance,
+        lambda t, s: huber(relative_distances(s) - relative_distances(t)),
+        ("n v", "n w"),
+    ),
+    "rkd_angle": (
+        hidfd_students.rkd_angle,
+        lambda t, s: huber(cosines(s) - cosines(t)),
+        ("n v", "n w"),
+    ),
+}
+formulas = pytest.mark.parametrize("name", FORMULAS)
+
+
+def drawn(shapes, seed, scale=1.0):
+    """Inputs of these shapes, of sizes from 3 to 5 that the seed decides."""
+    random = np.random.default_rng(seed)
+    sizes = {name: random.integers(3, 6) for name in "nmcvwh"}
+    sizes["2c"], made = 2 * sizes["c"], []
+    for shape in shapes:
+        size = [sizes[name] for name in shape.split(":")[0].rstrip("%+").split()]
+        if ":" in shape:
+            made.append(random.integers(sizes["c"], size=size))
+        elif shape[-1] in "%+":
+            made.append(random.uniform(0.1, 0.9 if shape[-1] == "%" else 9, size=size))
+        else:
+            made.append(scale * random.normal(size=size))
+    return made
+
+
+def tensors(*arrays):
+    return [torch.from_numpy(np.asarray(array)) for array in arrays]
+
+
+@formulas
+def test_its_value_is_the_papers(name):
+    loss, reference, shapes = FORMULAS[name]
+    for seed, scale in itertools.product(range(3), (0.1, 1.0, 6.0)):
+        inputs = drawn(shapes, seed, scale)
+        found, wanted = loss(*tensors(*inputs)).numpy(), reference(*inputs)
+        np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-10)
+
+
+@formulas
+def test_its_gradient_is_right(name):
+    """By every real input: central differences, at random points."""
+    loss, _, shapes = FORMULAS[name]
+    inputs = tensors(*drawn(shapes, 7, 0.6))
+    points = [x.requires_grad_(x.is_floating_point()) for x in inputs]
+    assert torch.autograd.gradcheck(loss, points, atol=1e-6, rtol=1e-4)
+
+
+SURE = 1e4 * torch.eye(3, 4)  # logits of a network that is sure of itself
+
+
+@pytest.mark.parametrize(
+    "name", [n for n, (*_, shapes) in FORMULAS.items() if shapes[0] in ("n c", "n")]
+)
+def test_it_is_finite_for_sure_and_opposite_answers(name):
+    """In float32, its gradient too."""
+    loss, _, shapes = FORMULAS[name]
+    given = {"n c": [SURE, -SURE, SURE], "n": [SURE[0]], "m": [-SURE[0]]}
+    given |= {"n:c": [torch.tensor([0, 1, 3])], "n%": [torch.tensor([0.0, 0.5, 1.0])]}
+    given |= {"c+": [torch.full((4,), 0.25)]}
+    inputs = [given[s][shapes[:i].count(s)].clone() for i, s in enumerate(shapes)]
+    points = [x.requires_grad_() for x in inputs if x.is_floating_point()]
+    value = loss(*inputs)
+    value.sum().backward()
+    assert value.isfinite().all() and all(p.grad.isfinite().all() for p in points)
+
+
+# --- limits and other properties ------------------------------------------------------
+
+
+@pytest.fixture
+def random():
+    return torch.Generator().manual_seed(0)
+
+
+def pair(seed=0, *size):
+    random = torch.Generator().manual_seed(seed)
+    return torch.randn(2, *(size or (4, 5)), generator=random, dtype=torch.float64)
+
+
+def gradient(loss, x):
+    x = x.clone().requires_grad_()
+    return torch.autograd.grad(loss(x), x)[0]
+
+
+def test_kl_sees_probabilities_only_and_js_is_symmetric():
+    t, s = pair()
+    assert losses.kl(t + 3, s - 2).item() == pytest.approx(losses.kl(t, s).item())
+    assert losses.kl(t, t + 5).item() == pytest.approx(0, abs=1e-12)
+    assert gradient(lambda s: losses.kl(t, s), s).sum(1).abs().max() < 1e-12
+    assert losses.js(t, s).item() == pytest.approx(losses.js(s, t).item())
+    assert losses.js(SURE, -SURE).item() == pytest.approx(math.log(2))
+
+
+def test_kd_at_a_high_temperature_is_the_squared_error_of_centred_logits():
+    t, s = pair()
+    gap = (t - s) - (t - s).mean(1, keepdim=True)
+    expected = gap.square().sum(1).mean().item() / (2 * 5)
+    assert losses.kd(t, s, 1e4).item() == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize(("name", "power"), [("mae", 0), ("mse", 1), ("kl", 1)])
+def test_only_maes_gradient_stays_near_agreement(name, power):
+    """DFAD Section 3.2.1: at a tenth of the residual, that of the others fades."""
+    loss, (t, direction) = losses.DISCREPANCIES[name], pair()
+    sizes = [
+        gradient(lambda s: loss(t, s), t + step * direction).norm().item()
+        for step in (1e-3, 1e-4)
+    ]
+    assert sizes[1] / sizes[0] == pytest.approx(0.1**power, rel=1e-2)
+
+
+def test_log_mae_divides_maes_gradient():
+    t, s = pair()
+    expected = gradient(lambda s: losses.mae(t, s), s) / (1 + losses.mae(t, s))
+    torch.testing.assert_close(gradient(lambda s: dfad.log_mae(t, s), s), expected)
+
+
+def test_entropy_counts_the_classes_that_are_left():
+    assert losses.information_entropy(SURE).item() == pytest.approx(-math.log(3))
+    assert losses.one_hot(SURE).item() == 0
+
+
+def test_a_zero_vector_stays_zero_and_passes_gradients_on():
+    v = torch.zeros(2, 3)
+    assert losses.unit(v).tolist() == [[0, 0, 0]] * 2
+    assert gradient(lambda v: losses.unit(v).sum(), v).tolist() == [[1, 1, 1]] * 2
+
+
+def test_the_ends_of_a_mixture_are_the_images_themselves(random):
+    """λ = 1 and λ = 0, to the bit."""
+    x, z = torch.randn(2, 3, 1, 4, 4, generator=random)
+    made = arvi.mixup(x, z, torch.tensor([0.0, 1.0, 0.5]))
+    assert torch.equal(made[0], z[0]) and torch.equal(made[1], x[1])
+
+
+def test_the_linearity_gap_is_curvature():
+    """None for an affine map; λ(1 − λ)‖x − z‖² for f(x) = ‖x‖²."""
+    x, z = pair()
+    lam = torch.tensor([0.0, 0.2, 0.7, 1.0], dtype=torch.float64)
+
+    def gap(f):
+        return arvi.linearity_gap(
+            f(x), f(z), f(arvi.mixup(x, z, lam)), lam, losses.mae
+        ).item()
+
+    expected = (lam * (1 - lam) * (x - z).square().sum(1)).mean().item()
+    assert gap(lambda p: 3 * p[:, :2] - 1) == pytest.approx(0, abs=1e-12)
+    assert gap(lambda p: p.square().sum(1, keepdim=True)) == pytest.approx(expected)
+
+
+def mixing(random, n=20_000, **settings):
+    state = State(nn.Flatten(), nn.Flatten(), Task(2, (2, 1, 1)), 0)
+    state.random = random
+    return arvi.ARVI(**settings).mixing(state, n)
+
+
+@pytest.mark.parametrize("a", [0.1, 0.5, 1.0, 3.0])
+def test_beta_mixtures_have_betas_moments(random, a):
+    lam = mixing(random, mixup="beta", mixup_a=a)
+    assert lam.mean().item() == pytest.approx(0.5, abs=0.01)
+    assert lam.var().item() == pytest.approx(1 / (4 * (2 * a + 1)), abs=0.005)
+    assert (0 <= lam).all() and (lam <= 1).all()
+
+
+def test_the_other_mixtures(random):
+    assert mixing(random, mixup="fixed", mixup_a=0.3).unique().tolist() == [
+        pytest.approx(0.3)
+    ]
+    assert mixing(random).std().item() == pytest.approx(12**-0.5, abs=0.01)
+
+
+def test_bounds_leave_the_inside_alone():
+    x = torch.tensor([[19.0, -20.0, 21.0, -22.0]])
+    assert mad.logit_bound(x, 20).item() == pytest.approx(3 / 4)
+    assert gradient(lambda x: mad.logit_bound(x, 20), x).tolist() == [
+        [0, 0, 0.25, -0.25]
+    ]
+    e = torch.tensor([[0.5, 0.5, 0.5, 0.5], [3.0, 0.0, 4.0, 0.0]])
+    pull = gradient(lambda e: mad.embedding_norm(e, 1.1), e)
+    assert pull.tolist() == [[0, 0, 0, 0], pytest.approx([0.3, 0, 0.4, 0])]
+
+
+def two_layers():
+    random = np.random.default_rng(0)
+    layers = [nn.BatchNorm2d(3), nn.BatchNorm2d(3)]
+    for layer in layers:
+        layer.running_mean = torch.from_numpy(random.normal(size=3))
+        layer.running_var = torch.from_numpy(random.uniform(0.5, 2, size=3))
+    return nn.Sequential(*layers, nn.Flatten()).double().eval()
+
+
+def test_batchnorm_losses_by_hand():
+    """The second layer sees what the first one normalised with its stored moments."""
+    network, squares, lengths = two_layers(), 0.0, 0.0
+    x = np.random.default_rng(1).normal(1, 2, size=(4, 3, 5, 5))
+    seen = x
+    for layer in network[:2]:
+        mean, var = layer.running_mean.numpy(), layer.running_var.numpy()
+        gaps = seen.mean((0, 2, 3)) - mean, seen.var((0, 2, 3)) - var
+        squares += sum((gap**2).sum() for gap in gaps)
+        lengths += sum(np.sqrt((gap**2).sum()) for gap in gaps)
+        seen = (seen - mean[:, None, None]) / np.sqrt(var + layer.eps)[:, None, None]
+    (images,) = tensors(x)
+    for loss, wanted in (
+        (losses.bn_moments, squares),
+        (deepinversion.bn_statistics, lengths),
+    ):
+        logits, found = loss(network, images)
+        assert found.item() == pytest.approx(wanted)
+        np.testing.assert_allclose(logits.detach(), seen.reshape(4, -1), atol=1e-9)
+        assert torch.autograd.gradcheck(
+            lambda x, loss=loss: loss(network, x)[1],
+            images[:2, :, :2, :2].clone().requires_grad_(),
+        )
+
+
+def test_batchnorm_losses_without_batchnorm_and_behind_an_exception():
+    lenet, x = build("lenet5", 10).eval(), torch.zeros(2, 1, 32, 32)
+    assert losses.bn_moments(lenet, x)[1].item() == 0
+    assert deepinversion.bn_statistics(lenet, x)[1].item() == 0
+    broken = nn.Sequential(nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(1, 10)).eval()
+    for _ in range(2):  # no hook is left behind: the second time is as the first
+        with pytest.raises(RuntimeError, match="shapes"):
+            losses.bn_moments(broken, torch.zeros(2, 3, 4, 4))
+
+
+def test_flat_images_have_no_variation():
+    flat = torch.full((2, 3, 4, 4), 7.0)
+    assert deepinversion.total_variation(flat).item() == 0
+    for loss in (deepinversion.total_variation, deepinversion.image_norm):
+        assert gradient(loss, torch.zeros(2, 3, 4, 4)).isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["cc", "rkd_distance", "rkd_angle", "factor_gap"])
+def test_relations_know_no_size(name):
+    """Nor do collapsed features, all zero or all equal, blow a gradient up."""
+    loss = FORMULAS[name][0]
+    t, s = pair(0, 5, 4, 2, 2) if name == "factor_gap" else pair(0, 5, 4)
+    assert loss(t, 3 * t).item() == pytest.approx(0, abs=1e-12)
+    assert loss(t, 3 * s).item() == pytest.approx(loss(t, s).item())
+    for dead in (torch.zeros_like(s), torch.ones_like(s)):
+        assert gradient(lambda s: loss(t, s), dead).abs().max() <= 1
+
+
+def test_correlations_approach_the_gaussian_kernel():
+    f, _ = pair()
+    distances = torch.cdist(losses.unit(f), losses.unit(f)).square()
+    found = hidfd_students.correlations(f, 0.4, 12)
+    torch.testing.assert_close(found, (-0.4 * distances).exp())
+
+
+def test_dkd_with_the_coupled_weight_is_kd():
+    """Image by image: 1 for "class y or not", 1 − p_T(y) among the others."""
+    y = torch.tensor([2])
+    for t, s in zip(*pair(), strict=True):
+        t, s = t[None], s[None]
+        beta = 1 - (t / 4).softmax(1)[0, 2].item()
+        found = hidfd_students.dkd(t, s, y, 4.0, 1.0, beta).item()
+        assert found == pytest.approx(losses.kd(t, s, 4.0).item())
+
+
+# --- HiDFD's GAN ----------------------------------------------------------------------
+
+
+def test_only_the_printed_form_loses_the_gradient():
+    """HiDFD Eq. 6: a discriminator sure of fakes leaves nothing to the generator."""
+    u = torch.tensor([-60.0, -60.0])
+    found = {n: gradient(g[3], u).tolist() for n, g in GANS.items()}
+    assert found["log"] == pytest.approx([0, 0], abs=1e-20)
+    assert found["non_saturating"] == found["hinge"] == pytest.approx([-0.5, -0.5])
+
+
+def test_the_mended_sign_has_its_minimum_at_the_optimal_classifier():
+    """Images that all look the same: Ψ* = (p(y), q(y)) / (p + q)."""
+    p, q = np.array([5, 2, 1]), np.array([1, 3, 4])
+    y, z = (torch.from_numpy(np.repeat(np.arange(3), n)) for n in (p, q))
+
+    def loss(c):
+        return hidfd.class_discriminator(c.expand(8, 6), y, c.expand(8, 6), z)
+
+    best = torch.from_numpy(np.log(np.concatenate([p, q]) / 16))
+    assert gradient(loss, best).abs().max() < 1e-12
+    for direction in torch.eye(6, dtype=torch.float64):
+        assert loss(best + 0.1 * direction) > loss(best)
+
+
+def test_the_gates_two_readings(random):
+    p = torch.rand(100_000, generator=random)
+    assert torch.equal(hidfd.blend_gate(p, 0.7), (p > 0.7).float())
+    assert torch.equal(hidfd.blend_gate(p, 0.7, "sentence"), (p < 0.7).float())
+
+
+def test_class_counts_and_the_floor_of_frequencies():
+    t, _ = pair()
+    wanted = np.bincount(t.argmax(1), minlength=5).tolist()
+    assert hidfd.class_counts(t).tolist() == wanted
+    counts = torch.tensor([0.0, 1.0, 99.0, 100.0])
+    weights = (1 / hidfd.class_frequencies(counts, 0.1)).tolist()
+    assert weights == pytest.approx([4 / 0.1, 4 / 0.1, 200 / 99, 2])
+
+
+def test_the_regulariser_of_balanced_answers():
+    fair = torch.full((5,), 0.2)
+    found = hidfd.frequency_regulariser(torch.zeros(3, 5), fair).item()
+    assert found == pytest.approx(-5 * np.log(5))
+
+
+# --- what keeps: EMA(G) and a memory --------------------------------------------------
+
+
+def normed(seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3)).train()
+
+
+def values(network, kind="parameters"):
+    parts = [p for p in getattr(network, kind)() if p.is_floating_point()]
+    return torch.cat([p.detach().flatten() for p in parts]).double().numpy()
+
+
+@pytest.mark.parametrize("statistics", ["averaged", "batch", "reestimated"])
+@pytest.mark.parametrize("momentum", [0.0, 0.7, 1.0])
+def test_the_average_is_eq_5(momentum, statistics):
+    """From θ_0 on; running statistics follow only where they are averaged."""
+    network, random = normed(), torch.Generator().manual_seed(1)
+    ema = EMA(network, momentum, statistics)
+    past = [(values(network), values(network, "buffers"))]
+    for _ in range(4):
+        network(torch.randn(8, 2, 3, 3, generator=random))
+        with torch.no_grad():
+            for p in network.parameters():
+                p.add_(torch.randn(p.shape, generator=random))
+        past.append((values(network), values(network, "buffers")))
+        ema.update(network)
+    weights, moments = (
+        theory.ema(np.array(path), momentum)[-1] for path in zip(*past, strict=True)
+    )
+    np.testing.assert_allclose(values(ema.network), weights, atol=1e-5)
+    moments = moments if statistics == "averaged" else past[0][1]
+    np.testing.assert_allclose(values(ema.network, "buffers"), moments, atol=1e-5)
+    assert not any(p.requires_grad for p in ema.parameters())
+    assert ema.network.training == (statistics == "batch")
+
+
+def test_reestimated_statistics_forget_what_was():
+    ema = EMA(nn.BatchNorm2d(3, momentum=0.3), 0.9, "reestimated")
+    for seed in range(2):
+        x, _ = pair(seed, 5, 3, 2, 2).float()
+        ema.reestimate(x)
+        var, mean = torch.var_mean(x, (0, 2, 3))
+        torch.testing.assert_close(ema.network.running_mean, mean)
+        torch.testing.assert_close(ema.network.running_var, var)
+    assert ema.network.momentum == 0.3 and not ema.network.training
+
+
+def numbered(first, count):
+    return torch.arange(first, first + count).float()[:, None, None, None]
+
+
+def test_a_memory_fills_then_replaces_at_random(random):
+    memory = Memory(6, (1, 1, 1))
+    memory.add(numbered(0, 4), random)
+    assert set(memory.draw(100, random).flatten().tolist()) == {0, 1, 2, 3}
+    memory.add(numbered(4, 4), random)  # two free places, then two random ones
+    kept = set(memory.images.flatten().tolist())
+    assert len(kept) == 6 and {6, 7} <= kept
+    memory.add(numbered(8, 9), random)  # more than it holds
+    assert len(set(memory.images.flatten().tolist()) - set(range(8, 17))) == 0
+    twin = Memory(6, (1, 1, 1))
+    twin.load_state_dict(memory.state_dict())
+    assert torch.equal(twin.images, memory.images) and int(twin.filled) == 6
