@@ -42,6 +42,14 @@ def shown(value: Any) -> str:
     return line if len(line) <= 80 else line[:77] + "..."
 
 
+def first_line(error: Exception) -> str:
+    """The first line of an error that says something, at most 160 characters."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line for line in lines if not line.endswith(":")] or lines
+    line = lines[0] if lines else type(error).__name__
+    return line if len(line) <= 160 else line[:157] + "..."
+
+
 def one_of(name: str, value: Any, allowed: Iterable[str]) -> str:
     """`value`, if it is one of the `allowed` names."""
     names = sorted(allowed)
@@ -49,41 +57,32 @@ def one_of(name: str, value: Any, allowed: Iterable[str]) -> str:
         return value
     close = difflib.get_close_matches(shown(value).strip("'"), names, n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
-    known = f"is not known{hint}; allowed: {', '.join(names)}"
-    raise UserError(f"{name}: {shown(value)} {known}")
+    known = f"{name}: {shown(value)} is not known{hint}"
+    raise UserError(f"{known}; allowed: {', '.join(names)}")
 
 
 def whole(name: str, value: Any, low: int = 0, high: int = 2**31 - 1) -> int:
     """`value` as a whole number in [low, high]; a boolean is none."""
     if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
         return value
-    _refuse(name, value, f"a whole number from {low} to {high}")
+    raise _refusal(name, value, f"a whole number from {low} to {high}")
 
 
 def real(name: str, value: Any, low: float, high: float = math.inf) -> float:
     """`value` as a finite number in [low, high]; a boolean is none."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        # the bound first: an integer may be too long for a float
-        if low <= value <= min(high, sys.float_info.max):
-            return float(value)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if number and low <= value <= min(high, sys.float_info.max):
+        return float(value)
     upper = f"{high:g}, both included" if math.isfinite(high) else "any finite number"
-    _refuse(name, value, f"a number from {low:g} to {upper}")
+    raise _refusal(name, value, f"a number from {low:g} to {upper}")
 
 
 def text(name: str, value: Any) -> str:
     """`value`, if it is a text that is not empty."""
     if isinstance(value, str) and value.strip():
         return value
-    _refuse(name, value, "a text that is not empty")
+    raise _refusal(name, value, "a text that is not empty")
 
 
-def _refuse(name: str, value: Any, wanted: str) -> NoReturn:
-    raise UserError(f"{name}: {shown(value)} is not allowed; give {wanted}")
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error that says something, at most 160 characters."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    lines = [line for line in lines if not line.endswith(":")] or lines
-    line = lines[0] if lines else type(error).__name__
-    return line if len(line) <= 160 else line[:157] + "..."
+def _refusal(name: str, value: Any, wanted: str) -> UserError:
+    return UserError(f"{name}: {shown(value)} is not allowed; give {wanted}")

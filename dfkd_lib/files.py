@@ -16,11 +16,10 @@ from .errors import UserError, shown
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write under another name, then rename: no reader ever sees half of a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    data = content.encode() if isinstance(content, str) else content
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())  # else a crash could keep the name, not the data
         os.chmod(temporary, 0o644)  # mkstemp's files are private
@@ -32,14 +31,13 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 def writable_folder(name: str, path: Path) -> Path:
     """The folder, made if need be, after a trial; `name` is the parameter."""
+    trial = path / f".trial-{os.getpid()}"
     try:
-        trial = path / f".trial-{os.getpid()}"
         write_atomically(trial, bytes(65_536))  # a full disk takes empty files
         trial.unlink()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        why = getattr(error, "strerror", None) or error
-        line = f"{name}: cannot write to {path} ({why}); give another folder"
-        raise UserError(line) from error
+        why = f"cannot write to {path} ({getattr(error, 'strerror', None) or error})"
+        raise UserError(f"{name}: {why}; give another folder") from error
     return path
 
 
@@ -52,21 +50,15 @@ def remove_leftovers(path: Path) -> None:
 @contextlib.contextmanager
 def locked(path: Path, busy: str, *, wait: bool = False) -> Iterator[None]:
     """Hold a file's lock; if it is held, `busy` is raised, or, to `wait`, printed."""
-    lock = FileLock(path)
     try:
-        lock.acquire(blocking=False)
+        lock = FileLock(path).acquire(blocking=False)
     except Timeout as error:
         if not wait:
             raise UserError(busy) from error
         print(busy, file=sys.stderr, flush=True)
-        lock.acquire()
-    except OSError as error:
-        why = f"cannot be locked ({error.strerror}); give another folder"
-        raise UserError(f"{path} {why}") from error
-    try:
+        lock = FileLock(path).acquire()
+    with lock:
         yield
-    finally:
-        lock.release()
 
 
 def output_folder(output_dir: str) -> Path:

@@ -1,6 +1,18 @@
-"""What is known of networks and data sets before anything is loaded."""
+"""What is known of networks and data sets before they are loaded; where data lies.
 
+Folders are searched: ``$DFKD_DATA``, then the cache. Downloads go to the first; with
+``DFKD_OFFLINE=1`` nothing is downloaded.
+"""
+
+import os
+import re
+from pathlib import Path
 from typing import Any, NamedTuple
+
+from ..errors import UserError, one_of
+from ..files import at_home, cache_folder
+
+Place = tuple[str, Path | None]  # how a data set lies, and where; see `locate`
 
 
 class Input(NamedTuple):
@@ -10,11 +22,9 @@ class Input(NamedTuple):
     size: int | None = 32
 
 
-_CIFARS = "resnet32x4 resnet110 resnet110x2 resnet116 shufflenet_v2 vgg11_bn vgg13_bn "
-_CIFARS += "vgg16_bn wrn16_1 wrn16_2 wrn40_1 wrn40_2"
-_ANY_SIZE = (
-    "alexnet resnet18 resnet18_8x resnet34 resnet34_8x"  # alexnet: 63×63 or more
-)
+_CIFARS = """resnet32x4 resnet110 resnet110x2 resnet116 shufflenet_v2 vgg11_bn vgg13_bn
+vgg16_bn wrn16_1 wrn16_2 wrn40_1 wrn40_2"""
+_ANY_SIZE = "alexnet resnet18 resnet18_8x resnet34 resnet34_8x"  # alexnet: from 63×63
 NETWORKS: dict[str, Input] = {
     **dict.fromkeys(("lenet5", "lenet5_half"), Input(1)),
     **dict.fromkeys(("mlp", "mlp_half"), Input(2, 1)),
@@ -24,27 +34,23 @@ NETWORKS: dict[str, Input] = {
 
 
 class Facts(NamedTuple):
-    """Classes, and images as the networks see them: square, of `size` pixels.
-
-    `mean` and `std` normalise pixels scaled to [0, 1]; None: computed when loaded.
-    """
+    """Classes, and images as the networks see them: square, of `size` pixels."""
 
     classes: int
     channels: int
     size: int
-    mean: tuple[float, ...] | None = None
+    mean: tuple[float, ...] | None = None  # of pixels in [0, 1]; None: computed
     std: tuple[float, ...] | None = None
 
 
+# digits_rest: what digits_hybrid leaves; moons: points, as images of one pixel
+EMBEDDED = ("digits", "digits_half", "digits_hybrid", "digits_rest", "moons")
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _TINY = ((0.4802, 0.4481, 0.3975), (0.2770, 0.2691, 0.2821))
 # the published figures; MNIST's and its kin's are of the 28×28 images
 DATASETS: dict[str, Facts] = {
-    "digits": Facts(10, 1, 32),
-    "digits_half": Facts(10, 1, 32),
-    "digits_hybrid": Facts(10, 1, 32),
-    "digits_rest": Facts(10, 1, 32),  # what digits_hybrid leaves, to collect from
-    "moons": Facts(2, 2, 1),  # points, as images of one pixel
+    **dict.fromkeys(EMBEDDED, Facts(10, 1, 32)),
+    "moons": Facts(2, 2, 1),
     "mnist": Facts(10, 1, 32, (0.1307,), (0.3081,)),
     "fashion_mnist": Facts(10, 1, 32, (0.2860,), (0.3530,)),
     "kmnist": Facts(10, 1, 32, (0.1918,), (0.3483,)),
@@ -62,6 +68,31 @@ DATASETS: dict[str, Facts] = {
     "imagenet": Facts(1000, 3, 224, *_IMAGENET),
     "ham10000": Facts(7, 3, 224, *_IMAGENET),
 }
+_IDX = "train-images-idx3 train-labels-idx1 t10k-images-idx3 t10k-labels-idx1".split()
+# torchvision's class, and what it leaves in its root folder; all of it must be there
+TORCHVISION: dict[str, tuple[str, ...]] = {
+    "mnist": ("MNIST", *(f"MNIST/raw/{part}-ubyte" for part in _IDX)),
+    "fashion_mnist": ("FashionMNIST", *(f"FashionMNIST/raw/{p}-ubyte" for p in _IDX)),
+    "kmnist": ("KMNIST", *(f"KMNIST/raw/{part}-ubyte" for part in _IDX)),
+    "usps": ("USPS", "usps.bz2", "usps.t.bz2"),
+    "svhn": ("SVHN", "train_32x32.mat", "test_32x32.mat"),
+    "cifar10": ("CIFAR10", "cifar-10-batches-py"),
+    "cifar100": ("CIFAR100", "cifar-100-python"),
+    "caltech101": ("Caltech101", "caltech101/101_ObjectCategories"),
+    "food101": ("Food101", "food-101/meta", "food-101/images"),
+    "places365": ("Places365", "places365_val.txt", "data_256_standard", "val_256"),
+}
+# too large to download unasked, or behind a form, or unknown to torchvision
+_BY_HAND = {
+    "cinic10": "https://datashare.ed.ac.uk/handle/10283/3192",
+    "tiny_imagenet": "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+    "tiny_imagenet_32": "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+    "places365": "python -c \"from torchvision.datasets import Places365 as P; [P('{}',"
+    " split=s, small=True, download=True) for s in ('train-standard', 'val')]\"",
+    "imagenet": "https://image-net.org/download.php (torchvision.datasets.ImageNet "
+    "unpacks its archives)",
+    "ham10000": "https://doi.org/10.7910/DVN/DBW86T (sort it into folders for classes)",
+}
 
 
 def augmentation(name: str, channels: int, size: int) -> dict[str, Any]:
@@ -70,3 +101,59 @@ def augmentation(name: str, channels: int, size: int) -> dict[str, Any]:
         return {"pad": 0 if size == 1 else 2, "mode": "replicate", "flip": False}
     # 4 of CIFAR's 32 pixels, black; a mirrored digit is none
     return {"pad": size // 8, "mode": "zeros", "flip": name != "svhn"}
+
+
+def known_dataset(parameter: str, value: Any) -> str:
+    """`value`, if it names a data set of the catalogue or one in ``$DFKD_DATA``."""
+    word = isinstance(value, str) and re.fullmatch(r"\w{1,80}", value, re.ASCII)
+    if word and (value in DATASETS or find(value)):
+        return value
+    try:
+        return one_of(parameter, value, DATASETS)
+    except UserError as error:
+        own = _roots()[0] / (value if word else "NAME")
+        line = f"{error}; or your own (letters, digits and _) in DFKD_DATA's folder: "
+        raise UserError(f"{line}{own}.npz or {own}/train/CLASS/*.jpg") from None
+
+
+def locate(name: str) -> Place:
+    """("embedded", None), what `find` finds first, or ("download", folder)."""
+    if known_dataset("dataset", name) in EMBEDDED:
+        return "embedded", None
+    if found := find(name):
+        return found
+    root = _roots()[0]
+    if name in _BY_HAND:
+        raise missing(name, "get it by: " + _BY_HAND[name].format(root))
+    if os.environ.get("DFKD_OFFLINE", "0") not in ("", "0"):
+        raise missing(name, "DFKD_OFFLINE forbids its download")
+    return "download", root
+
+
+def find(name: str) -> Place | None:
+    """An "npz", a "torchvision" layout or a "folder" here, in that order."""
+    files = TORCHVISION.get(name, ())[1:]
+    for root in _roots():
+        # os.path's: Path's raise an error for what is too long to be a path
+        if os.path.isfile(root / f"{name}.npz"):
+            return "npz", root / f"{name}.npz"
+        if files and all(os.path.exists(root / file) for file in files):
+            return "torchvision", root
+        if os.path.isdir(root / name / "train"):
+            return "folder", root / name
+    return None
+
+
+def missing(name: str, reason: str) -> UserError:
+    """The line that says what to put where; `reason`: why it is missing."""
+    own, unset = _roots()[0] / name, " (DFKD_DATA is not set: give it your folder)"
+    return UserError(
+        f"dataset {name}: there is no {own}.npz with x_train y_train x_test y_test "
+        f"(images uint8, NHWC; labels whole numbers), nor {own}/train/CLASS/*.jpg"
+        f"{'' if os.environ.get('DFKD_DATA') else unset}; {reason}"
+    )
+
+
+def _roots() -> list[Path]:
+    given, cache = os.environ.get("DFKD_DATA"), cache_folder() / "data"
+    return [at_home("DFKD_DATA", given), cache] if given else [cache]

@@ -5,7 +5,6 @@ on a related and on an unrelated source. Neither lists its sources: these are ou
 """
 
 import hashlib
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,16 +13,13 @@ from jaxtyping import Int, UInt8
 from numpy import ndarray
 
 from ..errors import UserError, one_of, real, whole
-from .categories import matching
-from .dataset import Dataset, load_training_split
+from .catalogue import EMBEDDED, find, known_dataset
+from .dataset import Dataset, load_part
 from .images import Collected, Images
-from .layouts import Split
-from .read import CHUNK, resize
-from .sources import EMBEDDED, find, known_dataset
+from .layouts import CHUNK, Split, resize
 
 PHOTOGRAPHS = "photographs"  # two that ship with scikit-learn, cut into pieces
 _TINY = ("tiny_imagenet_32", "tiny_imagenet")
-_LARGE = "cinic10 caltech101 food101 places365"
 # by data set, in order of preference
 RELATED: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("digits", "digits_half"), ("mnist", "usps")),
@@ -32,7 +28,8 @@ RELATED: dict[str, tuple[str, ...]] = {
     "usps": ("mnist", "digits"),
     "svhn": ("mnist", "usps", "digits"),
     **dict.fromkeys(("cifar10", "cifar100"), (*_TINY, "imagenet")),
-    **dict.fromkeys(_LARGE.split(), ("imagenet", *_TINY)),
+    **dict.fromkeys(("cinic10", "caltech101"), ("imagenet", *_TINY)),
+    **dict.fromkeys(("food101", "places365"), ("imagenet", *_TINY)),
 }
 _GREY = "digits digits_half digits_hybrid mnist fashion_mnist kmnist usps svhn"
 _COLOUR = "cifar10 cifar100 cinic10 tiny_imagenet tiny_imagenet_32 caltech101"
@@ -44,20 +41,48 @@ UNRELATED: dict[str, tuple[str, ...]] = {
 _SHARED = (
     {"digits", "digits_half", "digits_hybrid"},
     {"digits", "digits_half", "digits_rest"},
-    {*_TINY, "imagenet"},
-    {"cifar10", "cinic10"},
-)
+    {*_TINY, "imagenet"}, {"cifar10", "cinic10"},
+)  # fmt: skip
+# label = digit; usps_framed is written by tools/frame_usps.py
+_DIGITS = "digits digits_half digits_hybrid digits_rest mnist svhn usps usps_framed"
+# ImageNet's names for CIFAR's classes, as HiDFD searches for them; none fits a deer
+_SYNONYMS = """airplane: airliner, warplane; automobile: beach wagon, convertible,
+limousine, sports car; bird: albatross, black stork, goose, king penguin; butterfly:
+monarch; cat: tabby; cattle: bison, ox; dog: chihuahua, german shepherd, golden
+retriever, labrador retriever, standard poodle, yorkshire terrier; frog: bullfrog;
+horse: sorrel; mountain: alp; sea: seashore; ship: container ship, gondola, lifeboat;
+snake: boa constrictor; spider: black widow, tarantula; sweet pepper: bell pepper;
+telephone: pay-phone; truck: moving van""".replace("\n", " ")
+_OTHERS = ("custard apple", "mouse", "sea lion")  # the mouse is a computer's
+
+
+def matching(source: str, names: tuple[str, ...], target: Dataset) -> dict[int, int]:
+    """From the source's labels to the target's: by name, last word or synonym."""
+    if {source, target.name} <= set(_DIGITS.split()):
+        return {label: label for label in range(10)}
+    if not (names and target.classes):
+        unnamed = target.name if names else source
+        raise UserError(f"by: {unnamed} does not name its classes; give another by")
+    known = (line.split(": ") for line in _SYNONYMS.split("; "))
+    synonyms = {other: name for name, others in known for other in others.split(", ")}
+    plain = [[n.lower().replace("_", " ") for n in c] for c in (names, target.classes)]
+    return {
+        label: number
+        for label, name in enumerate(plain[0])
+        for number, word in enumerate(plain[1])
+        if word == synonyms.get(name) or f" {name}".endswith(f" {word}")
+        if name not in _OTHERS
+    }
 
 
 class Photographs:
-    """All square pieces of two photographs, `size` pixels wide; cut when indexed."""
+    """All square pieces of two photographs, `size` wide; resized when indexed."""
 
     def __init__(self, size: int):
         from sklearn.datasets import load_sample_images
 
-        self.size = size
         self.pieces = [
-            (image, slice(top, top + side), slice(left, left + side))
+            image[None, top : top + side, left : left + side]
             for image in load_sample_images().images
             for side in (32, 64, 128, 256)
             for top in range(0, image.shape[0] - side + 1, 4)
@@ -65,32 +90,22 @@ class Photographs:
         ]
         self.shape = (len(self.pieces), size, size, 3)
 
-    def __len__(self) -> int:
-        return len(self.pieces)
-
-    def __getitem__(self, index: Int[ndarray, " n"]) -> UInt8[ndarray, "n size size 3"]:
-        cuts = (self.pieces[i] for i in index)
-        return np.concatenate([resize(x[None, a, b], self.size) for x, a, b in cuts])
+    def __getitem__(self, index: Int[ndarray, " n"]) -> UInt8[ndarray, "n s s 3"]:
+        return np.concatenate([resize(self.pieces[i], self.shape[1]) for i in index])
 
 
-def default_source(target: str, kind: str) -> str:
-    """The first source of that kind, 'related' or 'unrelated', on this machine."""
-    tables = {"related": RELATED, "unrelated": UNRELATED}
-    listed = tables[one_of("source", kind, tables)].get(target, ())
+def source_for(kind: str, dataset: str, wanted: str = "auto") -> str:
+    """The source `wanted`; or the first 'related' (or 'unrelated') on this machine."""
+    if wanted != "auto":
+        return known_dataset("collected_from", wanted)
+    listed = (UNRELATED if kind == "unrelated" else RELATED).get(dataset, ())
     for source in listed:
         if source in (PHOTOGRAPHS, *EMBEDDED) or find(source):
             return source
     raise UserError(
-        f"source: of the data sets {kind} to {target} ({', '.join(listed) or 'none'}) "
-        "none is on this machine; put one into DFKD_DATA's folder, or name a source"
+        f"source: of those for {dataset}, {kind} ({', '.join(listed) or 'none'}), none "
+        "is on this machine; put one into DFKD_DATA's folder, or name a source"
     )
-
-
-def source_for(kind: str, dataset: str, wanted: str = "auto") -> str:
-    """The source that is `wanted`, or the first of that kind on this machine."""
-    if wanted != "auto":
-        return known_dataset("collected_from", wanted)
-    return default_source(dataset, "unrelated" if kind == "unrelated" else "related")
 
 
 def collect(
@@ -99,18 +114,17 @@ def collect(
     *,
     ratio: float | None = None,
     by: str = "random",
-    teacher: Callable[[Any], Any] | None = None,
+    teacher: torch.nn.Module | None = None,
     imbalance: float | None = None,
     seed: int = 0,
 ) -> Collected:
     """Real images from the training part of a data set, or "photographs".
 
-    They have the target's shape, and its classes for labels. `ratio`: HiDFD's ρ, images
-    per training image of the target (None: all, or as many as keep the imbalance).
-    `by`: "random"; "category", of the target's classes; "confidence", by the largest
-    softmax probability of the `teacher` (images to logits), which labels them (HiDFD
-    refers to Chen et al. 2021b). `imbalance`: images of class 0 per image of the last,
-    falling geometrically; a class with too few hands its part to the others.
+    `ratio`: HiDFD's ρ, images per training image of the target (None: all, or as many
+    as keep the imbalance). `by`: "random"; "category", of the target's classes;
+    "confidence", by the largest softmax probability of the `teacher`, which labels them
+    (Chen et al. 2021b). `imbalance`: images of class 0 per image of the last, falling
+    geometrically; a class with too few hands its part to the others.
     """
     one_of("by", by, ("category", "confidence", "random"))
     whole("seed", seed)
@@ -123,32 +137,41 @@ def collect(
             raise UserError("imbalance: random images have no labels; give another by")
     if (by == "confidence") != (teacher is not None):
         raise UserError("by: 'confidence' needs a teacher, and nothing else takes one")
-    pool = _pool(source, target)
-    score = np.random.default_rng(seed).random(len(pool.x))
-    labels = np.zeros(len(pool.x), np.int64)
+    height, width, channels = target.x_train.shape[1:]
+    if source == PHOTOGRAPHS:
+        pool = Split(Photographs(height), np.zeros(0, np.int64))
+    else:
+        known_dataset("source", source)
+        if source == target.name or any({source, target.name} <= g for g in _SHARED):
+            raise UserError(f"source: {source} shares images with {target.name}")
+        pool = load_part(source, "train")[1]
+    if height != width or not {channels, pool.x.shape[3]} <= {1, 3}:
+        raise UserError(
+            f"source: {source} has {pool.x.shape[3]} channels, {target.name} images of "
+            f"{channels}×{height}×{width}; only square ones of 1 or 3 channels will do"
+        )
+    available = pool.x.shape[0]
+    score = np.random.default_rng(seed).random(available)
+    labels = np.zeros(available, np.int64)
     if by == "confidence":
         labels, score = _judged(pool, target, teacher)
     elif by == "category":
-        names = matching(source, pool.classes, target.name, target.classes)
+        names = matching(source, pool.classes, target)
         labels = np.array([names.get(label, -1) for label in pool.y.tolist()])
     usable = np.flatnonzero(labels >= 0)
-    if not len(usable):
-        raise UserError(
-            f"by: no image of {source} has a class of {target.name}; give another by"
-        )
     present = np.bincount(labels[usable], minlength=target.num_classes)
     parts = (imbalance or 1) ** -np.linspace(0, 1, target.num_classes)
-    count = len(usable)
+    count = len(usable) or 1
     if ratio is not None:
         count = round(ratio * originals)
-    elif imbalance is not None:
+    elif imbalance is not None and len(usable):
         some = present > 0
         count = int((present[some] / parts[some]).min() * parts[some].sum())
     if count > len(usable):
         most = int(1e4 * len(usable) / originals) / 1e4
         raise UserError(
-            f"ratio: {ratio:g} of {originals} images is {count}, but {source} has "
-            f"{len(usable)} by {by}; give at most {most:g}"
+            f"ratio: {count} images are too many, {source} has {len(usable)} by {by} "
+            f"for {target.name}; give at most {most:g}, or another source or by"
         )
     order = usable[np.argsort(-score[usable], kind="stable")]
     if imbalance is not None:
@@ -157,11 +180,12 @@ def collect(
     chosen = np.sort(order[:count])
     x, y = convert(pool.x, chosen, target), None if by == "random" else labels[chosen]
     classes = None if y is None else np.bincount(y, minlength=len(present)).tolist()
-    record = {"source": source, "part": "train", "available": len(pool.x)}
-    record |= {"target": target.name, "ratio": len(x) / originals, "count": len(x)}
-    record |= {"by": by, "imbalance": imbalance, "seed": seed, "classes": classes}
-    record |= {"indices": chosen.tolist()}
-    record |= {"sha256": hashlib.sha256(x.tobytes()).hexdigest()}
+    record = {
+        "source": source, "part": "train", "available": available,
+        "target": target.name, "ratio": count / originals, "count": count,
+        "by": by, "imbalance": imbalance, "seed": seed, "classes": classes,
+        "indices": chosen.tolist(), "sha256": hashlib.sha256(x.tobytes()).hexdigest(),
+    }  # fmt: skip
     return Collected(x, y, record)
 
 
@@ -201,11 +225,10 @@ def images_for(
     device: str | torch.device,
     **choice: Any,
 ) -> tuple[Images, dict[str, Any]]:
-    """The real images that a student learns from, and their record.
+    """The real images, or a `share` of them, that a student learns from; their record.
 
     `kind`: "original", the data set's training images; "related", "unrelated" or
     "collected", those of another source, chosen by `choice` (options of `collect`).
-    A `share` below 1 keeps that fraction of them.
     """
     if kind == "original":
         images, record = Images.of(dataset, device), {"source": dataset.name}
@@ -223,37 +246,18 @@ def images_for(
     return images, record | {"images": len(images)}
 
 
-def _pool(source: str, target: Dataset) -> Split:
-    height, width, channels = target.x_train.shape[1:]
-    if source == PHOTOGRAPHS:
-        pool = Split(Photographs(height), np.zeros(0, np.int64))
-    else:
-        known_dataset("source", source)
-        if source == target.name or any({source, target.name} <= g for g in _SHARED):
-            raise UserError(f"source: {source} shares images with {target.name}")
-        pool = load_training_split(source)
-    if height != width or not {channels, pool.x.shape[3]} <= {1, 3}:
-        raise UserError(
-            f"source: {source} has {pool.x.shape[3]} channels, {target.name} images of "
-            f"{channels}×{height}×{width}; only square ones of 1 or 3 channels will do"
-        )
-    return pool
-
-
+@torch.no_grad()
 def _judged(
-    pool: Split, target: Dataset, teacher: Callable[[Any], Any]
-) -> tuple[Int[ndarray, " images"], ndarray]:
+    pool: Split, target: Dataset, teacher: torch.nn.Module
+) -> tuple[Int[ndarray, " n"], ndarray]:
     """The teacher's class for each image, and its probability."""
-    network = teacher if isinstance(teacher, torch.nn.Module) else torch.nn.Identity()
-    device = next((p.device for p in network.parameters()), "cpu")
-    training, best = network.training, []
-    network.eval()
-    with torch.no_grad():
-        for index in np.array_split(np.arange(len(pool.x)), -(-len(pool.x) // CHUNK)):
-            x = target.normalise(convert(pool.x, index, target))
-            logits = teacher(torch.from_numpy(x).to(device)).float()
-            sure, labels = logits.softmax(1).max(1)
-            best.append(torch.stack((sure.double(), labels.double())).cpu())
-    network.train(training)
+    device = next((p.device for p in teacher.parameters()), "cpu")
+    training, best, count = teacher.training, [], pool.x.shape[0]
+    teacher.eval()
+    for index in np.array_split(np.arange(count), -(-count // CHUNK)):
+        x = target.normalise(convert(pool.x, index, target))
+        logits = teacher(torch.from_numpy(x).to(device)).float()
+        best.append(torch.stack(logits.softmax(1).max(1)).cpu())
+    teacher.train(training)
     sure, labels = torch.cat(best, 1).numpy()
     return labels.astype(np.int64), sure

@@ -3,124 +3,136 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 from numpy import ndarray
 
-from ..errors import UserError, one_of, shown
-from ..files import at_home
-from .catalogue import DATASETS, NETWORKS
-from .embedded import arrays
-from .layouts import Split, download, read
-from .read import CHUNK, ImageFiles, image_files, read_npz, resize
-from .sources import EMBEDDED, locate
+from ..errors import UserError, first_line, one_of, shown
+from .catalogue import DATASETS, NETWORKS, locate
+from .layouts import ImageFiles, Split, download, image_files, read, read_npz, resize
 
 _CLASSES = 65_536  # a network has weights for every number up to the largest label
 _SAMPLE = 10_000  # image files that are decoded for their mean and deviation
+Pixels = UInt8[ndarray, "n h w c"] | ImageFiles
+Constants = tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images, labels, and the constants that normalise: (x / 255 − mean) / std.
-
-    Training images in image files are decoded when indexed; test images are in memory.
-    """
+    """Images, labels, and the constants that normalise: (x / 255 − mean) / std."""
 
     name: str
-    x_train: UInt8[ndarray, "train height width channels"] | ImageFiles
+    x_train: UInt8[ndarray, "train h w c"] | ImageFiles
     y_train: Int[ndarray, " train"]
-    x_test: UInt8[ndarray, "test height width channels"]
+    x_test: UInt8[ndarray, "test h w c"]
     y_test: Int[ndarray, " test"]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    mean: Constants
+    std: Constants
     classes: tuple[str, ...] = ()  # their names, where known
 
     @property
     def num_classes(self) -> int:
         return int(self.y_train.max()) + 1
 
-    def normalise(
-        self, x: UInt8[ndarray, "batch height width channels"] | ImageFiles
-    ) -> Float[ndarray, "batch channels height width"]:
+    def normalise(self, x: Pixels) -> Float[ndarray, "n c h w"]:
         """Pixels as the networks see them: float32, NCHW."""
-        scaled = np.asarray(x).astype(np.float32) / 255
+        scaled = x[:].astype(np.float32) / 255
         scaled = (scaled - np.float32(self.mean)) / np.float32(self.std)
         return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
 
 
 def load_dataset(name: str) -> Dataset:
-    """The data set called `name`: embedded, found, or downloaded (see `locate`).
-
-    A name of the catalogue comes at the catalogue's size, with its constants; a user's
-    own as it is, with constants computed from its training pixels.
-    """
-    where, train = _part(name, "train")
-    _, test = _part(name, "test")
+    """The data set called `name`, as the catalogue has it, or a user's own as it is."""
+    where, train = load_part(name, "train")
     classes, facts = int(train.y.max()) + 1, DATASETS.get(name)
     if classes == 1:
         raise UserError(f"{where}: y_train has one class; give at least two")
-    _check_labels(f"{where}: y_test", test.y, len(test.x), classes)
-    shapes = train.x.shape[1:], test.x.shape[1:]
-    if shapes[0] != shapes[1]:
-        raise UserError(
-            f"{where}: x_train has images of {shapes[0]}, x_test {shapes[1]}"
-        )
-    mean, std = (facts.mean, facts.std) if facts and facts.mean else moments(train.x)
-    if name in EMBEDDED:  # the shipped teachers have these last bits
-        x = train.x / 255
-        mean, std = (tuple(map(float, f(x, (0, 1, 2)))) for f in (np.mean, np.std))
+    _, test = load_part(name, "test", classes)
+    seen, unseen = train.x.shape[1:], test.x.shape[1:]
+    if seen != unseen:
+        raise UserError(f"{where}: x_train has images of {seen}, x_test {unseen}")
+    mean, std = facts[3:] if facts and facts.mean else _moments(train.x)
     if not all(std):
         raise UserError(f"{where}: a channel of x_train has the same value everywhere")
-    x_test = np.asarray(test.x)
-    return Dataset(name, train.x, train.y, x_test, test.y, mean, std, train.classes)
+    return Dataset(name, train.x, train.y, test.x[:], test.y, mean, std, train.classes)
 
 
-def load_training_split(name: str) -> Split:
-    """The training part alone, which a source of collected images needs."""
-    return _part(name, "train")[1]
-
-
-def _part(name: str, part: str) -> tuple[str, Split]:
-    """Where a part comes from, and the part; refuses what would mislead."""
+def load_part(name: str, part: str, classes: int = _CLASSES) -> tuple[str, Split]:
+    """Where the 'train' or 'test' part of a data set comes from, and the part."""
     place, facts = locate(name), DATASETS.get(name)
-    if place.layout == "embedded":
-        made = arrays(name)
-        return name, Split(*(made[:2] if part == "train" else made[2:]))
-    if place.layout == "download":
-        place = download(name, place.path)
-    x, y, classes = read(name, place, part)
-    where, train = f"dataset {name}: {place.path}", part == "train"
-    _check_pixels(f"{where}: x_{part}", x, (facts.channels,) if facts else (1, 3))
-    limit = facts.classes if facts and train else _CLASSES
-    _check_labels(f"{where}: y_{part}", y, len(x), limit)
+    if place[0] == "embedded":
+        return name, _embedded(name, part)
+    if place[0] == "download":
+        place = download(name, place[1])
+    x, y, names = read(name, place, part)
+    where, train = f"dataset {name}: {place[1]}", part == "train"
+    if facts and train:
+        classes = facts.classes
+    _check(where, f"_{part}", x, y, (facts.channels,) if facts else (1, 3), classes)
     if train and y.min() > 0:
         raise UserError(f"{where}: y_train has labels from {y.min()} on; count from 0")
     if facts and not isinstance(x, ImageFiles):  # files are decoded at that size
         x = resize(x, facts.size)
-    return where, Split(x, y.astype(np.int64), classes)
+    return where, Split(x, y.astype(np.int64), names)
 
 
-def _check_pixels(
-    name: str, x: ndarray | ImageFiles, channels: tuple[int, ...]
+def _check(
+    where: str, part: str, x: Any, y: Any, channels: tuple[int, ...], classes: int
 ) -> None:
-    """Refuse anything but images, uint8 and NHWC, of so many channels."""
+    """Refuse anything but uint8 images, NHWC, and a label below `classes` for each."""
     if x.dtype != np.uint8 or x.ndim != 4 or x.shape[3] not in channels or 0 in x.shape:
         allowed = " or ".join(map(str, channels))
         raise UserError(
-            f"{name} is {x.dtype} of shape {x.shape}; it must be uint8, at least one "
-            f"image, (images, height, width, {allowed}); for grey ones: x[..., None]"
+            f"{where}: x{part} is {x.dtype} of shape {x.shape}; it must be uint8, at "
+            f"least 1 × height × width × ({allowed}); for grey ones: x[..., None]"
         )
-
-
-def _check_labels(name: str, y: ndarray, count: int, classes: int) -> None:
-    """Refuse anything but `count` whole numbers below `classes`."""
-    if y.shape != (count,) or not np.issubdtype(y.dtype, np.integer):
-        kind = f"{y.dtype} of shape {y.shape}"
-        raise UserError(f"{name} is {kind}; it must hold {count} whole numbers")
+    if y.shape != (len(x),) or not np.issubdtype(y.dtype, np.integer):
+        kind = f"y{part} is {y.dtype} of shape {y.shape}"
+        raise UserError(f"{where}: {kind}; it must hold {len(x)} whole numbers")
     if y.min() < 0 or y.max() >= classes:
-        found = f"from {y.min()} to {y.max()}"
-        raise UserError(f"{name} has labels {found}; give 0 to {classes - 1}")
+        found = f"labels from {y.min()} to {y.max()}"
+        raise UserError(f"{where}: y{part} has {found}; give 0 to {classes - 1}")
+
+
+def _moments(x: Pixels) -> tuple[Constants, Constants]:
+    """Mean and deviation of each channel, in [0, 1]; of 10,000 images in files."""
+    if isinstance(x, ImageFiles):
+        x = x[np.linspace(0, len(x) - 1, min(len(x), _SAMPLE)).astype(int)]
+    count = x[..., 0].size
+    mean = np.einsum("nhwc->c", x, dtype=np.int64) / count
+    variance = np.einsum("nhwc,nhwc->c", x, x, dtype=np.int64) / count - mean**2
+    return tuple((mean / 255).tolist()), tuple((variance**0.5 / 255).tolist())
+
+
+def _embedded(name: str, part: str) -> Split:
+    """scikit-learn's handwritten digits, or two moons, with a fixed split."""
+    from scipy.ndimage import zoom
+    from sklearn import datasets
+    from sklearn.model_selection import train_test_split
+
+    def split(x: ndarray, y: ndarray, test: int) -> list[ndarray]:
+        return train_test_split(x, y, test_size=test, stratify=y, random_state=0)
+
+    if name == "moons":  # a point is an image of one pixel, a coordinate is a channel
+        points, y = datasets.make_moons(2000, noise=0.1, random_state=0)
+        x = 255 * (points - (-1.75, -1.25)) / (4.5, 3.0)  # 256 levels a coordinate
+        x = np.round(x).clip(0, 255).astype(np.uint8)[:, None, None]
+        x, x_test, y, y_test = split(x, y, 500)
+    else:  # 1,797 digits (8×8, 17 grey levels), bilinearly enlarged to 32×32
+        x, y = datasets.load_digits(return_X_y=True)
+        x = x.reshape(-1, 8, 8) / 16
+        x = zoom(x, (1, 4, 4), order=1, mode="nearest", grid_mode=True)
+        x = np.round(255 * x).astype(np.uint8)[..., None]
+        # testing on half of them resolves smaller differences
+        x, x_test, y, y_test = split(x, y, 450 if name == "digits" else 899)
+        if name in ("digits_hybrid", "digits_rest"):
+            x_test, collectable, y_test, labels = split(x_test, y_test, 450)
+        if name == "digits_rest":
+            x, y = collectable, labels
+    x, y = (x, y) if part == "train" else (x_test, y_test)
+    return Split(x, y.astype(np.int64))
 
 
 def check_fits(dataset: Dataset, role: str, network: str) -> None:
@@ -129,9 +141,8 @@ def check_fits(dataset: Dataset, role: str, network: str) -> None:
     takes = NETWORKS[one_of(role, network, NETWORKS)]
     fitting = [
         name
-        for name, other in NETWORKS.items()
-        if other.channels == channels
-        and (not other.size or height == width == other.size)
+        for name, (needs, size) in NETWORKS.items()
+        if needs == channels and (size is None or size == height == width)
     ]
     if network not in fitting:
         size = f"{takes.size}×{takes.size}" if takes.size else "any size"
@@ -142,51 +153,31 @@ def check_fits(dataset: Dataset, role: str, network: str) -> None:
         )
 
 
-def moments(
-    x: UInt8[ndarray, "images height width channels"] | ImageFiles,
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and deviation of each channel, in [0, 1]; of 10,000 images in files."""
-    if isinstance(x, ImageFiles):
-        x = x[np.linspace(0, len(x) - 1, min(len(x), _SAMPLE)).astype(int)]
-    mean, std, grey = [], [], np.arange(256) / 255
-    for c in range(x.shape[3]):
-        parts = (x[i : i + CHUNK, ..., c].ravel() for i in range(0, len(x), CHUNK))
-        count = sum(np.bincount(part, minlength=256) for part in parts)
-        mean.append(float(np.average(grey, weights=count)))
-        std.append(float(np.average((grey - mean[-1]) ** 2, weights=count) ** 0.5))
-    return tuple(mean), tuple(std)
-
-
 def load_images(
     path: str | Path, shape: tuple[int, int, int], num_classes: int
-) -> tuple[UInt8[ndarray, "n channels size size"], Int[ndarray, " n"] | None]:
-    """The images of a folder, or of an npz's array ``x`` (or ``x_test``; uint8, NHWC).
+) -> tuple[UInt8[ndarray, "n c s s"], Int[ndarray, " n"] | None]:
+    """The images of a folder, or of an npz's ``x`` (or ``x_test``), brought to `shape`.
 
-    They are brought to `shape`, (channels, size, size): the middle square, resized. An
-    npz may have labels, ``y`` (or ``y_test``).
+    `shape` is (channels, size, size). An npz may have labels, ``y`` (or ``y_test``).
     """
     (channels, size, _), y = shape, None
     try:
-        if not isinstance(path, str | Path) or not str(path).strip():
-            raise UserError(f"{shown(path)} is no path")
+        place = os.path.expanduser(path)
         # os.path answers no where pathlib fails: a name too long, or with a NUL
-        if os.path.isdir(path := at_home("path", path)):
-            if channels not in (1, 3):
-                raise UserError(f"image files have 1 or 3 channels, not {channels}")
-            x = np.asarray(ImageFiles(tuple(image_files(path)), channels, size))
-        elif os.path.isfile(path):
-            made = read_npz(path, "x", "x_test", "y", "y_test")
-            x, y = made.get("x", made.get("x_test")), made.get("y", made.get("y_test"))
+        if os.path.isdir(place):
+            x = ImageFiles(tuple(image_files(Path(place))), channels, size)[:]
+        elif os.path.isfile(place):
+            made = read_npz(Path(place), "x", "x_test", "y", "y_test")
+            x, y = (made.get(name, made.get(f"{name}_test")) for name in "xy")
             if x is None:
-                raise UserError(f"{path} has no array x")
-            _check_pixels(f"{path}: x", x, (channels,))
-            if y is not None:
-                _check_labels(f"{path}: y", y, len(x), num_classes)
-                y = y.astype(np.int64)
-            x = x if x.shape[1:3] == (size, size) else resize(x, size)
+                raise UserError(f"{place} has no array x")
+            labels = np.zeros(len(x), int) if y is None else y
+            _check(place, "", x, labels, (channels,), num_classes)
+            x, y = resize(x, size), None if y is None else y.astype(np.int64)
         else:
-            raise UserError(f"there is no {shown(str(path))}")
-    except UserError as error:
+            raise UserError(f"there is no {shown(place)}")
+    except Exception as error:  # damaged files fail each in their own way
+        why = error if isinstance(error, UserError) else first_line(error)
         give = "give a folder of images, or an npz with an array x"
-        raise UserError(f"check: {error}; {give}") from error
+        raise UserError(f"check: {why}; {give}") from error
     return np.ascontiguousarray(x.transpose(0, 3, 1, 2)), y

@@ -1,4 +1,4 @@
-"""How a data set lies in its files: an npz, torchvision's layout, image folders."""
+"""How images lie in files: npz, torchvision's layouts, folders. Pixels: uint8 NHWC."""
 
 import contextlib
 import os
@@ -7,96 +7,183 @@ import socket
 import sys
 import tempfile
 import warnings
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from glob import glob
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 from numpy import ndarray
+from torch.nn import functional as F
 
 from ..errors import UserError, first_line
-from .catalogue import DATASETS
-from .read import ImageFiles, image_files, opened, read_npz, visible
-from .sources import TORCHVISION, Place, missing
+from .catalogue import DATASETS, TORCHVISION, Place, missing
 
+SUFFIXES = (".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif")
+SUFFIXES += (".tiff", ".webp")
+CHUNK = 512  # images that are converted at once, so that no large set is copied
+_NOT_THE_USERS = {"__MACOSX", "@eaDir"}  # besides what begins with a dot
 _PATIENCE = 30  # seconds without an answer; torchvision would wait for ever
+
+
+@dataclass(frozen=True, eq=False)
+class ImageFiles:
+    """Images in files, decoded by ``x[index]``: resized, and the middle cropped."""
+
+    paths: tuple[str, ...]
+    channels: int
+    size: int
+
+    ndim, dtype = 4, np.dtype(np.uint8)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        return len(self.paths), self.size, self.size, self.channels
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: Any) -> UInt8[ndarray, "*n s s c"]:
+        chosen = np.arange(len(self))[index]
+        made = np.empty((chosen.size, *self.shape[1:]), np.uint8)
+        with ThreadPoolExecutor() as pool:  # Pillow decodes outside Python's lock
+            for k, image in enumerate(pool.map(self._decode, chosen.ravel().tolist())):
+                made[k] = image
+        return made.reshape(*chosen.shape, *self.shape[1:])
+
+    def _decode(self, number: int) -> ndarray:
+        from torchvision.transforms.functional import center_crop, resize
+
+        image = opened(self.paths[number]).convert("L" if self.channels == 1 else "RGB")
+        # ImageNet's way
+        short = 256 if self.size == 224 and min(image.size) != 224 else self.size
+        image = center_crop(resize(image, short), self.size)  # bilinear, antialiased
+        return np.asarray(image).reshape(self.shape[1:])
+
+
+def opened(path: str) -> Any:
+    """An image of Pillow's, decoded."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            if image.mode[0] in "IF":
+                raise ValueError(f"mode {image.mode}; give 8 bits per channel")
+            image.load()
+            return image
+    except Exception as error:  # each format's decoder fails in its own way
+        why = first_line(error)
+        raise UserError(f"image {path} cannot be read ({why}); replace it") from error
+
+
+def image_files(folder: Path) -> list[str]:
+    """The image files of a folder and all below it, in order, without hidden ones."""
+    found = [
+        os.path.join(folder, file)
+        for file in glob("**", root_dir=folder, recursive=True)
+        if file.lower().endswith(SUFFIXES) and not _NOT_THE_USERS & {*Path(file).parts}
+    ]
+    if not found:
+        raise UserError(f"{folder} has no images ({', '.join(SUFFIXES)}); add some")
+    return sorted(found)
+
+
+def read_npz(path: Path, *names: str) -> dict[str, ndarray]:
+    """Those of the named arrays that an npz has; nothing is unpickled."""
+    if not zipfile.is_zipfile(path):
+        raise UserError(f"{path} is no npz file; write it again")
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+        return {name: file[name] for name in names if name in file.files}
+
+
+def resize(x: UInt8[ndarray, "n h w c"], size: int) -> UInt8[ndarray, "n s s c"]:
+    """The middle square, resized: bilinear, antialiased where it shrinks."""
+    height, width = x.shape[1:3]
+    side = min(height, width)
+    x = x[:, (height - side) // 2 :, (width - side) // 2 :][:, :side, :side]
+    if side == size:
+        return x
+    made = np.empty((len(x), size, size, x.shape[3]), np.uint8)
+    for start in range(0, len(x), CHUNK):
+        part = torch.tensor(x[start : start + CHUNK]).permute(0, 3, 1, 2).float()
+        part = F.interpolate(part, (size, size), mode="bilinear", antialias=True)
+        made[start : start + CHUNK] = part.round().clamp(0, 255).permute(0, 2, 3, 1)
+    return made
 
 
 class Split(NamedTuple):
     """The training or the test part; `classes`: their names, where known."""
 
-    x: ndarray | ImageFiles
+    x: Any  # uint8 NHWC, or ImageFiles
     y: ndarray
     classes: tuple[str, ...] = ()
 
 
 def read(name: str, place: Place, part: str) -> Split:
     """A part, 'train' or 'test', of a data set that was located. Not yet checked."""
+    layout, path = place
     try:
-        if place.layout == "npz":
+        if layout == "npz":
             x, y = f"x_{part}", f"y_{part}"
-            made = read_npz(place.path, x, y, "classes")
+            made = read_npz(path, x, y, "classes")
             if not {x, y} <= set(made):
-                raise UserError(f"{place.path} lacks {x} or {y}; add both arrays")
+                raise UserError(f"{path} lacks {x} or {y}; add both arrays")
             return Split(made[x], made[y], tuple(map(str, made.get("classes", ()))))
-        reader = _folder if place.layout == "folder" else _torchvision
-        return reader(name, place.path, part)
+        return (_folder if layout == "folder" else _torchvision)(name, path, part)
+    except UserError as error:
+        raise UserError(f"dataset {name}: {error}") from error
     except Exception as error:  # damaged files fail each in their own way
-        if isinstance(error, UserError):
-            raise UserError(f"dataset {name}: {error}") from error
-        why = f"({first_line(error)}); get it again"
-        raise UserError(f"dataset {name}: {place.path} cannot be read {why}") from error
+        why = f"{path} cannot be read ({first_line(error)}); get it again"
+        raise UserError(f"dataset {name}: {why}") from error
 
 
 def _folders(path: Path) -> list[str]:
-    if not path.is_dir():
-        return []
-    return sorted(e.name for e in path.iterdir() if e.is_dir() and visible(e.name))
+    names = {entry.rstrip(os.sep) for entry in glob("*/", root_dir=path)}
+    return sorted(names - _NOT_THE_USERS)
 
 
-def _listed(folder: Path, entries: list[str], classes: list[str]) -> tuple[Any, Any]:
-    """The image files of each entry, and their classes' numbers."""
-    files = [image_files(folder / entry) for entry in entries]
-    numbers = [classes.index(entry) for entry in entries]
+def _listed(folder: Path, classes: list[str]) -> tuple[list[str], ndarray]:
+    """The image files of each class that has a folder, and their classes' numbers."""
+    present = [y for y, name in enumerate(classes) if (folder / name).is_dir()]
+    files = [image_files(folder / classes[y]) for y in present]
     paths = [path for found in files for path in found]
-    return paths, np.repeat(numbers, [len(found) for found in files])
+    return paths, np.repeat(present, [len(found) for found in files])
 
 
-def _files(name: str, paths: list[str], first: str = "") -> ImageFiles:
+def _files(name: str, paths: Any, first: str = "") -> ImageFiles:
     """At the catalogue's size, or at the `first` image's, at most 224."""
     if name in DATASETS:
-        return ImageFiles(tuple(paths), *DATASETS[name][1:3])
+        return ImageFiles(tuple(map(str, paths)), *DATASETS[name][1:3])
     image = opened(first)
     grey = image.mode in ("1", "L", "LA")
     return ImageFiles(tuple(paths), 1 if grey else 3, min(*image.size, 224))
 
 
 def _folder(name: str, root: Path, part: str) -> Split:
-    """``train/CLASS/*``, with the first of ``test`` and ``val`` that has such classes.
-
-    Tiny ImageNet lists ``val``'s classes, and the classes' names, in text files.
-    """
+    """``train/CLASS/*``; ``test`` or ``val`` alike, or as Tiny ImageNet lists it."""
     classes = _folders(root / "train")
     if not classes:
         raise UserError(f"{root / 'train'} has no folders; make one for each class")
-    paths, y = _listed(root / "train", classes, classes)
+    paths, y = _listed(root / "train", classes)
     first, annotated = paths[0], root / "val" / "val_annotations.txt"
     if part == "test" and annotated.is_file():
         rows = [line.split("\t") for line in annotated.read_text().splitlines()]
-        paths = [str(root / "val" / "images" / row[0]) for row in rows]
+        paths = [root / "val" / "images" / row[0] for row in rows]
         y = np.array([classes.index(row[1]) for row in rows])
     elif part == "test":
-        found = [(root / test, _folders(root / test)) for test in ("test", "val")]
-        fits = [f for f in found if set() < set(f[1]) <= set(classes)]
+        tests = (root / test for test in ("test", "val"))
+        fits = [t for t in tests if set() < {*_folders(t)} <= {*classes}]
         if not fits:
-            raise UserError(
-                f"{root} has no test or val with folders as in train; add it"
-            )
-        paths, y = _listed(*fits[0], classes)
-    known = {}
-    if (root / "words.txt").is_file():
-        lines = (root / "words.txt").read_text("utf-8").splitlines()
-        known = dict(line.split("\t", 1) for line in lines if "\t" in line)
+            line = f"{root} has no test or val with folders as in train; add it"
+            raise UserError(line)
+        paths, y = _listed(fits[0], classes)
+    words = root / "words.txt"
+    lines = words.read_text("utf-8").splitlines() if words.is_file() else ()
+    known = dict(line.split("\t", 1) for line in lines if "\t" in line)
     names = tuple(known.get(entry, entry).split(",")[0] for entry in classes)
     return Split(_files(name, paths, first), y, names)
 
@@ -105,37 +192,36 @@ def _torchvision(name: str, root: Path, part: str) -> Split:
     if name == "caltech101":  # torchvision's takes every file for an image
         folder = root / "caltech101" / "101_ObjectCategories"
         classes = [entry for entry in _folders(folder) if entry != "BACKGROUND_Google"]
-        paths, y = _listed(folder, classes, classes)
+        paths, y = _listed(folder, classes)
         order = np.random.default_rng(0).permutation(len(paths))
         tests = round(1695 / 8677 * len(paths))  # DFAD Section 4.1.1: split at random
         chosen = np.sort(order[:tests] if part == "test" else order[tests:])
-        files = _files(name, [paths[i] for i in chosen])
-        return Split(files, y[chosen], tuple(classes))
+        return Split(_files(name, np.array(paths)[chosen]), y[chosen], tuple(classes))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # NumPy's, of data types in CIFAR's old pickles
-        made = torchvision_dataset(name, root, part, download=False)
+        made = torchvision_dataset(name, root, part)
     classes = tuple(getattr(made, "classes", ()))
     if name == "food101":
-        paths = list(map(str, made._image_files))
-        return Split(_files(name, paths), np.array(made._labels), classes)
+        return Split(_files(name, made._image_files), np.array(made._labels), classes)
     if name == "places365":
-        paths = [path for path, _ in made.imgs]
-        return Split(_files(name, paths), np.array(made.targets), classes)
+        paths, y = zip(*made.imgs, strict=True)
+        return Split(_files(name, paths), np.array(y), classes)
     if name == "svhn":
         return Split(made.data.transpose(0, 2, 3, 1), made.labels)
-    x, y = (torch.as_tensor(part).numpy() for part in (made.data, made.targets))
+    x, y = np.asarray(made.data), np.asarray(made.targets)
     return Split(x if x.ndim == 4 else x[..., None], y, classes)
 
 
-def torchvision_dataset(name: str, root: Path, part: str, download: bool) -> Any:
+def torchvision_dataset(name: str, root: Path, part: str, **options: bool) -> Any:
     """torchvision's own object; of CIFAR's batches, it compares the MD5 sums."""
     from torchvision import datasets
 
-    places = {"split": "val" if part == "test" else "train-standard", "small": True}
+    train = part == "train"
+    places = {"split": "train-standard" if train else "val", "small": True}
     split = {"split": part}
-    which = {"svhn": split, "food101": split, "caltech101": {}, "places365": places}
-    options = which.get(name, {"train": part == "train"})
-    return getattr(datasets, TORCHVISION[name][0])(root, download=download, **options)
+    which = {"svhn": split, "food101": split, "places365": places, "caltech101": {}}
+    options |= which.get(name, {"train": train})
+    return getattr(datasets, TORCHVISION[name][0])(root, **options)
 
 
 def download(name: str, root: Path) -> Place:
@@ -157,4 +243,4 @@ def download(name: str, root: Path) -> Place:
         raise missing(name, f"its download failed ({first_line(error)})") from error
     finally:
         socket.setdefaulttimeout(patience)
-    return Place("torchvision", root)
+    return "torchvision", root

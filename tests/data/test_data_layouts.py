@@ -12,19 +12,13 @@ import torchvision.datasets as tv
 from data_files import pixels, refusal, write_idx, write_images, write_npz
 from scipy.io import savemat
 
-from dfkd_lib.data import (
-    DATASETS,
-    ImageFiles,
-    load_dataset,
-    load_training_split,
-    resize,
-)
+from dfkd_lib.data import DATASETS, ImageFiles, load_dataset, resize
 
 
-@pytest.mark.parametrize("folder", ["MNIST", "FashionMNIST", "KMNIST"])
-def test_idx_files(root, folder):
-    name = {"FashionMNIST": "fashion_mnist"}.get(folder, folder.lower())
-    arrays = write_idx(root, folder)
+@pytest.mark.parametrize("name", ["MNIST", "FashionMNIST", "KMNIST"])
+def test_idx_files(root, name):
+    arrays, folder = write_idx(root, name), name
+    name = {"FashionMNIST": "fashion_mnist"}.get(name, name.lower())
     data = load_dataset(name)
     assert (data.mean, data.std) == DATASETS[name][3:]
     np.testing.assert_array_equal(data.x_train, resize(arrays["x_train"], 32))
@@ -69,14 +63,11 @@ def test_svhns_matlab_files(root, monkeypatch):
 
 
 def test_uspss_text_files(root):
-    lines = []
-    for k in range(3):
-        values = (f"{i + 1}:{-1 + 2 * (i == k)}" for i in range(256))
-        lines.append(f"{k + 1} {' '.join(values)}\n")
-    for file, n in (("usps.bz2", 3), ("usps.t.bz2", 2)):
-        (root / file).write_bytes(bz2.compress("".join(lines[:n]).encode()))
+    black = " ".join(f"{i + 1}:{1 if i == 0 else -1}" for i in range(256))
+    for file in ("usps.bz2", "usps.t.bz2"):
+        (root / file).write_bytes(bz2.compress(f"1 {black}\n2 {black}\n".encode()))
     data = load_dataset("usps")
-    assert data.x_train.shape == (3, 32, 32, 1) and data.y_test.tolist() == [0, 1]
+    assert data.x_train.shape == (2, 32, 32, 1) and data.y_test.tolist() == [0, 1]
     assert data.x_train[0, 0, 0] == 255 and data.x_train[0, 8:].max() == 0
 
 
@@ -98,7 +89,6 @@ def test_food101(root):
         (root / "food-101" / "meta" / f"{part}.json").write_text(json.dumps(listed))
     data = load_dataset("food101")
     assert data.classes == ("pie", "waffles") and data.y_test.tolist() == [1, 0]
-    assert data.x_test.shape == (2, 224, 224, 3)
     assert np.abs(data.x_test[:, 0, 0, 0].astype(int) - [12, 2]).max() <= 2
 
 
@@ -116,33 +106,19 @@ def test_places365(root, monkeypatch):
 
 
 @pytest.mark.parametrize("tested", ["test", "val"])
-@pytest.mark.parametrize("name", ["cinic10", "leaves"])
-def test_image_folders(root, name, tested):
-    write_images(root / name / "train", "ash oak", each=3)
-    write_images(root / name / tested, "oak", each=1)
-    write_images(root / name / "test", "unlabelled" if tested == "val" else "oak", 1)
-    data = load_dataset(name)
-    assert data.classes == ("ash", "oak") and data.y_train.tolist() == [
-        0,
-        0,
-        0,
-        1,
-        1,
-        1,
-    ]
-    assert np.asarray(data.x_train)[:, 5, 5, 1].tolist() == [0, 1, 2, 10, 11, 12]
+def test_image_folders_without_what_is_hidden(root, tested):
+    folder = root / "leaves"
+    write_images(folder / "train", "ash __MACOSX .cache oak")  # oak: 30, 31
+    write_images(folder / "train" / "ash", ".ipynb_checkpoints @eaDir")
+    write_images(folder / tested, "oak", each=1)
+    write_images(folder / "test", "unlabelled" if tested == "val" else "oak", 1)
+    (folder / "train" / "oak" / "._0.png").write_bytes(b"\0\5\26\7")
+    (folder / "train" / "oak" / "desktop.ini").write_text("no image")
+    data = load_dataset("leaves")
+    assert data.classes == ("ash", "oak") and data.y_train.tolist() == [0, 0, 1, 1]
+    assert data.x_train[:][:, 5, 5, 1].tolist() == [0, 1, 30, 31]
     assert data.x_train[-1].shape == (32, 32, 3) and data.x_train[[]].shape[0] == 0
     assert isinstance(data.x_test, np.ndarray) and data.y_test.tolist() == [1]
-
-
-def test_hidden_files_are_no_images(root):
-    write_images(root / "leaves" / "train", "ash oak __MACOSX .cache")
-    write_images(root / "leaves" / "train" / "ash", ".ipynb_checkpoints @eaDir")
-    write_images(root / "leaves" / "test", "ash oak")
-    (root / "leaves" / "train" / "oak" / "._0.png").write_bytes(b"\0\5\26\7")
-    (root / "leaves" / "train" / "oak" / "desktop.ini").write_text("no image")
-    data = load_dataset("leaves")
-    assert len(data.x_train) == 4 and data.classes == ("ash", "oak")
 
 
 def test_tiny_imagenet_as_it_is_unpacked(root):
@@ -157,29 +133,25 @@ def test_tiny_imagenet_as_it_is_unpacked(root):
     assert data.classes == ("tench", "goldfish") and data.x_test.shape[1] == 32
 
 
-@pytest.mark.parametrize(
-    ("mode", "size", "shape"),
-    [("RGB", (300, 250), (224, 224, 3)), ("L", (40, 50), (40, 40, 1))],
-)
-def test_the_first_image_sets_the_shape_of_ones_own(root, mode, size, shape):
+@pytest.mark.parametrize(("mode", "side", "c"), [("RGB", 224, 3), ("L", 40, 1)])
+def test_the_first_image_sets_the_shape_of_ones_own(root, mode, side, c):
+    size = (300, 250) if side == 224 else (40, 50)
     write_images(root / "leaves" / "train", "ash oak", size=size, mode=mode)
     write_images(root / "leaves" / "test", "ash oak", size=(90, 70), mode="P")
     data = load_dataset("leaves")
-    assert data.x_train.shape[1:] == data.x_test.shape[1:] == shape
+    assert data.x_train.shape[1:] == data.x_test.shape[1:] == (side, side, c)
     assert isinstance(data.x_train, ImageFiles)
 
 
 def test_ones_own_npz(root):
-    arrays = write_npz(
-        root / "leaves.npz", 20, 3, train=600, classes=np.array([*"abcd"])
-    )
+    names = np.array([*"abcd"])
+    arrays = write_npz(root / "leaves.npz", 20, 3, train=600, classes=names)
     data, scaled = load_dataset("leaves"), arrays["x_train"] / 255
     np.testing.assert_array_equal(data.x_train, arrays["x_train"])
     assert data.num_classes == 4 and data.classes == ("a", "b", "c", "d")
     np.testing.assert_allclose(data.mean, scaled.mean((0, 1, 2)), rtol=1e-12)
     np.testing.assert_allclose(data.std, scaled.std((0, 1, 2)), rtol=1e-12)
-    arrays = write_npz(root / "leaves.npz", x_test=None, y_test=None)
-    np.testing.assert_array_equal(load_training_split("leaves").x, arrays["x_train"])
+    write_npz(root / "leaves.npz", x_test=None, y_test=None)
     assert "x_test" in refusal("leaves")
 
 
