@@ -18,10 +18,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy import stats
 from torch import nn
 
-from . import theory
 from .errors import UserError
 from .files import at_home, project_folder, write_atomically
 from .recipes import Recipe, recipe_for
@@ -268,12 +266,16 @@ def arm(experiment: str, method: str, dataset: str, **changes: Any) -> list[Reco
 
 def mean_interval(records: Records, key: str) -> tuple[float, float]:
     """The mean of a metric over seeds, and the half-width of its 95 % interval."""
+    from . import theory  # here: SciPy takes longer to import than a command should
+
     return theory.mean_interval([made[key] for made in records])
 
 
 def paired(a: Records, b: Records, key: str) -> tuple[float, float, int]:
     """The mean of a − b over the n seeds that both have, its half-width (95 %), n."""
     x, y = ({made["seed"]: made[key] for made in records} for records in (a, b))
+    from . import theory
+
     differences = [x[seed] - y[seed] for seed in sorted(x.keys() & y.keys())]
     return *theory.mean_interval(differences), len(differences)
 
@@ -283,6 +285,8 @@ def welch(a: Records, b: Records, key: str) -> tuple[float, float]:
 
     Welch's interval of 95 %: the variances may differ. NaN for a single run.
     """
+    from scipy import stats
+
     x, y = ([made[key] for made in records] for records in (a, b))
     if min(len(x), len(y)) < 2:
         return float(np.mean(x) - np.mean(y)), math.nan

@@ -21,7 +21,6 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.optimizer import register_optimizer_step_pre_hook
-from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from .data import Dataset, Images
@@ -383,6 +382,8 @@ class _Progress:
         Counted are the first stage (which may pretrain), the second, and the one after
         a change of who has updates, as when HiDFD's GAN is trained.
         """
+        from torch.utils.flop_counter import FlopCounterMode  # slow to import
+
         counter = FlopCounterMode(display=False) if self.work["new"] else None
         self.counter, self.counted_before = counter, 0
         with counter or contextlib.nullcontext():
