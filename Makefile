@@ -1,12 +1,12 @@
-# Every target makes .venv first; nothing but make and Python >= 3.11 is needed beforehand.
+# Every target makes .venv first. Only make and Python >= 3.11 are needed before.
 
 PYTHON ?= python3
 BIN    := .venv/bin
 STAMP  := .venv/.installed
 OUTPUT := output
 
-# One thread: the same seed then gives the same numbers to the last bit, and two runs
-# side by side do not fight for the cores.
+# With one thread, the same seed gives the same numbers to the last bit, and two runs at
+# once do not compete for the cores.
 run test execute nightly bench: export OMP_NUM_THREADS := 1
 
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile -p no:cacheprovider
@@ -18,47 +18,47 @@ NBVAL  := --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg --ignore-glob='
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
 
-run: $(STAMP) ## run chapter 3 on real data; ends with a trained student
+run: $(STAMP) ## execute chapter 3 on real data; ends with a trained student
 	mkdir -p $(OUTPUT)
 	$(BIN)/papermill book/03_mad.ipynb $(OUTPUT)/03_mad.ipynb --log-output --progress-bar
 	@echo; echo "The executed chapter: $(OUTPUT)/03_mad.ipynb"
 	@echo "The students, each with its record (.json) beside it:"; ls -1 $(OUTPUT)/*.safetensors
 
-# Cheap failures first. The slow tests are those that run whole chapters; they share both workers.
-test: lint ## everything that must pass: style, unit tests, the rendered book, every chapter run
+# Cheap failures first. The slow tests run whole chapters and share both workers.
+test: lint ## every check: style, unit tests, the rendered book, every chapter
 	$(PYTEST) tests -m 'not slow and not browser'
 	$(MAKE) book
 	$(PYTEST) tests -m browser -rs
 	$(PYTEST) tests book -m slow $(NBVAL)
 
-lint: $(STAMP) ## style alone
+lint: $(STAMP) ## check the style only
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-execute: $(STAMP) ## run every chapter and store its outputs in the repository
+execute: $(STAMP) ## run every chapter and store its outputs
 	$(BIN)/python tools/execute.py
 
-# --all: without it a second build hides the warnings of the pages it does not rebuild.
+# Without --all, a second build hides the warnings of pages that it does not rebuild.
 book: $(STAMP) ## render the book; a warning is an error
 	$(BIN)/jupyter-book build . -W -n --keep-going --all
 	@echo "The book: _build/html/index.html"
 
-bench: $(STAMP) ## measure speed: fast against plain, reuse, growth; keeps a record by the hardware's name
+bench: $(STAMP) ## measure speed against the public way of computing; keeps a record
 	$(BIN)/python -m benchmarks.bench
 
-nightly: $(STAMP) ## make the book's runs that have no record; resumes, and says what is left
+nightly: $(STAMP) ## make the runs of the book that have no record; resumes, prints what is left
 	$(BIN)/snakemake --cores 2 --configfile workflow/experiments.yml
 
-lock: $(STAMP) ## pin every version anew (needs uv)
+lock: $(STAMP) ## pin every version again (needs uv)
 	$(BIN)/python tools/lock.py
 
-clean: ## remove what the other targets made, .venv included
+clean: ## remove what the other targets made, .venv too
 	rm -rf .venv _build $(OUTPUT) .ruff_cache .pytest_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-		echo "Python 3.11 or newer is needed, and '$(PYTHON)' is not one: try 'make PYTHON=python3.12 $(MAKECMDGOALS)'."; \
+		echo "'$(PYTHON)' is not Python 3.11 or newer: try 'make PYTHON=python3.12 $(MAKECMDGOALS)'."; \
 		exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --require-hashes -r requirements.lock

@@ -1,4 +1,4 @@
-"""What pip builds: the whole library, the committed records with it, and one version everywhere."""
+"""What pip builds: the whole library, the committed records with it, one version."""
 
 import json
 import re
@@ -16,20 +16,31 @@ from chapters import ROOT, fresh_checkout, shell
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 VERSION = PROJECT["project"]["version"]
-RECORDS = {str(path.relative_to(ROOT / "results")) for path in (ROOT / "results").glob("**/*.json")}
-SOURCES = {str(path.relative_to(ROOT)) for path in (ROOT / "dfkd_lib").glob("**/*.py")}
-ASSETS = {str(path.relative_to(ROOT)) for path in (ROOT / "dfkd_lib" / "assets").iterdir()}
+PACKAGES = PROJECT["tool"]["setuptools"]["packages"]
+SOURCES = {str(p.relative_to(ROOT)) for p in (ROOT / "dfkd_lib").glob("**/*.py")}
+ASSETS = {str(p.relative_to(ROOT)) for p in (ROOT / "dfkd_lib").glob("**/assets/*")}
+DATA = {  # where it is here, and in the wheel
+    "results": "dfkd_lib/results",
+    "book/papers": "dfkd_lib/lab/tables",
+}
+FILES = {here: {p.name for p in (ROOT / here).glob("*.*")} for here in DATA}
 
 
 def test_every_package_of_the_library_is_listed():
-    found = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "dfkd_lib").glob("**/__init__.py")}
-    assert sorted(found | {"dfkd_lib.records"}) == PROJECT["tool"]["setuptools"]["packages"]
+    found = [
+        p.parent.relative_to(ROOT) for p in (ROOT / "dfkd_lib").rglob("__init__.py")
+    ]
+    names = {".".join(path.parts) for path in found}
+    assert (
+        sorted(names | {name.replace("/", ".") for name in DATA.values()}) == PACKAGES
+    )
 
 
 def test_one_version():
-    """The changelog's newest entry, with its date, is what is cited and what is built."""
+    """The changelog's newest entry, with its date, is what is cited and built."""
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
-    entries = re.findall(r"^## \[(.+)\] - (\S+)$", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    entries = re.findall(r"^## \[(.+)\] - (\S+)$", changelog, re.M)
     assert entries[0] == (citation["version"], str(citation["date-released"]))
     assert citation["version"] == VERSION
 
@@ -39,38 +50,48 @@ def built(tmp_path_factory):
     """A wheel and an sdist, of a copy: setuptools leaves its own folders behind."""
     folder = tmp_path_factory.mktemp("built")
     checkout = fresh_checkout(folder / "checkout")
-    build = f"from setuptools.build_meta import *; build_sdist({str(folder)!r}); build_wheel({str(folder)!r})"
-    subprocess.run([sys.executable, "-c", build], cwd=checkout, check=True, capture_output=True)
+    where = str(folder)
+    build = f"from setuptools.build_meta import *; build_sdist({where!r}); "
+    command = [sys.executable, "-c", build + f"build_wheel({where!r})"]
+    subprocess.run(command, cwd=checkout, check=True, capture_output=True)
     [wheel], [sdist] = folder.glob("*.whl"), folder.glob("*.tar.gz")
     return wheel, sdist
 
 
 @pytest.mark.slow
-def test_the_wheel_holds_the_library_and_the_records(built):
-    names = {name for name in zipfile.ZipFile(built[0]).namelist() if ".dist-info/" not in name}
-    assert names == SOURCES | ASSETS | {f"dfkd_lib/records/{name}" for name in RECORDS}
+def test_the_wheel_holds_the_library_the_records_and_the_tables(built):
+    names = zipfile.ZipFile(built[0]).namelist()
+    data = {f"{DATA[here]}/{name}" for here, names in FILES.items() for name in names}
+    found = {name for name in names if ".dist-info/" not in name}
+    assert found == SOURCES | ASSETS | data
 
 
 @pytest.mark.slow
 def test_the_sdist_holds_what_builds_the_wheel(built):
     with tarfile.open(built[1]) as archive:
-        files = {member.name.split("/", 1)[1] for member in archive if member.isfile()}
+        files = {m.name.split("/", 1)[1] for m in archive if m.isfile()}
     files = {name for name in files if not name.startswith("dfkd_lib.egg-info/")}
     told = {"README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff"}
     made = {"PKG-INFO", "setup.cfg", "pyproject.toml", "MANIFEST.in"}
-    assert files == SOURCES | ASSETS | {f"results/{name}" for name in RECORDS} | told | made
+    data = {f"{here}/{name}" for here, names in FILES.items() for name in names}
+    assert files == SOURCES | ASSETS | data | told | made
 
 
 @pytest.fixture(scope="module")
 def installed(built, tmp_path_factory):
-    """Runs a line in a folder with no checkout, by a Python that has the wheel, and this one's other packages."""
+    """Runs a line outside a checkout, by a Python that has the wheel.
+
+    Other packages are this Python's: nothing is downloaded.
+    """
     home = tmp_path_factory.mktemp("home")
     venv.create(home / "env")
     python = home / "env" / "bin" / "python"
-    shared = home / "env" / "lib" / f"python{sysconfig.get_python_version()}" / "site-packages" / "shared.pth"
-    shared.write_text(sysconfig.get_path("purelib"))  # of which the editable dfkd_lib's own .pth is not read
-    pip = [sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", built[0]]
-    subprocess.run(pip, check=True, capture_output=True)
+    lib = home / "env" / "lib" / f"python{sysconfig.get_python_version()}"
+    # The .pth of the editable dfkd_lib in that folder is not read.
+    (lib / "site-packages" / "shared.pth").write_text(sysconfig.get_path("purelib"))
+    pip = [sys.executable, "-m", "pip", "--python", python, "install"]
+    options = ["--no-deps", "--no-index", built[0]]
+    subprocess.run([*pip, *options], check=True, capture_output=True)
 
     def run(line):
         result = shell(f"unset PYTHONPATH; {python} {line}", cwd=home)
@@ -82,18 +103,22 @@ def installed(built, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_the_wheel_has_the_records(installed):
-    """As a chapter that runs with nothing but the wheel wants them."""
+def test_the_wheel_has_what_a_chapter_reads(installed):
     where = installed('-c "import dfkd_lib; print(dfkd_lib.__file__)"')
     assert where.startswith(str(installed.home))
-    count = "import dfkd_lib; print(len(dfkd_lib.load_records()), dfkd_lib.load_records(method='mad')[0]['method'])"
-    assert installed(f'-c "{count}"').split() == [str(len(RECORDS)), "mad"]
+    asked = "from dfkd_lib import load_records; from dfkd_lib.lab import papers"
+    asked += "; print(len(load_records()), len(papers.SYSTEMS))"
+    records, systems = map(int, installed(f'-c "{asked}"').split())
+    lines = [p.read_text().splitlines() for p in (ROOT / "results").glob("*.jsonl")]
+    assert records == sum(map(len, lines)) > 0 and systems > 0
 
 
 @pytest.mark.slow
 def test_the_wheel_distils(installed):
     assert "mad" in installed("-m dfkd_lib.run list")
-    installed("-m dfkd_lib.run --method mad --dataset digits --seed 0 --set stages=3 --device cpu")
+    installed(
+        "-m dfkd_lib.run --method mad --dataset digits --device cpu --set stages=3"
+    )
     [record] = (installed.home / "output").glob("*.json")
     made = json.loads(record.read_text())
     assert (made["versions"]["dfkd_lib"], made["commit"]) == (VERSION, "unknown")
