@@ -28,8 +28,9 @@ RELATED: dict[str, tuple[str, ...]] = {
     "usps": ("mnist", "digits"),
     "svhn": ("mnist", "usps", "digits"),
     **dict.fromkeys(("cifar10", "cifar100"), (*_TINY, "imagenet")),
-    **dict.fromkeys(("cinic10", "caltech101"), ("imagenet", *_TINY)),
-    **dict.fromkeys(("food101", "places365"), ("imagenet", *_TINY)),
+    **dict.fromkeys(
+        "cinic10 caltech101 food101 places365".split(), ("imagenet", *_TINY)
+    ),
 }
 _GREY = "digits digits_half digits_hybrid mnist fashion_mnist kmnist usps svhn"
 _COLOUR = "cifar10 cifar100 cinic10 tiny_imagenet tiny_imagenet_32 caltech101"
@@ -235,9 +236,9 @@ def images_for(
     else:
         source = source_for(kind, dataset.name, source)
         found = collect(source, dataset, seed=seed, **choice)
-        images, record = Images.of_collected(found, dataset, device), found.record
+        images, record = Images.of_collected(found, dataset, device), {**found.record}
         if record["count"] == record["available"]:
-            record = record | {"indices": "all"}
+            record["indices"] = "all"
     if share < 1:
         random = torch.Generator().manual_seed(seed)
         kept = torch.randperm(len(images), generator=random)

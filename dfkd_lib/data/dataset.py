@@ -112,26 +112,21 @@ def _embedded(name: str, part: str) -> Split:
     from sklearn import datasets
     from sklearn.model_selection import train_test_split
 
-    def split(x: ndarray, y: ndarray, test: int) -> list[ndarray]:
-        return train_test_split(x, y, test_size=test, stratify=y, random_state=0)
-
     if name == "moons":  # a point is an image of one pixel, a coordinate is a channel
         points, y = datasets.make_moons(2000, noise=0.1, random_state=0)
-        x = 255 * (points - (-1.75, -1.25)) / (4.5, 3.0)  # 256 levels a coordinate
-        x = np.round(x).clip(0, 255).astype(np.uint8)[:, None, None]
-        x, x_test, y, y_test = split(x, y, 500)
+        x = ((points - (-1.75, -1.25)) / (4.5, 3.0))[:, None, None]
     else:  # 1,797 digits (8×8, 17 grey levels), bilinearly enlarged to 32×32
         x, y = datasets.load_digits(return_X_y=True)
         x = x.reshape(-1, 8, 8) / 16
-        x = zoom(x, (1, 4, 4), order=1, mode="nearest", grid_mode=True)
-        x = np.round(255 * x).astype(np.uint8)[..., None]
-        # testing on half of them resolves smaller differences
-        x, x_test, y, y_test = split(x, y, 450 if name == "digits" else 899)
-        if name in ("digits_hybrid", "digits_rest"):
-            x_test, collectable, y_test, labels = split(x_test, y_test, 450)
-        if name == "digits_rest":
-            x, y = collectable, labels
-    x, y = (x, y) if part == "train" else (x_test, y_test)
+        x = zoom(x, (1, 4, 4), order=1, mode="nearest", grid_mode=True)[..., None]
+    x, parts = np.round(255 * x).clip(0, 255).astype(np.uint8), []
+    # testing on half of the digits resolves smaller differences
+    sizes = {"moons": (500,), "digits": (450,), "digits_half": (899,)}
+    for size in sizes.get(name, (899, 450)):
+        made = train_test_split(x, y, test_size=size, stratify=y, random_state=0)
+        parts, (x, y) = [*parts, made[::2]], made[1::2]
+    train = (x, y) if name == "digits_rest" else parts[0]
+    x, y = train if part == "train" else [*parts, (x, y)][1]
     return Split(x, y.astype(np.int64))
 
 

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,8 +22,7 @@ Pixels = UInt8[Tensor, "n c h w"]
 Batch = Float[Tensor, "n c h w"]
 
 
-@dataclass(frozen=True, eq=False)
-class Collected:
+class Collected(NamedTuple):
     """Images like a data set's, with its classes for labels, and their origin."""
 
     x: UInt8[ndarray, "n h w c"] | ImageFiles

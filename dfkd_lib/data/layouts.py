@@ -142,8 +142,7 @@ def read(name: str, place: Place, part: str) -> Split:
 
 
 def _folders(path: Path) -> list[str]:
-    names = {entry.rstrip(os.sep) for entry in glob("*/", root_dir=path)}
-    return sorted(names - _NOT_THE_USERS)
+    return sorted({entry[:-1] for entry in glob("*/", root_dir=path)} - _NOT_THE_USERS)
 
 
 def _listed(folder: Path, classes: list[str]) -> tuple[list[str], ndarray]:
@@ -175,12 +174,12 @@ def _folder(name: str, root: Path, part: str) -> Split:
         paths = [root / "val" / "images" / row[0] for row in rows]
         y = np.array([classes.index(row[1]) for row in rows])
     elif part == "test":
-        tests = (root / test for test in ("test", "val"))
-        fits = [t for t in tests if set() < {*_folders(t)} <= {*classes}]
+        fits = [
+            t for t in ("test", "val") if set() < {*_folders(root / t)} <= {*classes}
+        ]
         if not fits:
-            line = f"{root} has no test or val with folders as in train; add it"
-            raise UserError(line)
-        paths, y = _listed(fits[0], classes)
+            raise UserError(f"{root} has no test or val with train's folders; add it")
+        paths, y = _listed(root / fits[0], classes)
     words = root / "words.txt"
     lines = words.read_text("utf-8").splitlines() if words.is_file() else ()
     known = dict(line.split("\t", 1) for line in lines if "\t" in line)
@@ -216,11 +215,10 @@ def torchvision_dataset(name: str, root: Path, part: str, **options: bool) -> An
     """torchvision's own object; of CIFAR's batches, it compares the MD5 sums."""
     from torchvision import datasets
 
-    train = part == "train"
-    places = {"split": "train-standard" if train else "val", "small": True}
+    places = {"split": "val" if part == "test" else "train-standard", "small": True}
     split = {"split": part}
     which = {"svhn": split, "food101": split, "places365": places, "caltech101": {}}
-    options |= which.get(name, {"train": train})
+    options |= which.get(name, {"train": part == "train"})
     return getattr(datasets, TORCHVISION[name][0])(root, **options)
 
 

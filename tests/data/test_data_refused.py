@@ -76,10 +76,9 @@ def test_a_download(root, monkeypatch, capsys):
     assert said.out == "" and str(root) in said.err
 
 
-@pytest.mark.parametrize("error", [URLError("no name"), OSError("full"), ValueError()])
-def test_a_failed_download(root, monkeypatch, error):
+def test_a_failed_download(root, monkeypatch):
     monkeypatch.delenv("DFKD_OFFLINE")
-    monkeypatch.setattr(tv.CIFAR100, "__init__", Mock(side_effect=error))
+    monkeypatch.setattr(tv.CIFAR100, "__init__", Mock(side_effect=URLError("no name")))
     message = refusal("cifar100")
     assert str(root / "cifar100.npz") in message and "download failed" in message
     assert not list(root.iterdir())
@@ -124,9 +123,6 @@ def test_wrong_arrays(root, name, array):
     assert name in message or "pickle" in message
     (root / "svhn.npz").write_bytes(b"not an archive")
     assert "no npz file" in refusal("svhn")
-
-
-def test_a_channel_without_contrast(root):
     write_npz(root / "leaves.npz", x_train=ZEROS, x_test=ZEROS[:10])
     assert "same value" in refusal("leaves")
 
