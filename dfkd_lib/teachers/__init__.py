@@ -54,11 +54,8 @@ def load_teacher(
     Two processes that ask at once train it once; `train=False` trains none. `name` may
     also be a teacher of your own (`names`). Nothing in a file is executed.
 
-    Raises
-    ------
-    UserError
-        if it is missing and may not be trained, or if that would take more than
-        `CPU_LIMIT` on a CPU; if training failed; or if its files were changed.
+    A UserError if it is missing and may not be trained, if that would take more than
+    `CPU_LIMIT` on a CPU, if training failed, or if its files were changed.
     """
     if parse_teacher(name).kind != "ours":
         return load_foreign(name, dataset, device=device)

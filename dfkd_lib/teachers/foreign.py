@@ -69,12 +69,9 @@ def load_foreign(
     is measured on `device`. Without one, give `num_classes` and `input_shape`
     (channels, height, width). `name`: by default the source, or the module's class.
 
-    Raises
-    ------
-    UserError
-        for a source that is unknown, missing or damaged; for a file that holds more
-        than weights, none of which is executed; for a network that does not answer such
-        images with a logit per class.
+    A UserError for a source that is unknown, missing or damaged; for a file that holds
+    more than weights, none of which is executed; for a network that does not answer
+    such images with a logit per class.
     """
     device = resolve_device("device", device)
     classes, shape = task_of(dataset, num_classes, input_shape)

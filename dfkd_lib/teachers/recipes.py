@@ -55,13 +55,7 @@ FEW_IMAGES = 10_000  # with fewer, LeNet's 20 epochs are too few steps: digits g
 
 
 def teacher_recipe(dataset: str, network: str, images: int) -> TeacherRecipe:
-    """The recipe for a network on a data set of so many training images.
-
-    Raises
-    ------
-    UserError
-        for data sets that are too large to train on here.
-    """
+    """The recipe for a network on a data set of so many training images."""
     if dataset in ("imagenet", "places365"):
         raise UserError(
             f"teacher: none is trained on {dataset} here; give torchvision:alexnet, or "

@@ -44,11 +44,8 @@ def train_teacher(
 
     If another process trains the same teacher, its result is waited for and returned.
 
-    Raises
-    ------
-    UserError
-        if it would take more than `limit` seconds, if the loss is not finite, or if the
-        teacher is hardly better than chance; none is saved then.
+    A UserError if it would take more than `limit` seconds, if the loss is not finite,
+    or if the teacher is hardly better than chance; none is saved then.
     """
     asked = time.time()
     order = f"{command(dataset.name, name)} --epochs {recipe.epochs} --lr {recipe.lr}"
