@@ -21,7 +21,7 @@
 # The paper is {cite:t}`tang2025hidfd`, with its appendix. Symbols are those of {doc}`notation`.
 
 # %% tags=["remove-cell"]
-if "google.colab" in str(get_ipython()): get_ipython().run_line_magic("pip", "install -q dfkd_lib==0.1.0")  # fmt: skip
+if "google.colab" in str(get_ipython()): get_ipython().run_line_magic("pip", "install -q dfkd_lib==0.2.0")  # fmt: skip
 
 # %% tags=["parameters"]
 dataset: str = "digits_hybrid"  # or cifar10, ...: see `run list`
@@ -36,9 +36,9 @@ overrides: str = ""  # of the recipe: its settings, see `run list`
 output_dir: str = "output"  # a folder, from the checkout's
 
 # %%
-from dfkd_lib import check_parameters
+from dfkd_lib import prepare
 
-settings = check_parameters(globals())
+settings, data, trained, recipe = prepare(globals(), "hidfd")
 
 # %%
 import math
@@ -48,43 +48,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from dfkd_lib import (
-    figures,
-    figures_hybrid,
-    methods,
-    results,
-    run,
-    theory,
-)
-from dfkd_lib.collected import collect, default_source
-from dfkd_lib.data import check_fits, load_dataset
-from dfkd_lib.files import output_folder
-from dfkd_lib.gan_probe import GANProbe
-from dfkd_lib.losses import hidfd as losses
+from dfkd_lib import methods, records, run, theory
+from dfkd_lib.data import collect, source_for
+from dfkd_lib.lab import GANProbe, pictures
+from dfkd_lib.methods import hidfd, hidfd_students
 from dfkd_lib.models import classifier_of, embedding_and_logits
 from dfkd_lib.recipes import recipe_for
-from dfkd_lib.settings import override
-from dfkd_lib.teachers import load_teacher
 
-data = load_dataset(settings.dataset)
-recipe = override(
-    recipe_for(
-        settings.dataset, "hidfd", settings.teacher, settings.student
-    ),
-    settings.overrides,
-)
-check_fits(data, "student", recipe.student)
-trained = load_teacher(data, recipe.teacher, device=settings.device)
-full, folder = recipe, output_folder(settings.output_dir)
-recipe, note = run.apply_budget(
-    settings.budget, recipe, settings.device, gan=True
-)
-print(f"{settings.dataset}: {note}")
-recorded = recipe == recipe_for("digits_hybrid", "hidfd")
-if not recorded:
-    print(
-        "The text below describes the default run: trust the numbers."
-    )
+method, recorded = recipe.settings, settings.recorded
 
 # %% [markdown]
 # (sec-hidfd-problem)=
@@ -97,7 +68,7 @@ if not recorded:
 # At every step the teacher helps.
 
 # %% mystnb={"image": {"alt": "Diagram in two halves. Left, first the GAN: noise and a class go into the generator; its images and the few collected ones go to the discriminator; the fixed teacher gives features to the discriminator and a balance of classes to the generator. Right, then the student: it learns from the synthetic images and from the collected ones, each repeated N times, under the teacher's classifier and with the teacher's features."}}
-figures_hybrid.diagram()
+pictures.game_diagram("hidfd")
 plt.show()
 
 # %% [markdown]
@@ -107,16 +78,18 @@ plt.show()
 # This is what is collected, by class:
 
 # %%
-source = default_source(settings.dataset, "related")
+source = source_for(
+    "collected", settings.dataset, method.collected_from
+)
 collected = collect(
     source,
     data,
-    ratio=recipe.collected_ratio,
-    by=recipe.collected_by,
-    imbalance=recipe.collected_imbalance or None,
+    ratio=method.collected_ratio,
+    by=method.collected_by,
+    imbalance=method.collected_imbalance or None,
     seed=settings.seed,
     teacher=trained.network
-    if recipe.collected_by == "confidence"
+    if method.collected_by == "confidence"
     else None,
 )
 by_class = np.bincount(collected.y, minlength=data.num_classes)
@@ -175,17 +148,29 @@ print("collected, by class:", *by_class[:20])
 # %%
 rng = np.random.default_rng(0)
 P, Q = rng.dirichlet(np.ones(50), size=2)  # on 50 points
-alpha = np.linspace(0, 1, 21)
-U = theory.hybrid(P, Q, alpha)  # (21, 50)
+alpha = np.linspace(0, 1, 101)
+U = np.outer(alpha, P) + np.outer(1 - alpha, Q)  # (101, 50)
 whole = float(theory.tvd(P, Q))
+bound = (2 - alpha) * whole  # the paper's, on TVD(U, Q)
 gap_q = np.abs(theory.tvd(U, Q) - alpha * whole).max()
 gap_p = np.abs(theory.tvd(U, P) - (1 - alpha) * whole).max()
 print(f"largest deviation from the theorem: {max(gap_q, gap_p):.0e}")
 assert max(gap_q, gap_p) < 1e-12
-assert (theory.tvd(U, Q) <= theory.tvd_bound(alpha, whole)).all()
+assert (theory.tvd(U, Q) <= bound + 1e-12).all()
 
-# %% mystnb={"image": {"alt": "Total variation distance over the share α of collected data in the hybrid, three straight lines. The distance to the synthetic data rises from zero, the distance to the collected data falls to zero, and they cross at one half. The paper's bound on the first, dashed, starts high above it, falls, and meets it only at α = 1; the area between them is shaded."}}
-figures_hybrid.line_of_hybrids(whole)
+# %% mystnb={"image": {"alt": "Total variation distance over the share α of collected data in the hybrid, three straight lines. The distance to the synthetic data rises from zero, the distance to the collected data falls to zero, and they cross at one half. The paper's bound on the first, dash-dotted, starts high above it, falls, and meets it only at α = 1; the area between them is shaded."}}
+ax = pictures.lines(
+    alpha,
+    {
+        "TVD(U, Q): to the synthetic data": theory.tvd(U, Q),
+        "TVD(U, P): to the collected data": theory.tvd(U, P),
+        "the paper's bound on TVD(U, Q)": bound,
+    },
+    x_label=r"share $\alpha$ of collected data in the hybrid",
+    y_label="total variation distance",
+)
+ax.fill_between(alpha, theory.tvd(U, Q), bound, alpha=0.1, linewidth=0)
+ax.set_ylim(0, 2.9 * whole)
 plt.show()
 
 # %% [markdown]
@@ -234,7 +219,7 @@ own = np.append(np.full(data.num_classes, 1 / data.num_classes), 0)
 P = np.append(by_class / by_class.sum(), 0)
 Q = np.append((1 - junk) * own[:-1], junk)
 alpha = np.linspace(0, 1, 201)
-U = theory.hybrid(P, Q, alpha)
+U = np.outer(alpha, P) + np.outer(1 - alpha, Q)
 to_own = theory.tvd(U, own)
 best = alpha[to_own.argmin()]
 for name, a in (
@@ -245,10 +230,10 @@ for name, a in (
     here = to_own[np.abs(alpha - a).argmin()]
     print(f"{name:15s} α = {a:.2f}: TVD(O, U) = {here:.3f}")
 for a in (0.0, 0.5, 1.0):  # and the theorem, by its worst case
-    u = theory.hybrid(P, Q, np.array([a]))[0]
+    u = a * P + (1 - a) * Q
     worst = (P > Q).astype(float)
     d_pq, d_op = float(theory.tvd(P, Q)), float(theory.tvd(own, P))
-    bound = theory.loss_gap_bound(a, 1.0, d_pq)
+    bound = (1 - a) * d_pq
     assert abs(worst @ (P - u) - bound) < 1e-12
     assert abs(worst @ (own - u)) <= bound + d_op
 if recorded:
@@ -412,7 +397,7 @@ assert all(
 # The paper's own appendix maximises the two terms, and its code does too. The library has the minus:
 
 # %%
-figures.source(losses.class_discriminator, losses.class_generator)
+pictures.source(hidfd.class_discriminator, hidfd.class_generator)
 
 # %% [markdown]
 # Train the classifier on a table of six images and three classes, once with each sign:
@@ -474,18 +459,18 @@ assert off < 1e-3
 # %% mystnb={"image": {"alt": "Length of the gradient in logits over D, the probability of being real that a synthetic image is given, on a logarithmic axis. The log loss is nearly zero where D is small and rises towards one; the non-saturating loss does the opposite; hinge is level at one, and the class terms are level at the square root of two."}}
 u = torch.linspace(-9, 3, 241, dtype=torch.float64)
 D = u.sigmoid().numpy()
-slopes = theory.generator_slopes(D)
-for form in losses.GAN:  # by automatic differentiation
+slopes = {"log": D, "non_saturating": 1 - D, "hinge": 1 + 0 * D}
+for form, slope in slopes.items():  # by automatic differentiation
     x = u.clone().requires_grad_(True)
-    (losses.gan_generator(x, form) * len(x)).backward()
-    assert np.abs(x.grad.abs().numpy() - slopes[form]).max() < 1e-12
-ax = figures.lines(
+    (hidfd.gan_generator(x, form) * len(x)).backward()
+    assert np.abs(x.grad.abs().numpy() - slope).max() < 1e-12
+ax = pictures.lines(
     D,
     {
         "log: $D$": slopes["log"],
         "non-saturating: $1 - D$": slopes["non_saturating"],
         "hinge: $1$": slopes["hinge"],
-        r"class terms: $\sqrt{2}$": slopes["classes"],
+        r"class terms: $\sqrt{2}$": math.sqrt(2) + 0 * D,
     },
     x_label='$D$, the probability of "real" given to a synthetic image',
     y_label="length of the gradient in logits",
@@ -498,9 +483,8 @@ for c in (2, 5, 10):  # the last claim
         f"c = {c:2d}: D = {small:.0e}, D u' = {math.exp(c) * small:.4f}"
     )
 for d in (0.5, 0.1, 0.01):
-    part = theory.generator_slopes(np.array([d]))
-    left = np.hypot(part["log"], part["classes"])[0]
-    print(f"D = {d:4.2f}: log {part['log'][0]:.2f}, both {left:.3f}")
+    left = math.hypot(d, math.sqrt(2))  # of the whole loss
+    print(f"D = {d:4.2f}: log {d:.2f}, both {left:.3f}")
 
 # %% [markdown]
 # From $D = \tfrac12$ to $D = 0.01$ the length of the whole falls by a few per cent; the part that says "look real" is gone. The generator still learns, but from the classifier alone. How long the rows of the two heads are, and so how the logits' gradients
@@ -573,10 +557,7 @@ assert found["GAN and class terms"][2] > 0.08
 # \frac1C \sum_{y=1}^{C} \KL(Q_{X|y} \Vert P_{X|y}) :
 # $$ (eq-hidfd-paired)
 #
-# the constant is gone, and every class counts alike. And where each class is copied exactly, $D^* = \tfrac12$ everywhere, however unbalanced $P_Y$ is: the GAN's term no longer bends. Both follow from {eq}`eq-hidfd-optimum` with $q(x, y) = P_Y(y)\, q(x|y)$, where $P_Y(y)$ cancels.
-
-# %%
-figures.source(methods.HiDFD.pairs)
+# the constant is gone, and every class counts alike. And where each class is copied exactly, $D^* = \tfrac12$ everywhere, however unbalanced $P_Y$ is: the GAN's term no longer bends. Both follow from {eq}`eq-hidfd-optimum` with $q(x, y) = P_Y(y)\, q(x|y)$, where $P_Y(y)$ cancels. The code is in [](sec-hidfd-code). Check both:
 
 # %%
 p_y = rng.dirichlet(np.ones(4))  # as collected: not balanced
@@ -612,7 +593,7 @@ assert np.abs(real.sum(1) - 0.5).max() < 1e-12  # D* at the copy
 # The two kinds of features differ in size; the paper names no projector. Ours is linear, from the discriminator's features to the teacher's.
 
 # %%
-figures.source(losses.blend_gate, losses.blend, losses.transfer)
+pictures.source(hidfd.blend_gate, hidfd.blend, hidfd.transfer)
 
 # %% [markdown]
 # Which features minimise the sum? A compromise between the two, one would think.
@@ -637,8 +618,8 @@ figures.source(losses.blend_gate, losses.blend, losses.transfer)
 
 # %%
 p = torch.rand(100_000, generator=torch.manual_seed(0))
-for reading in losses.READINGS:
-    share = losses.blend_gate(p, 0.7, reading).mean().item()
+for reading in ("formula", "sentence"):
+    share = hidfd.blend_gate(p, 0.7, reading).mean().item()
     print(f"gate by the {reading}: open with probability {share:.2f}")
 
 a = torch.tensor(rng.normal(size=(40, 8)))  # partners
@@ -684,10 +665,10 @@ assert away < 0.01
 # old: two, at the paper's $\gamma = 0.5$. So {eq}`eq-hidfd-reg` is a **feedback loop**: shares of classes, counted, smoothed, and fed back as weights. Loops can balance, and they can oscillate. Which does this one do?
 
 # %%
-figures.source(
-    losses.smoothed_counts,
-    losses.class_frequencies,
-    losses.frequency_regulariser,
+pictures.source(
+    hidfd.smoothed_counts,
+    hidfd.class_frequencies,
+    hidfd.frequency_regulariser,
 )
 
 # %%
@@ -695,11 +676,11 @@ gamma, counts, weights = 0.5, torch.zeros(1).double(), []
 for t in range(60):  # one image, made in iteration 0
     weights.append(counts.item())
     made = torch.ones(1).double() * (t == 0)
-    counts = losses.smoothed_counts(counts, made, gamma)
+    counts = hidfd.smoothed_counts(counts, made, gamma)
 age = np.arange(60) @ weights
 print("weight of what is 1, 2, 3, ... iterations old:", weights[1:6])
 print(f"mean age {age:.3f} iterations")
-assert abs(age - theory.count_age(gamma)) < 1e-9
+assert abs(age - 1 / gamma) < 1e-9
 
 # %% [markdown]
 # (sec-hidfd-preferred)=
@@ -806,7 +787,7 @@ assert abs(one - 1 / math.e) < 1e-3
 # %%
 print("classes   follows at once   largest step η at γ = 0.5")
 for C in (2, 7, 10, 100, 1000):
-    factor = theory.best_response_factor(C, 0.5)
+    factor = 1 - 0.5 * math.log(C)
     step = theory.largest_step(C, 0.5)
     moved = 1e-6 / C * np.where(np.arange(C) < C // 2, 1, -1)
     moved -= moved.mean()
@@ -849,7 +830,17 @@ shares = {
     name: theory.balance_loop(theta, 0.5, eta, 80, floor)[0]
     for name, (eta, floor) in cases.items()
 }
-figures_hybrid.loops(shares)
+axes = pictures.panels(3, 3, 2.7, sharey=True)
+for ax, (name, p) in zip(axes.flat, shares.items(), strict=True):
+    fair = np.maximum(p * C, 1e-3)
+    ax.plot(fair, color="0.6", linewidth=0.7)
+    ax.plot(fair[:, 0], linewidth=2, label="rarest at the start")
+    if fair[-1].max() > 2:
+        last = fair[:, fair[-1].argmax()]
+        ax.plot(last, "--", linewidth=2, label="takes all")
+        ax.legend(fontsize=8)
+    ax.set(title=name, xlabel="iteration", yscale="log")
+axes[0, 0].set_ylabel("share of a class, over $1/C$")
 plt.show()
 for name, p in shares.items():
     end = p[-1] * C
@@ -889,7 +880,7 @@ assert shares["η = 0.3"][-1].max() > 0.99
 
 # %% mystnb={"image": {"alt": "The push on a class, in nats, over its share in units of a fair share, on a logarithmic axis. With weights and no floor the push grows steadily as the share becomes smaller. With a floor of 0.1 it grows along with it down to the floor, and fades below. Without weights it is close to zero everywhere."}}
 p = np.geomspace(1e-5, 0.1, 200)
-ax = figures.lines(
+ax = pictures.lines(
     p * 10,
     {
         r"$1/\hat n$, no floor": theory.push(p, 10, "weights"),
@@ -941,7 +932,7 @@ for C, B in ((10, 128), (10, 100), (100, 100), (200, 100), (1000, 100)):
     grows = [theory.weight_growth(C, B, 0.5, m) for m in (1, 2)]
     says = ["bounded" if r < 1 else "infinite" for r in grows]
     print(
-        f"{C:4d}  {B:4d}   {theory.empty_chance(C, B):.1e}       "
+        f"{C:4d}  {B:4d}   {(1 - 1 / C) ** B:.1e}       "
         f"{says[0]:8s}         {says[1]}"
     )
 _, n = theory.balance_loop(
@@ -1090,7 +1081,7 @@ curves = {
 curves["guaranteed, by the mean alone"] = [
     100 * (1 - theory.disagreement_bound(radii, size)) for size in sizes
 ]
-figures.lines(
+pictures.lines(
     sizes,
     curves,
     x_label=r"distance $\varepsilon$ of the student's features",
@@ -1123,41 +1114,47 @@ assert all(
 # L_D = L_{\mathrm{adc},d} + \lambda_d\,(L_{\mathrm{blend}} + L_{\mathrm{trans}}) , \qquad L_G = L_{\mathrm{adc},g} + \lambda_g\, L_{\mathrm{reg}} ,
 # $$ (eq-hidfd-sum)
 #
-# with $L_{\mathrm{adc},d}$ and $L_{\mathrm{adc},g}$ the two lines of {eq}`eq-hidfd-adcgan`, and $\lambda_d = \lambda_g = 0.1$. That is the first module:
+# with $L_{\mathrm{adc},d}$ and $L_{\mathrm{adc},g}$ the two lines of {eq}`eq-hidfd-adcgan`, and $\lambda_d = \lambda_g = 0.1$. That is the first module; `s` holds the networks and optimisers of a run:
 
 # %%
-figures.source(
-    methods.HiDFD.discriminator_loss, methods.HiDFD.generator_loss
+pictures.source(
+    methods.HiDFD.stage,
+    methods.HiDFD.gan_stage,
+    methods.HiDFD.discriminator_loss,
+    methods.HiDFD.generator_loss,
+    hidfd.images_of,
 )
 
 # %% [markdown]
 # The second draws from the hybrid data of {eq}`eq-hidfd-alpha`, and aligns:
 
 # %%
-figures.source(
-    methods.HiDFD.student_images,
-    methods.HiDFD.inflation,
-    losses.alignment,
+pictures.source(
+    methods.HiDFD.student_stage,
+    methods.HiDFD.hybrid_batch,
+    methods.HiDFD.repeats,
+    methods.HiDFD.synthesise,
+    hidfd_students.alignment,
 )
 
 # %% [markdown]
-# Who computes which equation of the paper (`losses` is `dfkd_lib.losses.hidfd`; Eq. 2 to 7 are theory):
+# Who computes which equation of the paper (all are in `dfkd_lib/methods/hidfd.py`, but for Eq. 14, which is beside it in `hidfd_students.py`; Eq. 2 to 7 are theory):
 
 # %% tags=["hide-input"]
-figures.table(
+pictures.table(
     ["HiDFD", "what", "function"],
     [
-        ["Eq. 1", "real or fake", "losses: gan_discriminator, gan_generator"],
-        ["Eq. 1", "which class", "losses: class_discriminator, class_generator"],
-        ["Eq. 2–5", "distances", "theory.tvd, hybrid, tvd_bound"],
-        ["Eq. 6", "slopes", "theory.generator_slopes"],
-        ["Eq. 7", "its two parts", "theory.class_term, class_parts"],
-        ["Eq. 8", "L_blend", "losses: blend, blend_gate"],
-        ["Eq. 9", "L_trans", "losses: transfer"],
-        ["Eq. 10, 11", "frequencies", "losses: smoothed_counts, class_frequencies"],
-        ["Eq. 12", "L_reg", "losses: frequency_regulariser"],
-        ["Eq. 13", "the sums", "methods.HiDFD"],
-        ["Eq. 14", "L_align", "losses: alignment"],
+        ["Eq. 1", "real or fake", "gan_discriminator, gan_generator"],
+        ["Eq. 1", "which class", "class_discriminator, class_generator"],
+        ["Eq. 2–5", "distances", "theory.tvd"],
+        ["Eq. 6", "slopes", "this page"],
+        ["Eq. 7", "the class terms", "theory.class_term"],
+        ["Eq. 8", "L_blend", "blend, blend_gate"],
+        ["Eq. 9", "L_trans", "transfer"],
+        ["Eq. 10, 11", "frequencies", "smoothed_counts, class_frequencies"],
+        ["Eq. 12", "L_reg", "frequency_regulariser"],
+        ["Eq. 13", "the sums", "HiDFD.discriminator_loss, HiDFD.generator_loss"],
+        ["Eq. 14", "L_align", "alignment"],
     ],
 )  # fmt: skip
 
@@ -1204,14 +1201,14 @@ by_hand = {
 to = torch.tensor
 four = [to(v) for v in (T_x, T_hat, D_x, D_hat)]
 by_library = [
-    losses.gan_discriminator(to(u_real), to(u_fake)),
-    losses.gan_generator(to(u_fake)),
-    losses.class_discriminator(to(a_real), to(y), to(a_fake), to(y)),
-    losses.class_generator(to(a_fake), to(y)),
-    losses.blend(*four, to(gate)),
-    losses.transfer(*four),
-    losses.frequency_regulariser(to(teacher_logits), to(n)),
-    losses.alignment(to(T_x), to(D_x)),
+    hidfd.gan_discriminator(to(u_real), to(u_fake)),
+    hidfd.gan_generator(to(u_fake)),
+    hidfd.class_discriminator(to(a_real), to(y), to(a_fake), to(y)),
+    hidfd.class_generator(to(a_fake), to(y)),
+    hidfd.blend(*four, to(gate)),
+    hidfd.transfer(*four),
+    hidfd.frequency_regulariser(to(teacher_logits), to(n)),
+    hidfd_students.alignment(to(T_x), to(D_x)),
 ]
 for (name, value), ours in zip(
     by_hand.items(), by_library, strict=True
@@ -1226,9 +1223,7 @@ for (name, value), ours in zip(
 # The settings, and where each comes from. Losses and their weights are the paper's. Rates, widths and lengths are ours: the GAN is a sixteenth as wide as the paper's, and trains for 800 steps and not for 25,000.
 
 # %% tags=["hide-input"]
-figures.table(
-    ["setting", "value", "source"], recipe.rows(methods.HiDFD.uses)
-)
+pictures.table(["setting", "value", "source"], recipe.rows())
 
 # %% [markdown]
 # (`inflation` 0 is the paper's rule, here $N = 17$. `milestones` are not read with a cosine.)
@@ -1237,26 +1232,26 @@ figures.table(
 
 # %% tags=["nbval-ignore-output"]
 live = range(settings.seed, settings.seed + settings.seeds)
-precision = run.resolve_precision(settings.precision, settings.device)
-alone = {
-    "stages": max(
-        recipe.stages - round(recipe.gan_share * recipe.stages), 1
-    )
-}
-alone |= {"student_lr": 0.01} if recorded else {}
+alone = recipe_for(
+    recipe.dataset, "kd_collected", recipe.teacher, recipe.student
+)
+own = {n: v for n, v in recipe.values().items() if n in alone.values()}
+own["stages"] -= method.gan_stages
+own |= {"student_lr": 0.01} if recorded else {}
+alone = alone.replace(**own)
 runs, probes = {}, {}
 for s in live:
-    for name, changes in (("hidfd", {}), ("kd_collected", alone)):
-        gan = name == "hidfd"
+    for one in (recipe, alone):
+        gan = one is recipe
         if gan:
-            probes[s] = GANProbe(data)
-        runs[name, s] = run.run(
-            name, recipe.replace(**changes), data, trained, seed=s,
-            device=settings.device, precision=precision,
-            report=max(recipe.stages // 4, 1),
+            probes[s] = GANProbe(method, data)
+        runs[one.method, s] = run.run(
+            one, data, trained, seed=s,
+            device=settings.device, precision=settings.precision,
+            report=max(one.settings.stages // 4, 1),
             observe=probes[s] if gan else None,
             # A long run keeps checkpoints, and goes on from them.
-            folder=None if recorded else folder,
+            folder=None if recorded else settings.folder,
             resume=True,
         )  # fmt: skip
 done, probe = runs["hidfd", settings.seed], probes[settings.seed]
@@ -1270,15 +1265,16 @@ for (name, s), made in runs.items():
         f"{r['samples']:,} images, {r['seconds']:.0f} s"
     )
 print(f"teacher {trained.accuracy:.2f} %")
-if recipe != full:
+if recipe != settings.full:
     print("SHORT RUN: these are not the method's numbers")
 
 # %% tags=["nbval-ignore-output"]
 for made in runs.values():
-    results.save_run(
-        folder, made.name, made.record, made.method.result()
+    records.save_run(
+        settings.folder, made.name, made.record, made.student
     )
-    print(f"student: {os.path.relpath(folder)}/{made.name}.safetensors")
+    path = settings.folder / f"{made.name}.safetensors"
+    print(f"student: {os.path.relpath(path)}")
 print("beside each student, its record (.json)")
 if recorded:
     assert done.record["accuracy_last"] > 94
@@ -1289,7 +1285,7 @@ if recorded:
 # The images, a row per class. Left four that were collected, then eight that the generator made of that class:
 
 # %% tags=["hide-input", "nbval-ignore-output"] mystnb={"image": {"alt": "Ten rows of twelve images, one row for each digit from 0 to 9: four collected digits on the left, eight images generated for that class on the right. The generated ones are rough, and nearly the same within a row; some, such as 0 and 5, can be recognised, others, such as 7, cannot."}}
-real = done.method.images
+real = done.state.task.images
 rows = {}
 for c in range(min(data.num_classes, 10)):
     own = real.batch((real.y == c).nonzero()[:4, 0]).cpu()
@@ -1297,7 +1293,7 @@ for c in range(min(data.num_classes, 10)):
         gap = own.new_full((4 - len(own), *own.shape[1:]), own.min())
         made = probe.samples[probe.labels == c][:8]
         rows[str(c)] = torch.cat([own, gap, made])
-figures.images(rows) if rows else None
+pictures.images(rows) if rows else None
 plt.show()
 
 # %% [markdown]
@@ -1308,7 +1304,7 @@ plt.show()
 # ## Does the discriminator learn its images by heart?
 #
 # The paper's reason for $L_{\mathrm{blend}}$ is a discriminator that knows the few real images. Then it would take collected images for real, and others of the same source, which it has never seen, less often.
-# The probe asks it about both, and about fakes. Records of three seeds, whose mean the figures show, made by `python tools/nightly.py hidfd_gan`:
+# The probe asks it about both, and about fakes. Records of three seeds, whose mean the figures show, made by experiment `hidfd_gan` of `make nightly`:
 #
 # (DeGAN {cite:p}`addepalli2020degan`, in the last row, is another GAN on collected images. It has no class terms: its generator is rewarded where the teacher is sure of each image, and where a batch has all classes. Its student sees synthetic images only, and learns by KD.)
 
@@ -1320,22 +1316,22 @@ GAN_ARMS = {
     "without L_reg": {"lambda_g": 0.0},
 }
 watched = {
-    name: results.arm("hidfd_gan", "hidfd", "digits_hybrid", **changes)
+    name: records.arm("hidfd_gan", "hidfd", "digits_hybrid", **changes)
     for name, changes in GAN_ARMS.items()
 }
-watched["DeGAN"] = results.arm(
+watched["DeGAN"] = records.arm(
     "hidfd_gan", "degan", "digits_hybrid", distill="kd", student_lr=0.03
 )
 
 
-def series(records, key):
+def series(runs, key):
     """A figure of the probe, (seeds, stages, ...)."""
-    return np.array([r["probe"][key] for r in records])
+    return np.array([r["probe"][key] for r in runs])
 
 
-def late(records, key):
+def late(runs, key):
     """Its mean over the GAN's last ten stages, per seed."""
-    return series(records, key)[:, -10:].mean(1)
+    return series(runs, key)[:, -10:].mean(1)
 
 
 def ci(values, scale=100, digits=1):
@@ -1343,7 +1339,7 @@ def ci(values, scale=100, digits=1):
     return f"{mean:.{digits}f} ± {half:.{digits}f}"
 
 
-panels = {
+curves = {
     name: {
         label: 100 * series(watched[name], key).mean(0)
         for label, key in (
@@ -1354,15 +1350,26 @@ panels = {
     }
     for name in ("HiDFD", "without L_blend, L_trans")
 }
-figures_hybrid.side_by_side(
-    panels,
-    x_label="stage of the GAN",
-    y_label="share of images (%)",
+axes = pictures.panels(2, 2, 2.9, sharey=True)
+for ax, (name, ys) in zip(axes.flat, curves.items(), strict=True):
+    pictures.lines(
+        np.arange(1, len(next(iter(ys.values()))) + 1),
+        ys,
+        x_label="stage of the GAN",
+        y_label="share of images (%)",
+        ax=ax,
+    )
+    ax.set_title(name)
+    ax.get_legend().remove()
+    ax.label_outer()
+handles = axes[0, 0].get_legend_handles_labels()
+axes[0, 0].figure.legend(
+    *handles, loc="outside upper center", ncols=2, fontsize=9
 )
 plt.show()
 
 # %% tags=["hide-input"]
-figures.table(
+pictures.table(
     ["the GAN's last ten stages", "collected: real (%)", "not collected: real (%)", "difference", "fake: fake (%)"],
     [
         [
@@ -1386,7 +1393,7 @@ figures.table(
 
 # %% mystnb={"image": {"alt": "Length of three gradients with respect to an image, on a logarithmic axis, over 50 stages of the GAN. That of L_reg with its weight starts far above the others and comes down; that of the class term rises steadily and is the largest at the end; that of real or fake goes up and down, rises too, and is nearly always below the class term."}}
 first = watched["HiDFD"]
-ax = figures.lines(
+ax = pictures.lines(
     np.arange(1, series(first, "fake").shape[1] + 1),
     {
         "real or fake": series(first, "slope GAN").mean(0),
@@ -1421,7 +1428,7 @@ print(
 # The collected images are imbalanced, {eq}`eq-hidfd-alpha` knows nothing of classes, and all classes are asked for alike. Does $L_{\mathrm{reg}}$ keep the answers balanced? And how much do the images of one class differ? *Variety* is the standard deviation of a pixel within a class asked for, over the same for the collected images.
 
 # %% tags=["hide-input"]
-figures.table(
+pictures.table(
     ["the GAN's last ten stages", "smallest class (%)", "largest class (%)", "of the class asked for (%), by seed", "variety", "student (%)"],
     [
         [
@@ -1437,7 +1444,7 @@ figures.table(
 )  # fmt: skip
 
 # %% tags=["hide-input"]
-mean, half = results.paired(
+mean, half, _ = records.paired(
     watched["HiDFD"], watched["without L_reg"], "accuracy_last"
 )
 print(f"students, HiDFD − without L_reg: {mean:+.2f} ± {half:.2f}")
@@ -1455,8 +1462,8 @@ print(f"students, HiDFD − without L_reg: {mean:+.2f} ± {half:.2f}")
 # Now [](sec-hidfd-student) with a trained student in place of noise:
 
 # %% tags=["nbval-ignore-output"]
-student = done.method.student.eval()
-if recipe.distill == "align":
+student = done.state.student.eval()
+if method.distill == "align":
     theirs = features_of(student)
     shares_of = agreements(theirs)
     epsilon = np.linalg.norm(theirs - guide, axis=1)
@@ -1481,7 +1488,7 @@ if recipe.distill == "align":
 # (sec-hidfd-worth)=
 # ## What is each part worth?
 #
-# Five seeds on digits, `python tools/nightly.py hidfd_digits`. All but the last two rows see the same 117 collected images or what a GAN makes of them; DFAD and MAD see none. Their students see more images than HiDFD's: 1.1 and 2.1 times as many on digits, 1.3 and 2.7 times on MNIST.
+# Five seeds on digits, experiment `hidfd_digits` of `make nightly`. All but the last two rows see the same 117 collected images or what a GAN makes of them; DFAD and MAD see none. Their students see more images than HiDFD's: 1.1 and 2.1 times as many on digits, 1.3 and 2.7 times on MNIST.
 # The dashed line is the teacher.
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Test accuracy (%) with 95 % intervals for seven ways to train a student, a row each, and the teacher as a dashed line to the right of all. HiDFD and DeGAN lead, MAD and alignment on collected images alone are close to them; the plain GAN, DFAD with the widest interval, and KD on collected images alone are further to the left."}}
@@ -1502,14 +1509,14 @@ BESIDE = {
     "MAD (no images)": ("mad", {}),
 }  # fmt: skip
 beside = {
-    name: results.arm(
+    name: records.arm(
         "hidfd_digits", method, "digits_hybrid", **changes
     )
     for name, (method, changes) in BESIDE.items()
 }
-figures.intervals(
+pictures.intervals(
     {
-        name: results.mean_interval(r, "accuracy_last")
+        name: records.mean_interval(r, "accuracy_last")
         for name, r in beside.items()
     },
     x_label="test accuracy (%), 95 % interval over seeds",
@@ -1527,8 +1534,8 @@ def compared(head, arms):
     first = next(iter(arms.values()))
     rows = []
     for name, r in arms.items():
-        mean, half = results.mean_interval(r, "accuracy_last")
-        ahead, width = results.paired(first, r, "accuracy_last")
+        mean, half = records.mean_interval(r, "accuracy_last")
+        ahead, width, _ = records.paired(first, r, "accuracy_last")
         rows.append(
             [
                 name,
@@ -1540,7 +1547,7 @@ def compared(head, arms):
         )
     lost = "lost to the teacher"
     paired = "HiDFD − it, paired"
-    return figures.table(
+    return pictures.table(
         [head, "student (%)", lost, paired, "seeds"], rows
     )
 
@@ -1553,7 +1560,7 @@ for name in (
     "DeGAN (synthetic images, KD)",
     "plain GAN, both kinds, KD",
 ):
-    ahead, half = results.paired(
+    ahead, half, _ = records.paired(
         beside[name], beside["KD, collected alone"], "accuracy_last"
     )
     print(f"{name} − KD, collected alone: {ahead:+.2f} ± {half:.2f}")
@@ -1572,7 +1579,7 @@ for name in (
 # (sec-hidfd-mnist)=
 # ## MNIST with a few hundred USPS images
 #
-# The same comparison where the collected images come from elsewhere: 300 USPS digits, the largest class with five times the smallest, for a teacher of MNIST. Three seeds, `python tools/nightly.py hidfd`; DFAD and MAD are those of `python tools/nightly.py mnist`, with the same teacher and pair, at that schedule.
+# The same comparison where the collected images come from elsewhere: 300 USPS digits, the largest class with five times the smallest, for a teacher of MNIST. Three seeds, experiment `hidfd` of `make nightly`; DFAD and MAD are those of experiment `mnist` of `make nightly`, with the same teacher and pair, at that schedule.
 #
 # USPS fills its 16 × 16 pixels with the digit. MNIST's digits stand in a frame of paper. So there is a control: the same 300 images, put into MNIST's frame by `python tools/frame_usps.py`.
 
@@ -1586,7 +1593,7 @@ ON_MNIST = {
     "KD, collected alone": ("kd_collected", {"stages": 50, "student_lr": 0.03}),
 }  # fmt: skip
 mnist = {
-    name: results.arm("hidfd", method, "mnist", **changes)
+    name: records.arm("hidfd", method, "mnist", **changes)
     for name, (method, changes) in ON_MNIST.items()
 }
 for name in (
@@ -1595,14 +1602,14 @@ for name in (
     "KD, collected alone",
 ):
     method, changes = ON_MNIST[name]
-    mnist[f"{name}; framed"] = results.arm(
+    mnist[f"{name}; framed"] = records.arm(
         "hidfd", method, "mnist", **changes, **FRAMED
     )
 for name, method in (
     ("DFAD (no images)", "dfad"),
     ("MAD (no images)", "mad"),
 ):
-    mnist[name] = results.arm("mnist", method, "mnist")
+    mnist[name] = records.arm("mnist", method, "mnist")
 compared("MNIST", mnist)
 
 # %% [markdown]
@@ -1618,7 +1625,7 @@ for one, other in (
     *((f"{kind}; framed", kind) for kind in KINDS),
     *((f"{a}; framed", f"{b}; framed") for a, b in zip(KINDS, KINDS[1:], strict=False)),
 ):  # fmt: skip
-    gain, half = results.paired(
+    gain, half, _ = records.paired(
         mnist[one], mnist[other], "accuracy_last"
     )
     print(f"{one} − {other}: {gain:+.2f} ± {half:.2f}")
@@ -1632,7 +1639,7 @@ for one, other in (
 # (sec-hidfd-ablation)=
 # ## The paper's ablation
 #
-# The upper half of its Table 2, on this setting (MNIST, USPS as it comes; `python tools/nightly.py hidfd_parts`). Differences to HiDFD, in points; the paper's are of CIFAR.
+# The upper half of its Table 2, on this setting (MNIST, USPS as it comes; experiment `hidfd_parts` of `make nightly`). Differences to HiDFD, in points; the paper's are of CIFAR.
 
 # %% tags=["hide-input"]
 PARTS = {  # HiDFD Table 2: accuracy on CIFAR-10 and on CIFAR-100
@@ -1646,37 +1653,29 @@ PARTS = {  # HiDFD Table 2: accuracy on CIFAR-10 and on CIFAR-100
 }  # fmt: skip
 
 
-def found(experiments, dataset, changes):
+def found(experiment, dataset, changes):
     """Records of an arm of HiDFD; none where it was not run."""
-    return [
-        r
-        for experiment in experiments
-        if (results.records_folder() / experiment).is_dir()
-        for r in results.load_records(
-            results.records_folder() / experiment,
-            method="hidfd",
-            dataset=dataset,
-            changes=changes,
-        )
-    ]
+    return records.load_records(
+        experiment, method="hidfd", dataset=dataset, changes=changes
+    )
 
 
-def against(records, usual):
+def against(runs, usual):
     """Mean, and paired difference to the usual arm."""
-    if not records:
+    if not runs:
         return ["not run", "not run"]
-    mean, half = results.paired(records, usual, "accuracy_last")
+    mean, half, _ = records.paired(runs, usual, "accuracy_last")
     return [
-        ci([r["accuracy_last"] for r in records], 1, 2),
+        ci([r["accuracy_last"] for r in runs], 1, 2),
         f"{mean:+.2f} ± {half:.2f}",
     ]
 
 
 parts = {
-    name: found(("hidfd_parts",), "mnist", changes)
+    name: found("hidfd_parts", "mnist", changes)
     for name, (changes, *_) in PARTS.items()
 }
-figures.table(
+pictures.table(
     ["", "ours, MNIST (%)", "it − HiDFD, paired", "paper, CIFAR-10", "paper, CIFAR-100"],
     [["HiDFD", ci([r["accuracy_last"] for r in mnist["HiDFD"]], 1, 2), "–", "94.74", "76.93"]]
     + [
@@ -1694,7 +1693,7 @@ figures.table(
 # The signs are the paper's: whatever is left out, the mean is lower, and without all three it is lowest. But the seeds, which also choose the 300 images, differ by as much as ten points, and three of them cannot tell one part from another: every paired interval contains zero, those of the two rows without $L_{\mathrm{trans}}$, alone or with $L_{\mathrm{reg}}$, just so.
 # Nor do the parts add up. Without $L_{\mathrm{blend}}$ and $L_{\mathrm{trans}}$ together the mean is higher than without either alone, which is chance or says that the two halves of the teacher's guidance belong together.
 #
-# The lower half of Table 2 compares losses of the student, here on digits, three seeds (`python tools/nightly.py hidfd_students`). A seed has the same GAN in all rows; only the student's loss changes.
+# The lower half of Table 2 compares losses of the student, here on digits, three seeds (experiment `hidfd_students` of `make nightly`). A seed has the same GAN in all rows; only the student's loss changes.
 # VKD is Hinton's loss, DKD decoupled, NKD normalised and RKD relational distillation; CC is correlation congruence, and SimKD fits features and takes over the teacher's last layer. Of the paper's rows OFAKD, SemCKD and CATKD are missing: they need networks of their own.
 
 # %% tags=["hide-input"]
@@ -1704,7 +1703,7 @@ LOSSES = {  # HiDFD Table 2
 }  # fmt: skip
 students = {
     (name, rate): found(
-        ("hidfd_students",),
+        "hidfd_students",
         "digits_hybrid",
         {"distill": name, "student_lr": rate},
     )
@@ -1712,17 +1711,17 @@ students = {
     for rate in (0.01, 0.03)
     if rate == 0.01 or name in ("kd", "dkd", "nkd")
 }
-figures.table(
+pictures.table(
     ["", "rate", "ours, digits (%)", "it − alignment, paired", "paper, CIFAR-10", "paper, CIFAR-100"],
     [["alignment", "0.003", ci([r["accuracy_last"] for r in beside["HiDFD"]], 1, 2), "–", "94.74", "76.93"]]
     + [
         [
             LOSSES[name][0],
             f"{rate:g}",
-            *against(records, beside["HiDFD"]),
+            *against(runs, beside["HiDFD"]),
             *(f"{value:.2f}" if value else "–" for value in LOSSES[name][1:]),
         ]
-        for (name, rate), records in students.items()
+        for (name, rate), runs in students.items()
     ],
 )  # fmt: skip
 
@@ -1732,7 +1731,7 @@ figures.table(
 # (sec-hidfd-sweeps)=
 # ## Sweeps
 #
-# One setting at a time, on digits, three seeds each (`python tools/nightly.py hidfd_sweeps`). A bar is a 95 % interval; the dotted line is the accuracy of the default run, in the mean of its five seeds.
+# One setting at a time, on digits, three seeds each (experiment `hidfd_sweeps` of `make nightly`). A bar is a 95 % interval; the dotted line is the accuracy of the default run, in the mean of its five seeds.
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Six charts of test accuracy (%) with 95 % intervals, each over one setting: N, ρ, λ_d, λ_g, q and γ; a dotted line marks the default run's accuracy. Accuracy rises with ρ; in the other charts the means are nearly level. The intervals away from the default are wide, and nearly all contain the dotted line."}}
 SWEEPS = {
@@ -1743,12 +1742,18 @@ SWEEPS = {
     "gate_q": (r"$q$", (0.1,), 0.7, "linear"),
     "gamma": (r"$\gamma$", (0.1, 0.9), 0.5, "linear"),
 }  # fmt: skip
-level = results.mean_interval(beside["HiDFD"], "accuracy_last")
+
+
+def swept(key, value):
+    return found("hidfd_sweeps", "digits_hybrid", {key: value})
+
+
+level = records.mean_interval(beside["HiDFD"], "accuracy_last")
 sweeps = {
     key: {
-        value: results.mean_interval(records, "accuracy_last")
+        value: records.mean_interval(arm, "accuracy_last")
         for value in values
-        if (records := found(("hidfd_sweeps",), "digits_hybrid", {key: value}))
+        if (arm := swept(key, value))
     }
     | {usual: level}
     for key, (_, values, usual, _) in SWEEPS.items()
@@ -1758,23 +1763,26 @@ for key, value, name in (  # the probed runs are runs, too
     ("lambda_g", 0.0, "without L_reg"),
     ("gate_q", 1.0, "without L_blend"),
 ):
-    sweeps[key][value] = results.mean_interval(
+    sweeps[key][value] = records.mean_interval(
         watched[name], "accuracy_last"
     )
-figures_hybrid.sweeps(
-    {
-        SWEEPS[key][0]: (found, SWEEPS[key][3])
-        for key, found in sweeps.items()
-    },
-    level[0],
-    y_label="test accuracy (%)",
-)
+axes = pictures.panels(len(SWEEPS), 3, 2.1, sharey=True)
+for ax, (key, means) in zip(axes.flat, sweeps.items(), strict=True):
+    name, _, _, scale = SWEEPS[key]
+    x = sorted(means)
+    pictures.means_over(
+        x,
+        {"": [means[value] for value in x]},
+        x_label=name,
+        y_label="",
+        x_scale=scale,
+        ax=ax,
+    )
+    ax.axhline(level[0], color="black", linewidth=0.8, linestyle=":")
+    ax.margins(x=0.1)  # symlog cuts its last point
+for ax in axes[:, 0]:
+    ax.set_ylabel("test accuracy (%)")
 plt.show()
-
-
-def swept(key, value):
-    return found(("hidfd_sweeps",), "digits_hybrid", {key: value})
-
 
 for name, a, b in (
     (
@@ -1786,7 +1794,7 @@ for name, a, b in (
     ("N = 100 − 17", swept("inflation", 100), beside["HiDFD"]),
 ):
     if a and b:
-        gained, half = results.paired(a, b, "accuracy_last")
+        gained, half, _ = records.paired(a, b, "accuracy_last")
         print(
             f"{name}: {gained:+.2f} ± {half:.2f} points, paired by seed"
         )
@@ -1809,7 +1817,7 @@ TABLE_1 = {  # HiDFD Table 1: teacher, student at ρ = 0.1 and at ρ = 1
     "HAM10000": (81.18, 77.08, 81.52),
     "ImageNet": (73.27, 65.36, 66.89),
 }
-figures.table(
+pictures.table(
     ["data set", "paper: teacher", "ρ = 0.1", "lost", "ρ = 1", "lost", "ours"],
     [
         [name, f"{top:.2f}", f"{few:.2f}", f"{top - few:.2f}", f"{many:.2f}", f"{top - many:.2f}", "not run"]
@@ -1888,10 +1896,10 @@ counts = torch.full((10,), 3.2, dtype=torch.float64)
 others = torch.tensor([0.0] + [32 / 9] * 9, dtype=torch.float64)
 weights_at = []
 for _ in range(20):
-    counts = losses.smoothed_counts(counts, others, 0.5)
+    counts = hidfd.smoothed_counts(counts, others, 0.5)
     weights_at.append(
         [
-            (1 / losses.class_frequencies(counts, floor)[0]).item()
+            (1 / hidfd.class_frequencies(counts, floor)[0]).item()
             for floor in (0.1, 0.0)
         ]
     )
@@ -1917,11 +1925,11 @@ assert held == 4 and abs(weights_at[-1][1] - 10 * 2**20) < 1
 
 # %% tags=["hide-input"]
 with torch.no_grad():
-    two = done.method.student.eval()(test.to(where))
-    one = done.method.result().eval()(test.to(where))
+    two = done.state.student.eval()(test.to(where))
+    one = done.student.eval()(test.to(where))
 sizes_of = [
     sum(p.numel() for p in network.parameters())
-    for network in (done.method.student, done.method.result())
+    for network in (done.state.student, done.student)
 ]
 print(f"weights: {sizes_of[0]:,} in training, {sizes_of[1]:,} saved")
 print(f"largest difference of a logit: {(two - one).abs().max():.1e}")
