@@ -1,4 +1,4 @@
-"""On Colab a chapter's first cell installs the library, at this version; anywhere else it does nothing."""
+"""On Colab a chapter's first cell installs this version; elsewhere it does nothing."""
 
 import tomllib
 
@@ -8,7 +8,7 @@ from chapters import CHAPTERS, ROOT
 
 
 class Shell:
-    """What `get_ipython()` returns, by the name of its class: remembers the magics it is asked for."""
+    """What `get_ipython()` returns there; it remembers the magics it is asked for."""
 
     def __init__(self, name):
         self.name, self.asked = name, []
@@ -26,25 +26,22 @@ def cell(request):
     return next(cell for cell in notebook.cells if cell.cell_type == "code")
 
 
-def asked_of(shell, cell):
-    """Run the cell there; it may leave no name behind, for the next cells check the chapter's parameters by name."""
+def asked_of(name, cell):
+    """Run the cell there; it may leave no name: the next cell checks all names."""
+    shell = Shell(name)
     namespace = {"get_ipython": lambda: shell}
     exec(cell.source, namespace)
     assert set(namespace) == {"get_ipython", "__builtins__"}
     return shell.asked
 
 
-def test_it_is_one_line_that_the_rendered_book_leaves_out(cell):
-    assert len(cell.source.splitlines()) == 1
-    assert cell.metadata.tags == ["remove-cell"]
-    assert cell.outputs == []
-
-
-def test_elsewhere_it_does_nothing(cell):
-    assert asked_of(Shell("ipykernel.zmqshell.ZMQInteractiveShell"), cell) == []
-
-
-def test_on_colab_it_installs_this_version(cell):
+def test_only_colab_installs_and_it_installs_this_version(cell):
+    assert asked_of("ipykernel.zmqshell.ZMQInteractiveShell", cell) == []
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = f"{project['name']}=={project['version'].removesuffix('.dev0')}"
-    assert asked_of(Shell("google.colab._shell.Shell"), cell) == [("pip", f"install -q {wanted}")]
+    wanted = f"{project['name']}=={project['version']}"
+    found = asked_of("google.colab._shell.Shell", cell)
+    assert found == [("pip", f"install -q {wanted}")]
+
+
+def test_the_rendered_book_leaves_the_cell_out(cell):
+    assert cell.metadata.tags == ["remove-cell"] and cell.outputs == []

@@ -1,4 +1,4 @@
-"""pip and conda install the same pinned versions, and those are what pyproject.toml asks for."""
+"""pip and conda install the same pins, and those meet pyproject.toml."""
 
 import re
 import tomllib
@@ -13,11 +13,11 @@ from tools.lock import environment, pins
 LOCK = (ROOT / "requirements.lock").read_text()
 ENVIRONMENT = (ROOT / "environment.yml").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-WANTED = sum(PROJECT["optional-dependencies"].values(), PROJECT["dependencies"])
 
 
 def test_environment_holds_the_pins_of_the_lock():
-    [pip] = [d["pip"] for d in yaml.safe_load(ENVIRONMENT)["dependencies"] if isinstance(d, dict)]
+    dependencies = yaml.safe_load(ENVIRONMENT)["dependencies"]
+    [pip] = [part["pip"] for part in dependencies if isinstance(part, dict)]
     assert pip == [*pins(LOCK), "-e ."]
     assert environment(LOCK) == ENVIRONMENT
 
@@ -25,19 +25,22 @@ def test_environment_holds_the_pins_of_the_lock():
 def test_every_requirement_is_a_pin_with_hashes():
     requirements = re.split(r"\n(?! )", LOCK.strip())
     assert len(requirements) == len(pins(LOCK))
-    for requirement in requirements:
-        assert re.match(r"[\w.-]+==[\w.]+( ; .*)? \\\n +--hash=sha256:[0-9a-f]{64}", requirement)
+    form = r"[\w.-]+==[\w.]+( ; .*)? \\\n +--hash=sha256:[0-9a-f]{64}"
+    assert all(re.match(form, requirement) for requirement in requirements)
 
 
 @pytest.mark.parametrize("text", [LOCK, ENVIRONMENT], ids=["lock", "environment"])
 def test_no_address(text):
-    assert not re.search(r"://|https?:|www\.|--(extra-)?index|--find-links|^-[if] | @ ", text, re.M)
+    address = r"://|https?:|www\.|--(extra-)?index|--find-links|^-[if] | @ "
+    assert not re.search(address, text, re.M)
 
 
-@pytest.mark.parametrize("wanted", WANTED)
-def test_lock_meets_the_requirement(wanted):
-    wanted = Requirement(wanted)
-    pinned = [Requirement(pin) for pin in pins(LOCK)]
-    versions = [str(p.specifier).removeprefix("==") for p in pinned if p.name == wanted.name]
-    assert versions
-    assert all(wanted.specifier.contains(version) for version in versions)
+def test_the_lock_meets_every_requirement():
+    pinned: dict[str, list[str]] = {}
+    for requirement in map(Requirement, pins(LOCK)):
+        version = str(requirement.specifier).removeprefix("==")
+        pinned.setdefault(requirement.name, []).append(version)
+    extras = PROJECT["optional-dependencies"].values()
+    for wanted in map(Requirement, sum(extras, PROJECT["dependencies"])):
+        versions = pinned.get(wanted.name, [])
+        assert versions and all(map(wanted.specifier.contains, versions)), wanted

@@ -1,4 +1,4 @@
-"""The README's commands are the Makefile's, and the one for chapter 3 works as it is written."""
+"""The README's commands are the Makefile's, and chapter 3's runs as it is written."""
 
 import re
 import shlex
@@ -8,17 +8,16 @@ from chapters import ROOT, assert_ran_clean, assert_student_made, fresh_checkout
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```bash\n(.*?)^```", README, re.M | re.S)
-RUN_CHAPTER = re.compile(r"^(?:\.venv/bin/)?papermill book/03_mad\.ipynb (\S+\.ipynb)(.*)$", re.M)
-
-
-def words(command: str) -> tuple[str, ...]:
-    """A command as its words: quotes, comments and the spacing between them do not count."""
-    return tuple(shlex.split(command, comments=True))
+RUN_CHAPTER = r"^(?:\.venv/bin/)?papermill book/03_mad\.ipynb (\S+\.ipynb)(.*)$"
+RUN_CHAPTER = re.compile(RUN_CHAPTER, re.M)
+TOOLS = [f".venv/bin/{name}" for name in ("pip", "ruff", "pytest", "jupyter-book")]
 
 
 def commands(text: str) -> list[tuple[str, ...]]:
+    """The commands, each as its words: quotes, comments and spacing do not count."""
     lines = text.replace("\\\n", " ").splitlines()
-    return [words(part) for line in lines for part in line.split("&&") if words(part)]
+    parts = [part for line in lines for part in line.split("&&")]
+    return [words for p in parts if (words := tuple(shlex.split(p, comments=True)))]
 
 
 README_COMMANDS = [command for block in BLOCKS for command in commands(block)]
@@ -26,38 +25,37 @@ README_COMMANDS = [command for block in BLOCKS for command in commands(block)]
 
 def recipe(target: str) -> str:
     """What `make target` would do from scratch, without doing it."""
-    # `make test` starts these tests and hands its own options down: they are not wanted here.
+    # `make test` starts these tests and would hand its own options down.
     clean = "env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS"
-    result = shell(f"{clean} make --dry-run --always-make PYTHON=python3 {target}", cwd=ROOT)
+    options = "--dry-run --always-make PYTHON=python3"
+    result = shell(f"{clean} make {options} {target}", cwd=ROOT)
     assert result.returncode == 0, result.stdout
     return result.stdout
 
 
-@pytest.fixture(scope="module")
-def recipes():
-    """Every command of the targets that the README spells out."""
-    return {c for target in ("run", "test", "book", "execute") for c in commands(recipe(target))}
-
-
 def test_targets_exist():
-    targets = [c[1] for c in README_COMMANDS if c[0] == "make" and len(c) > 1]
-    assert {"run", "test"} <= set(targets)
-    for target in targets:
-        assert recipe(target)
+    targets = {c[1] for c in README_COMMANDS if c[0] == "make" and len(c) > 1}
+    assert {"run", "test"} <= targets
+    assert all(recipe(target) for target in targets)
 
 
-def test_lines_without_make_are_those_of_make(recipes):
-    """Set-up, `make run` and `make test` in full; the variations (`-p …`, help) are not recipes."""
-    spelt_out = [
-        c
-        for c in README_COMMANDS
-        if c[:3] == ("python3", "-m", "venv")
-        or c[0] in (".venv/bin/pip", ".venv/bin/ruff", ".venv/bin/pytest", ".venv/bin/jupyter-book")
-        or (c[0] == ".venv/bin/papermill" and "-p" not in c and "--help-notebook" not in c)
-    ]
-    tools = {command[0] for command in spelt_out}
-    assert {"python3", ".venv/bin/pip", ".venv/bin/papermill", ".venv/bin/pytest"} <= tools
-    assert [command for command in spelt_out if command not in recipes] == []
+def is_of_make(command):
+    """The set-up, `make run` and `make test`; variations of a run are not recipes."""
+    if command[0] == ".venv/bin/papermill":
+        return "-p" not in command and "--help-notebook" not in command
+    return command[0] in TOOLS or command[:3] == ("python3", "-m", "venv")
+
+
+def test_lines_without_make_are_those_of_make():
+    spelt_out = [command for command in README_COMMANDS if is_of_make(command)]
+    assert {"python3", ".venv/bin/papermill", *TOOLS} <= {c[0] for c in spelt_out}
+    made = {c for t in ("run", "test", "book") for c in commands(recipe(t))}
+    assert [command for command in spelt_out if command not in made] == []
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\(([\w./]+)\)", README))))
+def test_a_file_that_the_readme_links_is_there(path):
+    assert (ROOT / path).exists()
 
 
 @pytest.mark.slow

@@ -1,9 +1,10 @@
-"""What the rendered book needs of Sphinx beyond _config.yml, which loads this file as an extension.
+"""Sphinx extension: what the rendered book needs besides _config.yml.
 
     BOOK_REPOSITORY=https://github.com/OWNER/NAME make book
 
-puts buttons on the notebooks' pages that open them on Binder and on Colab, from the branch main.
-Without the variable there are none: a copy of the book does not know where it was published.
+adds buttons to the pages of notebooks that open them on Binder and on Colab, from the
+branch main. Without the variable there are none, because a copy of the book does not
+know where it was published.
 """
 
 import os
@@ -19,13 +20,17 @@ REPOSITORY = re.compile(r"https://github\.com/[\w.-]+/[\w.-]+")
 
 
 def launch_options(repository: str) -> dict[str, Any]:
-    """The theme's options for launch buttons, none for an empty address. Raises ValueError for one not on GitHub."""
+    """The theme's options for launch buttons; none for an empty address.
+
+    A ValueError for an address that is not on GitHub.
+    """
     if not repository:
         return {}
     if not REPOSITORY.fullmatch(repository):
         raise ValueError(
-            f"{VARIABLE} is {repository!r}, and has to look like https://github.com/OWNER/NAME. "
-            "Unset it to render the book without launch buttons."
+            f"{VARIABLE} is {repository!r}; it has to look like "
+            "https://github.com/OWNER/NAME. Unset it to render the book without "
+            "launch buttons."
         )
     return {
         "repository_url": repository,
@@ -42,13 +47,23 @@ def add_launch_options(app: Sphinx, config: Config) -> None:
     try:
         config.html_theme_options |= launch_options(os.environ.get(VARIABLE, ""))
     except ValueError as error:
-        sys.exit(str(error))  # any other exception is shown with the stack of the whole build
+        sys.exit(str(error))  # other exceptions are shown with the whole stack
 
 
-def name_list_items(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object) -> None:
-    """In docutils' list of references the items have a role that ARIA has withdrawn: no item is then announced."""
+def name_list_items(
+    app: Sphinx,
+    pagename: str,
+    templatename: str,
+    context: dict[str, Any],
+    doctree: object,
+) -> None:
+    """Name the items of docutils' list of references for screen readers.
+
+    docutils gives them a role that ARIA has withdrawn, so no item is announced.
+    """
     if "body" in context:
-        context["body"] = context["body"].replace('role="doc-biblioentry"', 'role="listitem"')
+        old, new = 'role="doc-biblioentry"', 'role="listitem"'
+        context["body"] = context["body"].replace(old, new)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

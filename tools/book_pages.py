@@ -1,45 +1,97 @@
-"""What of the book's pages is made from the library while the book is built; a Sphinx extension."""
+"""Sphinx extension: the recipes page, made from the library while the book is built."""
 
+import ast
 import inspect
-import re
 from typing import Any
 
-from dfkd_lib.recipes import RECIPES, Recipe
+from dfkd_lib.methods import METHODS, readable
+from dfkd_lib.recipes import RECIPES, Entry, Table
 
 MARK = "<!-- recipes -->"
-DEFAULTS = Recipe()
-_EXPLAINED = re.compile(r"^    (\w+): [^#\n]+ = [^#\n]+?  # (.+)$", re.M)
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
     """A Markdown table; a cell may hold any text."""
-    lines = [head, ["---"] * len(head), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def settings() -> str:
-    """Every setting, its default, and the comment behind it."""
-    told = dict(_EXPLAINED.findall(inspect.getsource(Recipe)))
-    rows = [[f"`{name}`", f"`{value}`", told.get(name, "")] for name, value in DEFAULTS.values().items()]
-    return table(["setting", "default", "meaning"], rows)
+def dropdown(title: str, content: str) -> str:
+    return f":::{{dropdown}} {title}\n{content}\n:::"
 
 
-def one(made: Recipe) -> str:
-    """A recipe: what it says of itself, or has unlike the defaults."""
-    own = DEFAULTS.values()
-    rows = [row for row in made.rows() if row[0] in made.sources or getattr(made, row[0]) != own[row[0]]]
-    cells = [[f"`{name}`", f"`{value}`", source] for name, value, source in rows]
-    return table(["setting", "value", "source"], cells)
+def shown(value: Any) -> str:
+    """A value as code; fractions with three digits."""
+    if isinstance(value, tuple):
+        return f"`({', '.join(f'{part:.3g}' for part in value)})`"
+    return f"`{value}`"
+
+
+def comments(kind: type) -> dict[str, str]:
+    """The comment at each field of a method, also of one that it inherits."""
+    found = {}
+    for owner in reversed(kind.__mro__[:-1]):
+        source = inspect.getsource(owner)
+        lines = source.splitlines()
+        for node in ast.parse(source).body[0].body:
+            if isinstance(node, ast.AnnAssign):
+                own = lines[node.lineno - 1 : node.end_lineno]
+                told = [line.partition("  # ")[2] for line in own]
+                found[node.target.id] = next(filter(None, told), "")
+    return found
+
+
+def settings(kind: type) -> str:
+    """The settings that a method reads: default and comment."""
+    told, usual = comments(kind), kind()
+    names = readable(kind)
+    rows = [[f"`{n}`", shown(getattr(usual, n)), told.get(n, "")] for n in names]
+    return table(["setting", "default", "meaning, source"], rows)
+
+
+def values(entries: Table) -> dict[str, dict[str, Any]]:
+    """A recipe table by source, in the order of the sources; a later value prevails."""
+    last = {name: source for source, part in entries for name in part}
+    by_source: dict[str, dict[str, Any]] = {}
+    for source, part in entries:
+        own = {name: value for name, value in part.items() if last[name] == source}
+        by_source.setdefault(source, {}).update(own)
+    return {source: part for source, part in by_source.items() if part}
+
+
+def one(entries: Table) -> str:
+    """A recipe table, a row per source."""
+    rows = [
+        [source, ", ".join(f"`{n}` = {shown(value)}" for n, value in part.items())]
+        for source, part in values(entries).items()
+    ]
+    return table(["source", "settings"], rows)
+
+
+def titles(paper: str) -> dict[str, Entry]:
+    """A paper's recipes by title; data sets and pairs that share a table share one."""
+    shared: dict[int, list[Entry]] = {}
+    for entry in RECIPES:
+        if entry.paper == paper:
+            shared.setdefault(id(entry.table), []).append(entry)
+    made = {}
+    for entries in shared.values():
+        datasets = dict.fromkeys(f"`{e.dataset}`" for e in entries)
+        pairs = dict.fromkeys(f"`{e.teacher}` to `{e.student}`" for e in entries)
+        made[f"{', '.join(datasets)}: {'; '.join(pairs)}"] = entries[0]
+    return made
 
 
 def recipes() -> str:
     """The page's generated part, as Markdown."""
-    parts = ["## Every setting", settings()]
-    for paper in dict.fromkeys(made.paper for made in RECIPES):
+    parts = ["## Settings of each method"]
+    parts += [dropdown(f"`{name}`", settings(kind)) for name, kind in METHODS.items()]
+    for paper in dict.fromkeys(entry.paper for entry in RECIPES):
         parts.append(f"## Recipes: `{paper}`")
-        for made in (made for made in RECIPES if made.paper == paper):
-            title = f"`{made.dataset}`, `{made.teacher}` to `{made.student}`"
-            parts.append(f":::{{dropdown}} {title}\n{one(made)}\n:::")
+        for title, entry in titles(paper).items():
+            text = one(entry.table) if entry.table else "The defaults of each method."
+            parts.append(dropdown(title, text))
     return "\n\n".join(parts) + "\n"
 
 
@@ -48,9 +100,11 @@ def fill(app: Any, name: str, source: list[str]) -> None:
         source[0] = source[0].replace(MARK, recipes())
 
 
-def shorten(app: Any, what: str, name: str, thing: Any, *rest: Any) -> tuple[str, str] | None:
-    """A recipe has more parameters than anybody reads in a signature; the page of recipes explains them."""
-    return ("(**settings)", "") if thing is Recipe else None
+def shorten(
+    app: Any, what: str, name: str, thing: Any, *rest: Any
+) -> tuple[str, str] | None:
+    """The signature of a method: the recipes page lists its settings."""
+    return ("(**settings)", "") if thing in METHODS.values() else None
 
 
 def setup(app: Any) -> dict[str, bool]:

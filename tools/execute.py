@@ -1,10 +1,10 @@
-"""Run chapters and store what they print: writes book/NN_name.ipynb from book/NN_name.py.
+"""Run chapters, store their outputs: writes book/NN_name.ipynb from book/NN_name.py.
 
     make execute                                    # every chapter
     .venv/bin/python tools/execute.py book/03_mad.py    # some of them
 
-The same sources give the same bytes: no times, no random cell ids, one thread. A notebook is
-replaced only by one that ran to its end.
+The same sources give the same bytes: no times, no random cell ids, one thread. Only a
+notebook that ran to its end replaces another.
 """
 
 import argparse
@@ -24,16 +24,17 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def set_stable_ids(notebook: NotebookNode) -> None:
-    """Name each cell after its content, so that an edit changes one id and leaves the others."""
+    """Name each cell after its content: an edit changes one id only."""
     seen = Counter()
     for cell in notebook.cells:
         content = f"{cell.cell_type}\n{cell.source}"
         seen[content] += 1
-        cell.id = hashlib.sha256(f"{seen[content]}\n{content}".encode()).hexdigest()[:12]
+        numbered = f"{seen[content]}\n{content}".encode()
+        cell.id = hashlib.sha256(numbered).hexdigest()[:12]
 
 
 def strip_run_metadata(notebook: NotebookNode) -> None:
-    """Remove what differs from run to run or from machine to machine without meaning anything."""
+    """Remove what differs between runs or machines without a meaning."""
     for holder in (notebook, *notebook.cells):
         for key in ("papermill", "execution", "widgets"):
             holder.metadata.pop(key, None)
@@ -48,7 +49,8 @@ def run(notebook: NotebookNode, folder: Path) -> None:
     def start(cell: NotebookNode, cell_index: int) -> None:
         nonlocal started
         started = time.perf_counter()
-        title = f"{code.index(cell_index) + 1:3d}/{len(code)}  {cell.source.splitlines()[0]}"
+        number = f"{code.index(cell_index) + 1:3d}/{len(code)}"
+        title = f"{number}  {cell.source.splitlines()[0]}"
         print(f"  {title[:70]:70s}", end=" ", **to_stderr)
 
     def done(cell: NotebookNode, cell_index: int, **_) -> None:
@@ -68,7 +70,10 @@ def run(notebook: NotebookNode, folder: Path) -> None:
 
 
 def execute(source: Path) -> Path:
-    """Run one chapter and replace its notebook; on an error the old notebook stays. Named as .ipynb, its .py runs."""
+    """Run one chapter and replace its notebook; on an error the old one stays.
+
+    Named by its .ipynb, its .py runs.
+    """
     source = source.with_suffix(".py")
     notebook = jupytext.read(source)
     set_stable_ids(notebook)
@@ -77,23 +82,29 @@ def execute(source: Path) -> Path:
 
     target = source.with_suffix(".ipynb")
     unfinished = target.with_name(f".{target.name}.unfinished")
-    unfinished.write_text(jupytext.writes(notebook, fmt="ipynb") + "\n", encoding="utf-8")
+    unfinished.write_text(
+        jupytext.writes(notebook, fmt="ipynb") + "\n", encoding="utf-8"
+    )
     os.replace(unfinished, target)
     return target
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("chapters", nargs="*", type=Path, help="book/NN_name.py; default: all")
-    chapters = parser.parse_args().chapters or sorted((ROOT / "book").glob("[0-9]*.py"))
+    told = "book/NN_name.py; default: all"
+    parser.add_argument("chapters", nargs="*", type=Path, help=told)
+    every = sorted((ROOT / "book").glob("[0-9]*.py"))
+    chapters = parser.parse_args().chapters or every
 
-    os.environ["OMP_NUM_THREADS"] = "1"  # inherited by the kernels: numbers repeat to the last bit
+    os.environ["OMP_NUM_THREADS"] = "1"  # kernels inherit it: numbers repeat
     for chapter in chapters:
         print(chapter.name, file=sys.stderr)
         try:
             execute(chapter)
         except CellExecutionError as error:
-            sys.exit(f"\n{error}\n{chapter.name} failed; its notebook was left as it was.")
+            sys.exit(
+                f"\n{error}\n{chapter.name} failed; its notebook was left as it was."
+            )
 
 
 if __name__ == "__main__":

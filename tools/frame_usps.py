@@ -1,7 +1,8 @@
-"""USPS in MNIST's frame: each digit's bounding box scaled to 20 pixels, its centre of mass in the middle of 28×28.
+"""USPS in MNIST's frame: a box of 20 pixels, its centre of mass in the middle of 28×28.
 
-MNIST was made so; USPS fills its 16×16 pixels. `python tools/frame_usps.py` reads USPS from $DFKD_DATA and writes
-usps_framed.npz there: chapter 4's control for what the collected images' frame alone costs.
+MNIST was made like this; USPS fills its 16×16 pixels. `python tools/frame_usps.py`
+reads USPS from $DFKD_DATA and writes usps_framed.npz there: chapter 4's control for the
+frame of the collected images.
 """
 
 import io
@@ -24,7 +25,10 @@ INK = 40  # grey levels below are paper
 
 
 def framed(digit: ndarray) -> ndarray:
-    """One digit, uint8 (height, width), in MNIST's frame, uint8 (28, 28); an image without ink stays empty."""
+    """One digit, uint8 (height, width), in MNIST's frame, uint8 (28, 28).
+
+    An image without ink stays empty.
+    """
     made = np.zeros((SIZE, SIZE))
     rows, columns = (np.flatnonzero(digit.max(axis) > INK) for axis in (1, 0))
     if not len(rows):
@@ -32,14 +36,16 @@ def framed(digit: ndarray) -> ndarray:
     crop = digit[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     height, width = (max(round(BOX / max(crop.shape) * side), 1) for side in crop.shape)
     top, left = (SIZE - height) // 2, (SIZE - width) // 2
-    made[top : top + height, left : left + width] = Image.fromarray(crop).resize((width, height), Image.BILINEAR)
+    scaled = Image.fromarray(crop).resize((width, height), Image.BILINEAR)
+    made[top : top + height, left : left + width] = scaled
     middle = np.subtract((SIZE - 1) / 2, center_of_mass(made))
     return np.round(shift(made, middle, order=1)).clip(0, 255).astype(np.uint8)
 
 
 def main() -> int:
     if not os.environ.get("DFKD_DATA"):
-        print("error: DFKD_DATA is not set; give it the folder that usps_framed.npz shall go to", file=sys.stderr)
+        line = "error: DFKD_DATA is not set; give it the folder for usps_framed.npz"
+        print(line, file=sys.stderr)
         return 2
     try:
         place = locate("usps")
@@ -49,7 +55,8 @@ def main() -> int:
         return 2
     made = {}
     for part, split in parts.items():
-        made |= {f"x_{part}": np.stack([framed(digit[..., 0]) for digit in split.x])[..., None], f"y_{part}": split.y}
+        images = np.stack([framed(digit[..., 0]) for digit in split.x])
+        made |= {f"x_{part}": images[..., None], f"y_{part}": split.y}
     file = io.BytesIO()
     np.savez_compressed(file, **made)
     path = Path(os.environ["DFKD_DATA"]).expanduser() / "usps_framed.npz"
