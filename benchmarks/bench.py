@@ -1,123 +1,224 @@
-"""Measure the fast path, whether it is right and how fast: `make bench`. Prints tables, and keeps a record by the
-hardware's name in benchmarks/records.
+"""Measure a stage's speed: `make bench`. Keeps a record in benchmarks/records.
 
-What is compared runs in turn, so that only ratios are read from a noisy machine: fast and plain each in a process of
-its own, which keeps memory its own way; the rest in one. `--quick` shows that all of it works, on the smallest cases;
-its figures are worth nothing and are not kept.
+What is compared takes turns, each variant in its own process: all suffer alike from
+whatever else the machine does, so read ratios, not times. `--quick` keeps nothing.
 """
 
 import argparse
 import json
+import multiprocessing
 import re
+import statistics
 import sys
-from dataclasses import replace
+import time
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from benchmarks import same
-from benchmarks.cases import FAST, PLAIN, cases, growth_cases, reuse_cases
-from benchmarks.measure import interleaved, keeping, measure, peak, run_stage, spread
-from dfkd_lib import parameters, results
-from dfkd_lib.budget import resolve_precision
-from dfkd_lib.errors import UserError
+from dfkd_lib import records
 from dfkd_lib.files import write_atomically
-from dfkd_lib.machine import hardware, versions
+from dfkd_lib.losses import mae
+from dfkd_lib.methods import Losses, State, Task
+from dfkd_lib.models import build
+from dfkd_lib.models.lenet import LeNetFeatures
+from dfkd_lib.models.upsampled import UpsampledConv2d
+from dfkd_lib.recipes import Recipe, recipe_for
+from dfkd_lib.teachers import hardware, versions
+from dfkd_lib.train import compile_networks, kept_memory
 
 RECORDS = Path(__file__).parent / "records"
+# The parts of the fast path: without all of them, a stage runs as in the public code.
+PARTS = ("graphs", "bfloat16", "channels-last", "memory", "upsampling", "pooling")
+LIBRARY, PUBLIC = frozenset(), frozenset((*PARTS, "fused optimisers"))
+WRN, RESNET = ("wrn40_2", "wrn16_2"), ("resnet34_8x", "resnet18_8x")
 
 
-def first_steps(device: str, quick: bool) -> list[dict[str, Any]]:
-    """How far the fast path's losses are from plain's, from the same seed."""
-    print(f"{'differences of losses':36s} {'precision':>10s}   in each of the first stages, as a share of the loss")
-    found = []
-    for case in same.tried(device)[: 1 if quick else None]:
-        for made in same.compared(case, device):
-            found.append(made)
-            print(
-                f"{case.name:36s} {made['precision']:>10s}   {'  '.join(f'{gap:.1e}' for gap in made['gaps'])}",
-                flush=True,
-            )
-    return found
+def public_stage(settings, s: State) -> Losses:
+    """A stage of DFAD as its public code computes it: all graphs, all gradients.
+
+    The generator's step comes first, as in the library, so that losses can be compared.
+    """
+    losses = Losses()
+    for player in "generator", *["student"] * settings.student_steps:
+        learns = player == "student"
+        optimizer = s.student_optimizer if learns else s.generator_optimizer
+        optimizer.zero_grad()
+        x = s.generator(*s.noise(settings.batch))
+        x = x.detach() if learns else x
+        answers = s.teacher(x)
+        distance = mae(answers.detach() if learns else answers, s.student(x))
+        loss = losses.add(player, {"mae": distance if learns else -distance})
+        loss.backward()
+        optimizer.step()
+    return losses
 
 
-def ratios(device: str, quick: bool, peak: float) -> list[dict[str, Any]]:
-    """Fast against plain."""
-    print(f"{'fast against plain':36s} {'plain ms':>10s} {'fast ms':>10s} {'ratio':>7s}  quartiles   of peak   MiB")
-    found = []
-    for case in [replace(case, rounds=2) for case in cases(device)[:2]] if quick else cases(device):
-        made = measure(case, device)
-        fast, plain = (made["variants"][v] for v in (FAST, PLAIN))
-        for variant in (fast, plain):
-            variant["utilisation"] = variant["operations"] / variant["seconds"]["median"] / peak
-        found.append(made)
-        r = made["ratio"]
+@dataclass(frozen=True)
+class Case:
+    """A method's recipe, with some settings changed, for images of `shape`."""
+
+    name: str
+    method: str
+    dataset: str
+    pair: tuple[str, str] = ("auto", "auto")
+    paper: str = "auto"
+    settings: dict = field(default_factory=dict)
+    channels: int = 1
+    classes: int = 10
+    rounds: int = 3
+    stages: int = 1  # in a round
+
+    @property
+    def recipe(self) -> Recipe:
+        made = recipe_for(self.dataset, self.method, *self.pair, self.paper)
+        return made.replace(**self.settings)
+
+    def stage(self, without: frozenset, device: str, compiling: bool = False):
+        """A function that runs a stage without some parts of the fast path."""
+        torch.manual_seed(0)
+        recipe, settings = self.recipe, self.recipe.settings
+        dtype = torch.float32 if "bfloat16" in without else torch.bfloat16
+        shape = (self.channels, 32, 32)
+        task = Task(self.classes, shape, torch.device(device), dtype)
+        networks = (build(n, self.classes) for n in (recipe.teacher, recipe.student))
+        s = settings.start(*networks, task, seed=0)
+        for network in (s.teacher, s.student, s.generator):
+            if "channels-last" in without:
+                network.to(memory_format=torch.contiguous_format)
+            for module in network.modules():
+                if isinstance(module, UpsampledConv2d):
+                    module.phases = "upsampling" not in without
+                if isinstance(module, LeNetFeatures):
+                    module.phases = "pooling" not in without
+        for optimizer in (s.student_optimizer, s.generator_optimizer):
+            for group in optimizer.param_groups:
+                group["fused"] = "fused optimisers" not in without
+        s.teacher.requires_grad_("graphs" in without)
+        run = partial(public_stage, settings) if "graphs" in without else settings.stage
+        if compiling and device == "cuda" and not without:
+            print(self.name, "compiled:", *compile_networks(settings, s))
+
+        def stage() -> Losses:
+            s.stage += 1
+            losses = run(s)
+            if device == "cuda":
+                torch.cuda.synchronize()
+            return losses
+
+        return stage
+
+
+def cases(device: str) -> list[Case]:
+    """What the library is measured on; colour with few images on a CPU."""
+    few = {} if device == "cuda" else {"batch": 64, "student_batch": 64}
+    wide = {"student_steps": 5, "generator_steps": 1, **few}
+    colour = {"settings": wide, "channels": 3, "classes": 100}
+    return [
+        Case("digits", "dfad", "digits", rounds=15, stages=4),
+        Case("MNIST", "dfad", "mnist", paper="dfad"),
+        Case("WRN-40-2 → WRN-16-2", "dfad", "cifar100", WRN, **colour),
+        Case("ResNet-34 → ResNet-18", "dfad", "cifar100", RESNET, **colour),
+    ]
+
+
+def reuse_cases() -> dict[str, Case]:
+    """ABM, and MAD by how often it uses its images: 20 student steps a stage."""
+    given = {"student_steps": 20}
+    made = {"abm": Case("abm", "abm", "digits_half", settings=given, rounds=9)}
+    for r in (1, 2, 4, 5, 10, 20):
+        settings = given | {"reuse": r}
+        case = Case("mad", "mad", "digits_half", settings=settings, rounds=9)
+        made[f"mad, reuse {r}"] = case
+    return made
+
+
+def serve(pipe, case: Case, without: frozenset, device: str) -> None:
+    """Run a round's stages whenever asked; answer with the time of one of them."""
+    stage = case.stage(without, device, compiling=True)
+    with kept_memory(device == "cpu" and "memory" not in without):
+        stage()  # chooses kernels and fills caches
+        pipe.send(None)
+        while pipe.recv():
+            wall, processor = time.perf_counter(), time.process_time()
+            for _ in range(case.stages):
+                stage()
+            taken = time.perf_counter() - wall, time.process_time() - processor
+            pipe.send([seconds / case.stages for seconds in taken])
+
+
+def taking_turns(tried: dict[str, tuple[Case, frozenset]], device: str) -> dict:
+    """For each name, the seconds and the processor's seconds of each round."""
+    context, pipes = multiprocessing.get_context("spawn"), {}
+    for name, asked in tried.items():
+        pipes[name], theirs = context.Pipe()
+        arguments = (theirs, *asked, device)
+        context.Process(target=serve, args=arguments, daemon=True).start()
+        theirs.close()  # so that a process that dies is noticed
+        pipes[name].recv()
+    taken, names = {name: [] for name in tried}, list(tried)
+    for turn in range(tried[names[0]][0].rounds):
+        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+            pipes[name].send(True)
+            taken[name].append(pipes[name].recv())
+    for pipe in pipes.values():
+        pipe.send(False)
+    return taken
+
+
+def spread(values) -> dict[str, float]:
+    """Median and quartiles."""
+    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
+    return {"median": median, "low": low, "high": high}
+
+
+def compare(title: str, tried: dict, device: str) -> dict:
+    """Measure and print: times, and how many times as long the first one takes."""
+    taken = taking_turns(tried, device)
+    base, found = next(iter(taken.values())), {}
+    for name, rounds in taken.items():
+        row = found[name] = {}
+        for clock, prefix in enumerate(("", "processor_")):
+            own, first = ([r[clock] for r in each] for each in (rounds, base))
+            ratios = [a / b for a, b in zip(first, own, strict=True)]
+            row |= {f"{prefix}seconds": spread(own), f"{prefix}ratio": spread(ratios)}
+        seconds, times, processor = row["seconds"], row["ratio"], row["processor_ratio"]
         print(
-            f"{case.name:36s} {1e3 * plain['seconds']['median']:10.1f} {1e3 * fast['seconds']['median']:10.1f} "
-            f"{r['median']:7.2f}  {r['low']:.2f}–{r['high']:.2f}   {100 * fast['utilisation']:5.1f} %   "
-            f"{plain['memory_mib']:.0f} → {fast['memory_mib']:.0f}",
+            f"{title:22s} {name:22s} {1e3 * seconds['median']:9.1f} ms "
+            f"{times['median']:6.2f} ({times['low']:.2f}–{times['high']:.2f}), "
+            f"by the processor {processor['median']:.2f}",
             flush=True,
         )
     return found
 
 
-def reuse(device: str, quick: bool) -> list[dict[str, Any]]:
-    """What MAD costs, by how often its images are used, as a multiple of ABM's stage."""
-    tried = reuse_cases()[:2] if quick else reuse_cases()
-    stages = {case.name: partial(run_stage, case.make(FAST, device)[0]) for case in tried}
-    seconds = interleaved(stages, 2 if quick else 15)
-    base = seconds[tried[0].name]
-    found = []
-    for case in tried:
-        cost = spread([mad / abm for mad, abm in zip(seconds[case.name], base, strict=True)])
-        own = spread(seconds[case.name])
-        found.append({"case": case.name, "reuse": case.recipe.reuse, "seconds": own, "cost": cost})
-        print(f"{case.name:36s} {cost['median']:.3f} × ABM  ({cost['low']:.3f}–{cost['high']:.3f})", flush=True)
-    return found
-
-
-def growth(device: str, quick: bool) -> dict[str, list[dict[str, Any]]]:
-    """How a stage's cost grows: the values of each thing in turn."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    for what, values in growth_cases(device).items():
-        tried = dict(list(values.items())[: 1 if quick else None])
-        stages = {value: partial(run_stage, case.make(FAST, device)[0]) for value, case in tried.items()}
-        seconds = interleaved(stages, 2 if quick else 5)
-        found[what] = []
-        for value, case in tried.items():
-            own = spread(seconds[value])
-            found[what].append({"value": value, "student_batch": case.recipe.student_batch, "seconds": own})
-            print(f"{what:20s} {value:6d} {1e3 * own['median']:10.1f} ms", flush=True)
-    return found
-
-
 def main(argv: list[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.bench", description=__doc__.splitlines()[0])
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    parser.add_argument("--quick", action="store_true", help="show that it works; keep nothing")
+    parser = argparse.ArgumentParser("python -m benchmarks.bench", description=__doc__)
+    here = "cuda" if torch.cuda.is_available() else "cpu"
+    parser.add_argument("--device", choices=("cpu", "cuda"), default=here)
+    parser.add_argument("--quick", action="store_true")
     args = parser.parse_args(argv)
-    try:
-        device = parameters.device("device", args.device)
-    except UserError as error:
-        parser.error(str(error))
-    name, sha = hardware(device), results.commit()
-    path = RECORDS / f"{re.sub(r'[^A-Za-z0-9]+', '-', name).strip('-').lower()}-{device}.json"
-    precisions = dict.fromkeys(("float32", resolve_precision("auto", device)))
-    peaks = {precision: peak(device, getattr(torch, precision)) for precision in precisions}
-    made = {"hardware": name, "device": device, "threads": torch.get_num_threads(), "versions": versions()}
-    made |= {"commit": sha, "command": f"python -m benchmarks.bench --device {device}", "peak": peaks}
-    made["first_steps"] = first_steps(device, args.quick)
-    made["ratios"] = ratios(device, args.quick, max(peaks.values()))
-    with keeping(FAST, device):
-        made["reuse"] = reuse(device, args.quick)
-        made["growth"] = growth(device, args.quick)
-    if not args.quick:
-        RECORDS.mkdir(exist_ok=True)
-        write_atomically(path, json.dumps(made, indent=1) + "\n")
-        print(f"record: {path}")
+    device, ways = args.device, {"public": PUBLIC, "library": LIBRARY}
+    if args.quick:
+        case = replace(cases(device)[0], rounds=2, stages=1)
+        compare(case.name, {n: (case, without) for n, without in ways.items()}, device)
+        return 0
+    made = {"hardware": hardware(device), "device": device, "versions": versions()}
+    made |= {"threads": torch.get_num_threads(), "commit": records.commit()}
+    made |= {"command": f"python -m benchmarks.bench --device {device}", "ratios": []}
+    for case in cases(device):
+        parts = PARTS if case.channels == 1 else PARTS[:-1]  # pooling: LeNet's alone
+        tried = ways | {f"without {part}": frozenset([part]) for part in parts}
+        tried = {name: (case, without) for name, without in tried.items()}
+        row = {"case": case.name, "pair": case.recipe.pair, "rounds": case.rounds}
+        row |= {"batch": case.recipe.settings.batch}
+        made["ratios"].append(row | {"ways": compare(case.name, tried, device)})
+    tried = {name: (case, LIBRARY) for name, case in reuse_cases().items()}
+    made["reuse"] = compare("MAD's images", tried, device)
+    name = re.sub(r"[^a-z0-9]+", "-", f"{made['hardware']} {device}".lower())
+    write_atomically(RECORDS / f"{name}.json", json.dumps(made, indent=1) + "\n")
     return 0
 
 

@@ -16,7 +16,6 @@ _HOME = {
     "load_teacher": "teachers",
     "load_foreign": "teachers",
     "evaluate": "train",
-    "train": "train",
     "load_records": "records",
 }
 __all__ = list(_HOME)

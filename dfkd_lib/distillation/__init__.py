@@ -12,20 +12,15 @@ from torch import nn
 
 from .. import records
 from ..data import load_images
-from ..errors import UserError, one_of, real, whole
+from ..errors import UserError, one_of, real, text, whole
 from ..files import output_folder, write_atomically
 from ..methods import METHODS, Task, readable
 from ..models import Foreign
-from ..run import CHECKS, hold
 from ..teachers import (
-    hardware,
-    load_foreign,
-    renormalised,
-    resolve_precision,
-    versions,
+    hardware, load_foreign, renormalised, resolve_device, resolve_precision, versions,
     weights,
-)
-from ..train import History, Keep, compile_networks, train
+)  # fmt: skip
+from ..train import History, Keep, compile_networks, hold, train
 from .export import export
 from .fresh import Enough, FreshImages
 from .networks import (
@@ -135,10 +130,10 @@ def distill(
     real("percent", percent, 0, 100)
     whole("patience", patience, 1)
     whole("seed", seed)
-    device = CHECKS["device"]("device", device)
-    precision = resolve_precision(CHECKS["precision"]("precision", precision), device)
+    device = resolve_device("device", device)
+    precision = resolve_precision(precision, device)
     output_dir = str(output_dir) if isinstance(output_dir, Path) else output_dir
-    CHECKS["output_dir"]("output_dir", output_dir)
+    text("output_dir", output_dir)
     make, called = student_of(student, input_shape, num_classes)
     taught = load_foreign(teacher, num_classes=num_classes, input_shape=input_shape)
     for role, network in (("teacher", taught.network), ("student", make())):

@@ -163,7 +163,12 @@ def _from_file(path: Path, architecture: str, num_classes: int) -> nn.Module:
         theirs = torchvision_names(architecture)
         ours = dict(zip(theirs, network.state_dict(), strict=False))
         state = {key.removeprefix("module."): value for key, value in state.items()}
-        network.load_state_dict({ours.get(key, key): state[key] for key in state})
+        state = {ours.get(key, key): value for key, value in state.items()}
+        for key, value in network.state_dict().items():  # torch would round, or drop
+            real = value.is_floating_point()
+            if key in state and state[key].is_floating_point() != real:
+                raise TypeError(f"{key} is {state[key].dtype}, not {value.dtype}")
+        network.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError) as error:
         raise UserError(
             f"teacher: {path} does not hold the weights of {architecture} with "

@@ -21,7 +21,7 @@ def resolve_device(name: str, value: Any) -> str:
 
 def resolve_precision(value: str, device: str) -> str:
     """'auto' is bfloat16 where the processor has instructions for it, else float32."""
-    if value != "auto":
+    if one_of("precision", value, ("auto", "bfloat16", "float32")) != "auto":
         return value
     if device == "cuda":
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
