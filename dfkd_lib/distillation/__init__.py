@@ -1,3 +1,4 @@
+# ruff: noqa: I001  (long imports in a few lines)
 """`distill`: a smaller network from a trained one, without data and without labels."""
 
 import json
