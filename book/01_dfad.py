@@ -22,7 +22,7 @@
 # What its text leaves open, and where its public code differs, is listed in [](sec-dfad-choices).
 
 # %% tags=["remove-cell"]
-if "google.colab" in str(get_ipython()): get_ipython().run_line_magic("pip", "install -q dfkd_lib==0.1.0")  # fmt: skip
+if "google.colab" in str(get_ipython()): get_ipython().run_line_magic("pip", "install -q dfkd_lib==0.2.0")  # fmt: skip
 
 # %% tags=["parameters"]
 dataset: str = "digits"  # or cifar10, mnist, ...: see `run list`
@@ -37,60 +37,32 @@ overrides: str = ""  # of the recipe, as with --set of `dfkd_lib.run`
 output_dir: str = "output"  # a folder, from the checkout's
 
 # %%
-from dfkd_lib import check_parameters
+from dfkd_lib import prepare
 
-settings = check_parameters(globals())
+settings, data, trained, recipe = prepare(globals(), "dfad")
 
 # %%
-import contextlib
 import copy
 import os
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from scipy.special import softmax
 
-from dfkd_lib import (
-    figures,
-    figures_discrepancy,
-    methods,
-    results,
-    run,
-    theory,
-    training,
-)
-from dfkd_lib.data import check_fits, load_dataset
-from dfkd_lib.evaluation import TestSet
-from dfkd_lib.files import output_folder
-from dfkd_lib.landscape import (
+from dfkd_lib import losses, methods, records, run, theory
+from dfkd_lib.data import load_dataset
+from dfkd_lib.lab import (
     Landscape,
     Snapshot,
     gradient_norms,
+    pictures,
     share_that_speaks,
 )
-from dfkd_lib.losses import dfad as losses
-from dfkd_lib.models.plane import grid
+from dfkd_lib.models import grid
 from dfkd_lib.recipes import recipe_for
-from dfkd_lib.settings import override
 from dfkd_lib.teachers import load_teacher
-
-data = load_dataset(settings.dataset)
-recipe = recipe_for(
-    settings.dataset, "dfad", settings.teacher, settings.student
-)
-recipe = override(recipe, settings.overrides)
-check_fits(data, "student", recipe.student)
-trained = load_teacher(data, recipe.teacher, device=settings.device)
-full, folder = recipe, output_folder(settings.output_dir)
-recipe, note = run.apply_budget(
-    settings.budget, recipe, settings.device
-)
-print(f"{settings.dataset}: {note}")
-recorded = recipe == recipe_for("digits", "dfad")
-if not recorded:
-    print(
-        "The text below describes the default run: trust the numbers."
-    )
+from dfkd_lib.train import TestSet, train
 
 # %% [markdown]
 # (sec-dfad-problem)=
@@ -110,18 +82,24 @@ moons_test = TestSet.of(moons, plane_teacher.network, "cpu")
 
 def play(s, head_start=0, frozen=False, every=10, **changes):
     """A game in the plane, watched; its history, its snapshots."""
-    game = methods.DFAD(
-        plane_teacher.network,
-        recipe_for("moons", "dfad").replace(**changes),
-        num_classes=2, channels=2, seed=s, size=1,
-    )  # fmt: skip
-    for _ in range(head_start):
-        game.generator_step()  # against a student that waits
+    game = recipe_for("moons", "dfad").replace(**changes)
+    state = run.begin(game, plane_teacher.network, moons, seed=s)
+    for _ in range(head_start):  # against a student that waits
+        points = state.generator(*state.noise(game.settings.batch))
+        d = losses.mae(state.teacher(points), state.student(points))
+        state.generator_optimizer.zero_grad()
+        (-d).backward()
+        state.generator_optimizer.step()
     if frozen:
-        game.generator_optimizer.param_groups[0]["lr"] = 0.0
+        state.generator_schedule.base_lrs = [0.0]
+        state.generator_optimizer.param_groups[0]["lr"] = 0.0
     watched = Landscape(every)
-    history = training.train(
-        game, moons_test, progress=False, observe=watched
+    history = train(
+        game.settings,
+        state,
+        moons_test,
+        progress=False,
+        observe=watched,
     )
     return history, watched.seen
 
@@ -132,7 +110,7 @@ history, seen = play(settings.seed)
 shown = {f"stage {t}": seen[t] for t in (1, 40, 200)}
 with torch.no_grad():
     logits = seen[1].teacher(grid(61).double()).numpy()
-figures.planes(
+pictures.planes(
     {name: np.log10(s.plane()) for name, s in shown.items()},
     radius=3,
     label="log₁₀ d(x) (logits)",
@@ -192,29 +170,25 @@ print(
 # \mathcal L_{GEN} = -\mathcal L_{IM} = -\E_z\, d(G(z)) .
 # $$ (eq-dfad-generation)
 #
-# They take turns: $n_G = 1$ step of the generator, then $n_S = 5$ of the student, each on fresh noise. In code, {eq}`eq-dfad-discrepancy` and {eq}`eq-dfad-generated` are `losses.dfad.mae`, and the method is all of this:
+# They take turns: $n_G = 1$ step of the generator, then $n_S = 5$ of the student, each on fresh noise. In code, {eq}`eq-dfad-discrepancy` and {eq}`eq-dfad-generated` are `losses.mae`, and the method is all of this: its settings, what a run starts with, and one stage.
 
 # %%
-figures.source(losses.mae, methods.DFAD)
+pictures.source(losses.mae, methods.DFAD)
 
 # %% [markdown]
 # Where each equation of the paper is found:
 
 # %% tags=["hide-input"]
-figures.table(
+pictures.table(
     ["DFAD's equation", "here", "function"],
     [
-        ["1", "the student sought", "`training.train`"],
-        [
-            "2",
-            "discrepancy d(x)",
-            "`theory.discrepancy`, `losses.dfad.mae`",
-        ],
-        ["3", "on a generator", "`methods.DFAD.discrepancy`"],
+        ["1", "the student sought", "`train`"],
+        ["2", "discrepancy d(x)", "`theory.discrepancy`, `losses.mae`"],
+        ["3", "on a generator", "`methods.DFAD.stage`"],
         ["4", "the bound", "`theory.gap`, `theory.covariance`"],
-        ["5", "imitation", "`methods.DFAD.student_loss`"],
+        ["5", "imitation", "`methods.DFAD.stage`"],
         ["6", "the sign", "`theory.logit_gradients`"],
-        ["7", "generation", "`methods.DFAD.generator_loss`"],
+        ["7", "generation", "`methods.DFAD.stage`"],
     ],
 )
 
@@ -282,7 +256,7 @@ assert abs(theory.discrepancy(a, b).mean() - by_library) < 1e-12
 # So measure it. The generator of our plane is *invertible*, so its density is known exactly, by change of variables. Both sides of {eq}`eq-dfad-gap`, from **independent** samples, each with its standard error:
 
 # %%
-figures.source(theory.gap, theory.covariance, Snapshot.sides)
+pictures.source(theory.gap, theory.covariance, Snapshot.sides)
 
 # %% tags=["nbval-ignore-output"]
 for t in (1, 40, 200):
@@ -439,7 +413,7 @@ for name, change in arms.items():
     gaps[name] = {
         t: s.sides(10_000, seed=t) for t, s in watched.items()
     }
-figures_discrepancy.sides(gaps, threshold=0.1)
+pictures.sides(gaps, threshold=0.1)
 plt.show()
 for name, points in gaps.items():
     first, last = (points[t][0][0] for t in (1, 100))
@@ -495,7 +469,7 @@ for name, (of_seeds, change) in strengths.items():
         + [span(v, 2) for v in columns[1:5]]
         + [span(columns[5], 1)]
     )
-figures.table(
+pictures.table(
     [
         "n_G : n_S",
         "seeds",
@@ -524,7 +498,7 @@ figures.table(
 #
 # That an untrained, fixed generator does as well is a finding about this plane. The paper reports otherwise at scale, where moving helps. In its segmentation experiment a student that is trained from the *final, fixed* generator reaches 0.460 mIoU on CamVid; the one that played against the moving generator, 0.535 (its Section 4.3 and Table 3; a part of the sentence is lost in the text that we have).
 #
-# And does the plane need a generator at all? From records of `python tools/nightly.py moons`, a student trained on plain noise, against DFAD:
+# And does the plane need a generator at all? From the records in `results/moons.jsonl`, a student trained on plain noise, against DFAD:
 
 # %% tags=["hide-input"]
 PM = (
@@ -532,23 +506,23 @@ PM = (
 )
 
 
-def mean(records, key, digits=2):
+def mean(arm, key, digits=2):
     """Mean over seeds ± half the 95 % interval."""
-    m, half = results.mean_interval(records, key)
+    m, half = records.mean_interval(arm, key)
     return f"{m:.{digits}f}{PM}{half:.{digits}f}"
 
 
 def gain(a, b, key="accuracy_last", digits=2):
     """Paired difference a − b over seeds ± half the 95 % interval."""
-    m, half = results.paired(a, b, key)
+    m, half, _ = records.paired(a, b, key)
     return f"{m:+.{digits}f}{PM}{half:.{digits}f}"
 
 
 on_moons = {
-    m: results.arm("moons", m, "moons") for m in ("dfad", "random")
+    m: records.arm("moons", m, "moons") for m in ("dfad", "random")
 }
-for name, records in on_moons.items():
-    print(f"{name:6s}: agreement {mean(records, 'agreement_last')} %")
+for name, arm in on_moons.items():
+    print(f"{name:6s}: agreement {mean(arm, 'agreement_last')} %")
 print(
     f"DFAD − random: {gain(*on_moons.values(), 'agreement_last')} points"
 )
@@ -647,7 +621,7 @@ norms = {
     )
     for key, name in NAMES.items()
 }
-ax = figures.lines(
+ax = pictures.lines(
     residuals,
     norms,
     x_label="residual r of the logits",
@@ -655,12 +629,17 @@ ax = figures.lines(
     y_scale="log",
 )
 ax.set_xscale("log")
-figures_discrepancy.dashed(ax)  # they lie on one another
 plt.show()
+
+
+def slope(x, y):
+    """The order a of y ∝ x^a, by least squares."""
+    return float(np.polyfit(np.log(x), np.log(y), 1)[0])
+
+
 small = residuals < 0.01
 slopes = {
-    n: theory.slope(residuals[small], y[small])
-    for n, y in norms.items()
+    n: slope(residuals[small], y[small]) for n, y in norms.items()
 }
 print({n: round(s, 2) for n, s in slopes.items()})
 for name, order in zip(norms, (0, 1, 1, 0), strict=True):
@@ -671,8 +650,9 @@ shifted = theory.logit_gradients(q_t, q_t + 3.0)["kl"]
 print(f"KL, all logits moved by 3: {np.abs(shifted).max():.0e}")
 assert np.abs(shifted).max() < 1e-15
 for scale in (1, 5, 20, 65):
-    p = theory.softmax(scale * q_t)[0]
-    largest = np.linalg.eigvalsh(theory.kl_curvature(p))[-1]
+    p = softmax(scale * q_t[0])
+    F = np.diag(p) - np.outer(p, p)
+    largest = np.linalg.eigvalsh(F)[-1]
     print(
         f"teacher {100 * p.max():5.1f} % sure: ‖F‖ = {largest:.5f}, "
         f"bound {2 * (1 - p.max()):.5f}"
@@ -725,7 +705,7 @@ PATHS = {  # 2 points · A → 2 logits
         e * (x.flatten(1) @ A / e + c).sin()
     ),
 }
-epsilons = np.geomspace(1e-4, 1e-1, 13)
+epsilons = np.geomspace(1e-4, 1e-1, 31)
 figure, axes = plt.subplots(1, 2, figsize=(6.4, 3.2), sharey=True)
 for ax, (path, added) in zip(axes, PATHS.items(), strict=True):
     norms = {name: [] for name in NAMES.values()}
@@ -735,15 +715,14 @@ for ax, (path, added) in zip(axes, PATHS.items(), strict=True):
         )
         for key, name in NAMES.items():
             norms[name].append(found[key].mean())
-    figures.lines(
+    pictures.lines(
         epsilons, norms, x_label="ε (logits)", y_scale="log",
         y_label="gradient's norm, in the input", ax=ax,
     )  # fmt: skip
     ax.set(xscale="log", title=path)
-    figures_discrepancy.dashed(ax)
     low = epsilons < 0.01
     slopes = {
-        n: theory.slope(epsilons[low], np.array(y)[low])
+        n: slope(epsilons[low], np.array(y)[low])
         for n, y in norms.items()
     }
     print(path, {n: round(s, 2) + 0.0 for n, s in slopes.items()})
@@ -761,7 +740,7 @@ plt.show()
 q_s = torch.tensor(b, requires_grad=True)
 (of_mae,) = torch.autograd.grad(losses.mae(torch.tensor(a), q_s), q_s)
 (of_log,) = torch.autograd.grad(
-    losses.log_mae(torch.tensor(a), q_s), q_s
+    methods.dfad.log_mae(torch.tensor(a), q_s), q_s
 )
 rescaled = of_mae / (1 + by_library)
 print(f"difference: {(of_log - rescaled).abs().max().item():.0e}")
@@ -801,53 +780,56 @@ print(
     f"teacher {recipe.teacher}: {trained.accuracy:.2f} % of "
     f"{len(data.y_test)} test images, weights {trained.hash[:12]}"
 )
+chosen = recipe.settings
 print(
-    f"student {recipe.student}; generator {recipe.generator}, "
-    f"width {recipe.generator_width}; z in {recipe.z_dim} dimensions"
+    f"student {recipe.student}; generator {chosen.generator}, "
+    f"width {chosen.generator_width}; z in {chosen.z_dim} dimensions"
 )
 print(
-    f"{recipe.stages} stages of {recipe.generator_steps} generator and "
-    f"{recipe.student_steps} student steps, on {recipe.batch} and "
-    f"{recipe.student_batch} images"
+    f"{chosen.stages} stages of {chosen.generator_steps} generator and "
+    f"{chosen.student_steps} student steps, on {chosen.batch} and "
+    f"{chosen.student_batch} images"
 )
 
 # %% tags=["nbval-ignore-output"]
 live = range(settings.seed, settings.seed + settings.seeds)
-precision = run.resolve_precision(settings.precision, settings.device)
 drawn, slopes_seen, named = {}, {}, {}  # of the first live run
 noise = torch.randn(
-    64, recipe.z_dim, generator=torch.Generator().manual_seed(9)
+    64, chosen.z_dim, generator=torch.Generator().manual_seed(9)
 ).to(settings.device)
+no_class = torch.zeros(64, dtype=torch.long, device=noise.device)
 
 
-def watch(stage, game):
+def watch(state):
     """Images of fixed noise and the gradients that reach them."""
-    if stage > 1 and stage % max(recipe.stages // 16, 1):
+    if state.stage > 1 and state.stage % max(chosen.stages // 16, 1):
         return
     generator, student = map(
-        copy.deepcopy, (game.generator, game.student)
+        copy.deepcopy, (state.generator, state.student)
     )
     with torch.no_grad():
-        x = generator(noise).float()
-        answers = game.teacher(x)
+        x = generator(noise, no_class)
+        answers = state.teacher(x)
         residual = (student(x) - answers).norm(dim=1)
-    named[stage] = answers.argmax(1).bincount(minlength=10).tolist()
-    drawn[stage] = x[:12].cpu()
-    slopes_seen[stage] = (
+    named[state.stage] = (
+        answers.argmax(1).bincount(minlength=10).tolist()
+    )
+    drawn[state.stage] = x[:12].cpu()
+    slopes_seen[state.stage] = (
         residual.mean().item(),
-        gradient_norms(game.teacher, student, x),
+        gradient_norms(state.teacher, student, x),
     )
 
 
 runs = {}
 for s in live:
     runs[s] = run.run(
-        "dfad", recipe, data, trained, seed=s,
-        device=settings.device, precision=precision,
-        report=max(recipe.stages // 4, 1),
+        recipe, data, trained, seed=s,
+        device=settings.device, precision=settings.precision,
+        report=max(chosen.stages // 4, 1),
         observe=watch if s == settings.seed else None,
-        # A long run keeps checkpoints, and goes on from them.
-        folder=None if recorded else folder,
+        # A long run keeps checkpoints and resumes from the last.
+        folder=None if settings.recorded else settings.folder,
         resume=True,
     )  # fmt: skip
 
@@ -860,24 +842,26 @@ for s, done in runs.items():
         f"agreement {r['agreement_last']:.2f} %"
     )
     print(f"{r['samples']:,} images in {r['seconds']:.0f} s")
-    student = done.method.student
-    results.save_run(folder, done.name, done.record, student)
+    folder = settings.folder
+    records.save_run(folder, done.name, r, done.student)
     print(f"its student: {os.path.relpath(folder)}/{done.name}"
           ".safetensors, and its record (.json)")  # fmt: skip
-if recipe != full:
-    r = runs[settings.seed].record
+if recipe != settings.full:
+    r, full = runs[settings.seed].record, settings.full.settings
     updates = full.stages * full.student_steps * full.student_batch
     minutes = r["seconds"] * updates / r["samples"] / 60
     print(f"SHORT RUN: all of DFAD would take {minutes:,.0f} min here")
-if recorded:
+if settings.recorded:
     assert r["accuracy_last"] > 94 and r["samples"] == 160 * 5 * 128
 
 # %% [markdown]
-# One seed's numbers, and one test image is 0.22 points. Here it is among the other seeds, from the records of `python tools/nightly.py main`: the line is the mean, the band the range over seeds, dashed the teacher.
+# One seed's numbers, and one test image is 0.22 points. Here it is among the other seeds, from the records in `results/main.jsonl`: the line is the mean, the band the range over seeds, dashed the teacher.
 
 # %% tags=["hide-input", "nbval-ignore-output"] mystnb={"image": {"alt": "Test accuracy (%) of DFAD's student over 160 stages: the mean of five seeds and their range, and the teacher as a dashed line. It climbs steeply at first, then slowly, and ends a little below the teacher; the range, wide at first, becomes narrow."}}
-others = results.arm("main", "dfad", "digits") if recorded else []
-figures.curves(
+others = (
+    records.arm("main", "dfad", "digits") if settings.recorded else []
+)
+pictures.curves(
     {
         "DFAD": [
             *(done.history.asdict() for done in runs.values()),
@@ -901,7 +885,7 @@ rows = {"test images\n(never used)":
 at = sorted(drawn)
 for stage in dict.fromkeys((at[0], at[len(at) // 4], at[-1])):
     rows[f"stage {stage}"] = drawn[stage]
-figures.images(rows)
+pictures.images(rows)
 plt.show()
 for stage in list(rows)[1:]:
     print(
@@ -937,7 +921,7 @@ print(
     f"residual of the logits: {first[0]:.1f} at stage "
     f"{stages[len(stages) // 4]}, {last[0]:.1f} at stage {stages[-1]}"
 )
-figures.table(
+pictures.table(
     [
         "loss",
         "gradient in x falls by a factor of",
@@ -948,16 +932,16 @@ figures.table(
 )
 
 # %% [markdown]
-# "Images that speak" is $(\sum g)^2 / (n \sum g^2)$ for the norms $g$ of a batch's $n$ gradients: 100 % if all images pull alike, $1/n$ if one pulls alone. The residual falls by little more than half over the last three quarters of this run, and no gradient falls by an order of magnitude. With 160 generator steps Adam passes most of such a fall on: about threefold for MSE and KL, and next to nothing for MAE. That is the order of things that the paper has in mind, but not its case.
+# "Images that speak" is $(\sum g)^2 / (n \sum g^2)$ for the norms $g$ of a batch's $n$ gradients: 100 % if all images pull alike, $1/n$ if one pulls alone. The residual falls by little more than half over the last three quarters of this run, and no gradient falls by an order of magnitude. With 160 generator steps Adam passes most of such a fall on: about three- to fivefold for MSE and KL, and next to nothing for MAE. That is the order of things that the paper has in mind, but not its case.
 # The residual ends at several logits, and $r \to 0$, where MSE and KL would starve the generator, is never reached.
 #
-# The losses also differ in *whom* they listen to. MAE hears nearly every image, KL about a third of them and then fewer. (This is a run with MAE; under another loss the student would be another.)
+# The losses also differ in *whom* they listen to. MAE hears nearly every image, KL about a third of them or fewer. (This is a run with MAE; under another loss the student would be another.)
 
 # %% [markdown]
 # (sec-dfad-losses)=
 # ## Four losses
 #
-# The paper's Figure 4: the same game on CIFAR-10 with MAE, MSE, KL and MSE + MAE, for both players. MAE is best there. On digits, with the recipe otherwise equal (records of `python tools/nightly.py losses`; lines are means over seeds, bands their range):
+# The paper's Figure 4: the same game on CIFAR-10 with MAE, MSE, KL and MSE + MAE, for both players. MAE is best there. On digits, with the recipe otherwise equal (records: `results/losses.jsonl`; lines are means over seeds, bands their range):
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Test accuracy (%) over 160 stages for students of four losses: means over seeds, and their range. KL climbs a little sooner than MAE, and both end at the same height. MSE + MAE stays low, with seeds that reach somewhat higher; MSE stays at 10 %, which is chance."}}
 RATES = (0.003, 0.01, 0.03)
@@ -967,18 +951,15 @@ for key, name in NAMES.items():
         changes = {} if rate == 0.03 else {"student_lr": rate}
         if key != "mae" or rate != 0.03:
             changes["discrepancy"] = key
-        by_rate[name, rate] = results.load_records(
-            results.records_folder() / ("losses" if changes else "main"),
+        by_rate[name, rate] = records.load_records(
+            "losses" if changes else "main",
             method="dfad", dataset="digits", changes=changes,
         )  # fmt: skip
 usual = {
     n: by_rate[n, 0.03] for n in NAMES.values() if by_rate[n, 0.03]
 }
-figures.curves(
-    {
-        n: [r["history"] for r in records]
-        for n, records in usual.items()
-    },
+pictures.curves(
+    {n: [r["history"] for r in rs] for n, rs in usual.items()},
     "accuracy",
     y_label="test accuracy (%)",
 )
@@ -992,7 +973,7 @@ def against_mae(name, rate):
 
 
 made = {rate for (_, rate), r in by_rate.items() if r}
-figures.table(
+pictures.table(
     ["loss", "rate", "seeds", "last (%)", "worst seed", "MAE less it"],
     [
         [
@@ -1009,39 +990,33 @@ figures.table(
 )
 
 # %% [markdown]
-# Read the usual rate, 0.03, first. Between MAE and KL these seeds see no difference: the interval of the last column contains zero. MSE + MAE, which for small residuals *is* MAE, hardly learns at all. MSE alone never leaves chance. (A row with fewer than five seeds is a mean over the runs that have a record. A run whose loss ceases to be finite leaves none, so the row flatters; which seeds these are stands in `tools/nightly.py`.)
+# Read the usual rate, 0.03, first. Between MAE and KL these seeds see no difference: the interval of the last column contains zero. MSE + MAE, which for small residuals *is* MAE, hardly learns at all. MSE alone never leaves chance. (A row with fewer than five seeds is a mean over the runs that have a record. A run whose loss ceases to be finite leaves none, so the row flatters; `workflow/experiments.yml` lists which seeds ran.)
 #
 # The paper's reason would be gradients that are too small. So look at the first ten stages of MSE at this rate, live, on the schedule of the whole run: the residual, how far the student's answers differ over a batch, and how many units of its last hidden layer depend on the image at all:
 
 
 # %% tags=["nbval-ignore-output"]
-class EnoughSeen(Exception):
-    """Ends a run early, on the schedule of the whole one."""
-
-
-def collapse(stage, game):
-    """What the student says about a batch; ten stages of it."""
+def collapse(state):
+    """What the student says about a batch."""
     with torch.no_grad():
-        x = copy.deepcopy(game.generator)(noise).float()
-        answers, hidden = game.student(x), game.student.features(x)
-        residual = (answers - game.teacher(x)).norm(dim=1).mean()
+        x = copy.deepcopy(state.generator)(noise, no_class)
+        answers, hidden = state.student(x), state.student.features(x)
+        residual = (answers - state.teacher(x)).norm(dim=1).mean()
     alive = (hidden.amax(0) - hidden.amin(0) > 1e-6).sum()
     print(
-        f"stage {stage:2d}: residual {residual:6.1f}, spread "
+        f"stage {state.stage:2d}: residual {residual:6.1f}, spread "
         f"{answers.std(0).mean():.3f}, units alive {alive:2d} "
         f"of {hidden.shape[1]}"
     )
-    if stage == 10:
-        raise EnoughSeen
 
 
-if recorded:
-    with contextlib.suppress(EnoughSeen):
-        run.run(
-            "dfad", recipe.replace(discrepancy="mse"), data,
-            trained, seed=settings.seed, device=settings.device,
-            precision=precision, observe=collapse,
-        )  # fmt: skip
+if settings.recorded:
+    run.run(
+        recipe.replace(discrepancy="mse"), data, trained,
+        seed=settings.seed, device=settings.device,
+        precision=settings.precision, observe=collapse,
+        until=lambda history: True,  # ends at the first test: 10 stages
+    )  # fmt: skip
 
 # %% [markdown]
 # By the seventh stage the student says the same to every image: no unit of its last hidden layer depends on the image any more. This looks like the *other* end of {prf:ref}`thm-dfad-logits`. The residual starts above 12 and grows. There MSE's gradient in logits, $2r/C$, is 2.5 and more,
@@ -1055,11 +1030,11 @@ for name in NAMES.values():
     tried = [(rate, by_rate[name, rate]) for rate in RATES]
     best[name] = max(
         ((rate, r) for rate, r in tried if r),
-        key=lambda pair: results.mean_interval(
+        key=lambda pair: records.mean_interval(
             pair[1], "accuracy_last"
         )[0],
     )
-figures.table(
+pictures.table(
     ["loss", "rate", "last (%)", "worst seed", "MAE less it"],
     [
         [
@@ -1089,18 +1064,18 @@ figures.table(
 # The paper wants large batches, to estimate the discrepancy accurately and to train the generator (its Appendix B and Figure 7). What does a smaller one change here? Three things at once. The gradient is noisier, by a factor of $\sqrt{128/B}$. The generator's BatchNorm takes its
 # statistics from fewer images. And with the same number of steps **the student sees fewer images**.
 #
-# First as in the paper, at equal steps. Generator and student have the same batch; 128 is the run above (records of `python tools/nightly.py batch`):
+# First as in the paper, at equal steps. Generator and student have the same batch; 128 is the run above (records: `results/batch.jsonl`):
 
 # %% tags=["hide-input"]
 batches = {
-    n: results.arm("batch", "dfad", "digits", batch=n, student_batch=n)
+    n: records.arm("batch", "dfad", "digits", batch=n, student_batch=n)
     for n in (16, 32, 64)
 }
 batches[128] = by_rate["MAE", 0.03]
-batches[256] = results.arm(
+batches[256] = records.arm(
     "batch", "dfad", "digits", batch=256, student_batch=256
 )
-figures.table(
+pictures.table(
     ["batch", "images in all", "last (%)", "KL (nats)", "less 128's"],
     [
         [
@@ -1118,21 +1093,25 @@ figures.table(
 # At equal steps 16 and 32 are clearly behind. For 64 and 256 the interval contains zero. (The records of 128 are from another kind of processor, as above.) Now the same runs, read at equal *images*:
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Test accuracy (%) over the number of images seen by the student, on a logarithmic axis, for batches of 16, 32, 64, 128 and 256: means over seeds. Each curve lies to the right of that of the next smaller batch, so that at equal numbers of images small batches are ahead; only those of 16 and 32 cross, and they end lower."}}
-figures_discrepancy.over_images(
+pictures.curves(
     {
-        f"batch {n}": [r["history"] for r in records]
-        for n, records in batches.items()
+        f"batch {n}": [r["history"] for r in arm]
+        for n, arm in batches.items()
     },
     "accuracy",
     y_label="test accuracy (%)",
+    x="samples",
+    x_label="images seen by the student",
+    x_scale="log",
+    spread=False,
 )
 plt.show()
 
 
-def after(records, images):
+def after(arm, images):
     """The records as they were when the student had seen so many."""
     found = []
-    for r in records:
+    for r in arm:
         k = r["history"]["samples"].index(images)
         found.append({**r, "then": r["history"]["accuracy"][k]})
     return found
@@ -1151,7 +1130,7 @@ for images, small in ((12_800, 16), (25_600, 32), (51_200, 64)):
             gain(here, there, "then"),
         ]
     )
-figures.table(
+pictures.table(
     ["images", "batch", "it has (%)", "128 then has (%)", "difference"],
     rows,
 )
@@ -1175,10 +1154,8 @@ PAPER = {  # DFAD Table 2: teacher, then DFAD (best of a run) (%)
     "CIFAR-100": (77.5, 67.7),
     "Caltech101": (76.6, 73.5),
 }
-(own,) = results.arm("paper", "dfad", "mnist")
-short = results.load_records(
-    results.records_folder() / "mnist", method="dfad"
-)
+(own,) = records.arm("paper", "dfad", "mnist")
+short = records.load_records("mnist", method="dfad")
 
 
 def printed(name):
@@ -1193,8 +1170,8 @@ for name, schedule, r in (
     ("MNIST", "DFAD's", [own]),
 ):
     top = r[0]["teacher_accuracy"]
-    last, _ = results.mean_interval(r, "accuracy_last")
-    best, _ = results.mean_interval(r, "accuracy_best")
+    last, _ = records.mean_interval(r, "accuracy_last")
+    best, _ = records.mean_interval(r, "accuracy_best")
     several = len(r) > 1
     rows.append(
         [
@@ -1211,7 +1188,7 @@ for name, schedule, r in (
     )
 for name in ("CIFAR-10", "CIFAR-100", "Caltech101"):
     rows.append([name, "DFAD's", *["not run"] * 5, 0, printed(name)])
-figures.table(
+pictures.table(
     [
         "data set",
         "schedule",
@@ -1236,7 +1213,7 @@ figures.table(
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Test accuracy (%) of one student of DFAD on MNIST over 2,000 stages, from 90 upwards. After a quarter of the stages it no longer rises: it swings up and down by a point or two, always below the dashed line of the teacher, and drops at the last test."}}
 h = own["history"]
-ax = figures.lines(
+ax = pictures.lines(
     h["stage"],
     {"student": h["accuracy"]},
     x_label="stage (1 generator step, 5 student steps)",
@@ -1292,15 +1269,15 @@ for eta in (0.3, 0.03):
 
 # %% [markdown]
 # Is it the rates that keep the student of the picture moving? Two arms of five seeds tell: the paper's constant rates, of student and generator, and the same rates falling to zero along a cosine. All else is the paper's schedule, but for a generator of an eighth of its width and batches of 128, with which a run takes minutes and not hours
-# (records of `python tools/nightly.py paper`).
+# (records: `results/paper.jsonl`).
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Test accuracy (%) over 2,000 stages on MNIST, from 90 upwards, for constant rates and for rates that fall along a cosine: means over seeds and their range. Both climb alike, to a level between 97 and 98. Under constant rates the mean goes on swinging, with dips of single seeds; under the cosine it becomes a straight line, with a band of constant width, and ends a little higher, within the other's range."}}
 NARROW = {"generator_width": 8, "batch": 128, "student_batch": 128}
 rates = {
-    name: results.arm("paper", "dfad", "mnist", schedule=name, **NARROW)
+    name: records.arm("paper", "dfad", "mnist", schedule=name, **NARROW)
     for name in ("constant", "cosine")
 }
-ax = figures.curves(
+ax = pictures.curves(
     {
         f"{n} rates": [r["history"] for r in rs]
         for n, rs in rates.items()
@@ -1325,7 +1302,7 @@ tests = len(rates["cosine"][0]["history"]["accuracy"])
 assert sum(best < 2 / 3 * tests for best in when) == 4
 more = gain(rates["cosine"], rates["constant"])
 print(f"last, cosine less constant: {more} points")
-figures.table(
+pictures.table(
     ["rates", "last (%)", "best − last", "late tests move by (points)"],
     [
         [
@@ -1361,7 +1338,7 @@ figures.table(
 # 9. **MSE + MAE with equal weights** (inferred: its Figure 4 names the sum). **KL** teacher first, summed over classes (ours; the paper says KLD).
 # 10. **Learning-rate steps on CIFAR** at epochs 100 and 200 (paper's Appendix A.2; its Section 4.1.2 says every 100 epochs).
 # 11. **Caltech101** for 300 epochs (paper's Appendix A.2; its Section 4.2 says 500 for "each model"). Not run.
-# 12. **Precision** (ours). The generator runs in bfloat16 where the processor has it; everything else in float32.
+# 12. **Precision** (ours). The generator runs in bfloat16 where the processor has it; the networks of the default run otherwise in float32.
 # 13. **Accuracy is the last one** (ours), with the best beside it, since the paper reports that.
 # 14. **Segmentation** is not in this chapter; $-\log(1+\text{MAE})$ is its generator's loss (code).
 #

@@ -21,7 +21,7 @@
 # Ours are means over seeds, ± half a 95 % interval. A figure without ± is one run.
 
 # %% tags=["remove-cell"]
-if "google.colab" in str(get_ipython()): get_ipython().run_line_magic("pip", "install -q dfkd_lib==0.1.0")  # fmt: skip
+if "google.colab" in str(get_ipython()): get_ipython().run_line_magic("pip", "install -q dfkd_lib==0.2.0")  # fmt: skip
 
 # %% tags=["parameters"]
 dataset: str = "mnist"  # the data set of the picture
@@ -34,9 +34,9 @@ settings = check_parameters(globals())
 # %%
 import matplotlib.pyplot as plt
 
-from dfkd_lib import figures, papers, results, scoreboard
-from dfkd_lib.figures_scoreboard import Point, lost_against_cost
-from dfkd_lib.methods import DFAD, METHODS
+from dfkd_lib import records
+from dfkd_lib.lab import papers, pictures, scoreboard
+from dfkd_lib.methods import METHODS
 from dfkd_lib.recipes import recipe_for
 
 arms = scoreboard.arms()
@@ -53,11 +53,11 @@ datasets = sorted(  # the one with the most methods first
 # It depends on which images you have.
 #
 # 1. **The original images.** Use them. Four methods with data lose less than a point on MNIST, and nothing separates the four. (As we run it, FitNet fails on `digits_half`; {doc}`02_arvi` has its seeds.)
-# 2. **No images.** MAD, ABM and DFKD-Mem have the highest means on MNIST, and MAD on each set of digits. DFAD and AR+VI are below MAD wherever they ran. But most of these intervals overlap, and MAD and DFKD-Mem train on twice the images. Noise is no substitute, but for points of a plane.
+# 2. **No images.** MAD, ABM and DFKD-Mem have the highest means on MNIST, and MAD on each set of digits. DFAD and AR+VI are below MAD wherever they ran. But on MNIST none of these differences is decided, and MAD and DFKD-Mem train on twice the images. Noise is no substitute, but for points of a plane.
 # 3. **A few images of the same kind.** On `digits_hybrid`, HiDFD and DeGAN, which have them, are level with MAD, which has none.
-# 4. **Images of another kind.** It depends on how well they fit. On MNIST, at the short schedule, each method that learns from photographs, or from USPS as it comes, has a lower mean than the five games without images; with USPS framed as MNIST's digits are, HiDFD and alignment lie among them, and KD does not ({doc}`04_hidfd`). At DFAD's schedule, one seed each, KD on photographs ends within {ref}`the band <sec-dfad-rest>` of DFAD's late tests. On `digits`, photographs do as well as the games do.
+# 4. **Images of another kind.** It depends on how well they fit. On MNIST, at the short schedule, each method that learns from photographs, or from USPS as it comes, has a lower mean than the five games without images; with USPS framed as MNIST's digits are, HiDFD and alignment lie among them, and KD does not ({doc}`04_hidfd`). At DFAD's schedule, one seed each, KD on photographs ends within {ref}`the band <sec-dfad-rest>` of DFAD's late tests. On `digits`, photographs are less than half a point below MAD, and above the other games.
 #
-# The cell names the best method without images, and all whose intervals overlap with its. What overlaps is not decided.
+# The cell names the best method without images. Another is not decided against it if the difference, paired over the common seeds, has a 95 % interval that contains zero. These intervals are not corrected for the number of comparisons.
 
 # %% tags=["hide-input"]
 lines = []
@@ -65,32 +65,30 @@ for name in datasets:
     short = [
         arm for arm in scoreboard.compared(name, arms) if not arm.own
     ]
-    free = [arm for arm in short if not METHODS[arm.method].needs]
+    free = [arm for arm in short if not METHODS[arm.method].data]
     if free:
         level = scoreboard.undecided(free[0], short)
         lines.append(
             f"- `{name}`: **{scoreboard.NAMES[free[0].method]}**, not decided against "
             + ", ".join(scoreboard.NAMES[arm.method] for arm in level)
         )
-figures.Markdown("\n".join(lines))
+pictures.Markdown("\n".join(lines))
 
 # %% [markdown]
-# What a student loses, against what it cost. Below is better, left is cheaper. Names are in the order of the losses. "Images" are those that the student was trained on, each time it saw one; the images of HiDFD's GAN are not among them, its hours are. Hours are of one thread of a busy machine, and not all of the same machine: read a factor of two as nothing. Bars are 95 % intervals; a single run has none.
+# What a student loses, against what it cost. Below is better, left is cheaper. Points are numbered by their loss. Minutes are of one thread of a busy machine, and not all of the same machine: read a factor of two as nothing. Bars are 95 % intervals; a single run has none.
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Accuracy lost to the teacher against images seen and against hours, one point per method and schedule; in the default run, on MNIST, methods with the original images lose least and noise most."}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Accuracy lost to the teacher against minutes of training, one numbered point per method and schedule, with the names beside; in the default run, on MNIST, methods with the original images lose least and noise most."}}
 KINDS = {None: "no images", "original": "the original images"}
 points = {}
 for arm in scoreboard.compared(settings.dataset, arms):
-    points[scoreboard.label(arm)] = Point(
-        KINDS.get(METHODS[arm.method].needs, "other images"),
-        (arm.mean("samples")[0], arm.hours),
+    points[scoreboard.label(arm)] = pictures.Point(
+        KINDS.get(METHODS[arm.method].data, "other images"),
+        arm.mean("seconds")[0] / 60,
         arm.lost,
         arm.mean("accuracy_last")[1],
     )
 if points:
-    lost_against_cost(
-        points, x_labels=("images", "hours on one thread")
-    )
+    pictures.lost_against_cost(points, x_label="minutes on one thread")
     plt.show()
 else:
     print(f"{settings.dataset}: not run. The commands stand below.")
@@ -109,15 +107,15 @@ else:
 # (sec-board-short)=
 # ## Ours: every method, one schedule per data set
 #
-# Where a method ran with several settings, this is the arm with the fewest changes to its recipe; they stand in brackets. Chapters 0 to 4 have the rest. Runs that the page on {doc}`performance <08_performance>` made again are left out.
+# Where a method ran with several settings, this is the arm with the fewest changes to its recipe; they stand in brackets. Chapters 0 to 4 have the rest. "Images" are those that the student was trained on, each time it saw one; the images of HiDFD's GAN are not among them, its hours are. PFLOP are the floating-point operations of all passes of a run, where its records have them. Hours are those of the picture. Runs that the page on {doc}`performance <08_performance>` made again are left out.
 #
 # On `mnist`, KD-REL and HiDFD take their images from USPS, KD-UNR photographs (Tiny ImageNet, grey, 32 × 32). `digits_half` has half of the digits held out for testing, `digits_hybrid` leaves a part of them to be collected; `moons` are points of the plane.
 # DeepInversion is missing: it lives on BatchNorm's statistics, and LeNet-5 has none.
 
 # %% tags=["hide-input"]
-figures.Markdown(
+pictures.Markdown(
     "\n\n".join(
-        figures.table(*scoreboard.own_table(name, arms)).text
+        pictures.table(*scoreboard.own_table(name, arms)).text
         for name in datasets
     )
 )
@@ -149,7 +147,17 @@ mad, photographs = (
     next(arm for arm in digits if arm.method == m)
     for m in ("mad", "kd_unr")
 )
-assert photographs in scoreboard.undecided(mad, digits)
+assert mad.lost < photographs.lost < mad.lost + 0.5
+assert photographs.lost < min(
+    by["digits"][m] for m in games[1:] if m in by["digits"]
+)
+played = [
+    arm
+    for arm in scoreboard.compared("mnist", arms)
+    if not arm.own and arm.method in games
+]
+for arm in played:
+    assert len(scoreboard.undecided(arm, played)) == len(played) - 1
 framed = {
     (arm.method, "gan_share=0.0" in arm.changes): arm.lost
     for arm in arms
@@ -159,8 +167,8 @@ best, worst = (f(mnist[m] for m in games) for f in (min, max))
 assert best < framed["hidfd", False] < worst
 assert best < framed["hidfd", True] < worst
 assert framed["kd_collected", False] > worst
-(game,) = results.arm("paper", "dfad", "mnist")
-(kd,) = results.arm("paper", "kd_unr", "mnist")
+(game,) = records.arm("paper", "dfad", "mnist")
+(kd,) = records.arm("paper", "kd_unr", "mnist")
 late = game["history"]["accuracy"][20:]
 assert min(late) < kd["accuracy_last"] < max(late)
 
@@ -171,15 +179,15 @@ assert min(late) < kd["accuracy_last"] < max(late)
 # The paper: 98.3 ± 0.2 %, the best of a run, over five runs; its teacher has 98.9 % (its Table 2). The schedule is that of its public code where the paper is silent. Each value and its source:
 
 # %% tags=["hide-cell"]
-figures.table(
+pictures.table(
     ["setting", "value", "source"],
-    recipe_for("mnist", "dfad").rows(DFAD.uses),
+    recipe_for("mnist", "dfad").rows(),
     texts=3,
 )
 
 # %% tags=["hide-input"]
 full = next(
-    r for r in results.arm("paper", "dfad", "mnist") if r["seed"] == 0
+    r for r in records.arm("paper", "dfad", "mnist") if r["seed"] == 0
 )
 tail = full["history"]["accuracy"]
 tail = tail[len(tail) // 2 :]
@@ -228,21 +236,10 @@ def tables(paper, *numbers):
             for system in papers.SYSTEMS
             if (system.paper, system.table) == (paper, number)
         ]
-        run = [s for s in systems if scoreboard.arms_of(s, arms)]
-        groups = [
-            [s for s in systems if s.dataset == name]
-            for name in dict.fromkeys(s.dataset for s in run)
-        ]  # a table for each data set with records, one for the rest
-        done = {s.dataset for s in run}
-        groups.append([s for s in systems if s.dataset not in done])
         parts.append(f"**Table {number}:** {SHOWN[paper][number]}.")
-        for group in filter(None, groups):
-            head, rows = scoreboard.system_table(group, arms)
-            texts = next(
-                i for i, cell in enumerate(head) if "paper" in cell
-            )
-            parts.append(figures.table(head, rows, texts=texts).text)
-    return figures.Markdown("\n\n".join(parts))
+        head, rows = scoreboard.system_table(systems, arms)
+        parts.append(pictures.table(head, rows, texts=3).text)
+    return pictures.Markdown("\n\n".join(parts))
 
 
 # %% [markdown]
@@ -278,30 +275,37 @@ tables("hidfd", "1")
 # (sec-board-commands)=
 # ## What would run the rest
 #
-# Each command runs one system at its full schedule, seed 0; `--seed` has the others. Where the paper prints no schedule for a baseline, it takes DFAD's or MAD's. The record lands in `output/`; in a folder of `results/` it enters these tables.
+# Each command runs one system at its full schedule, seed 0; `--seed` has the others. Where the paper prints no schedule for a baseline, it takes DFAD's or MAD's. The record lands in `output/`; as a line of a file in `results/` it enters these tables.
 
 # %% tags=["hide-input", "hide-output"]
-figures.table(*scoreboard.missing_table(papers.SYSTEMS, arms), texts=4)
+pictures.table(*scoreboard.missing_table(papers.SYSTEMS, arms), texts=4)
 
 # %% [markdown]
 # And these cannot be run with what the library has:
 
 # %% tags=["hide-input"]
-for why, rows in scoreboard.obstacles(papers.SYSTEMS).items():
+obstacles = {}
+for s in papers.SYSTEMS:
+    if why := scoreboard.obstacle(s):
+        table = f"{papers.NAMES[s.paper]} Table {s.table}, {s.dataset}"
+        names = obstacles.setdefault(why, {}).setdefault(table, {})
+        names[scoreboard.shown(s)] = None  # each name once
+for why, found in obstacles.items():
     print(f"{why[0].upper()}{why[1:]}:")
-    print(*(f"    {row}" for row in rows), sep="\n")
+    for table, names in found.items():
+        print(f"    {table}: {'; '.join(names)}")
 
 # %% [markdown]
 # (sec-board-provenance)=
 # ## Where our numbers come from
 #
-# A test recomputes every number of ours above from the files named here. The records of the other seeds lie beside the first; each has the hash of its teacher, all versions and all parameters. A record without them is refused.
+# An experiment is a file of `results/`, as in `results/mnist.jsonl`, and each of its lines is the record of a run. A record has the hash of its teacher, all versions and all parameters. A record without them is refused.
 
 # %% tags=["hide-input", "hide-output"]
-figures.Markdown(
+pictures.Markdown(
     "\n\n".join(
-        figures.table(
-            *scoreboard.provenance_table(name, arms), texts=8
+        pictures.table(
+            *scoreboard.provenance_table(name, arms), texts=7
         ).text
         for name in datasets
     )
@@ -312,19 +316,17 @@ figures.Markdown(
 # ## The weights of AR+VI
 #
 # AR+VI's paper names no loss weight, no distribution of $\lambda$, and no discrepancy for its Eq. 9. Ours were found on the digits, not on MNIST: each term
-# by itself, then together, two seeds each. (Records of `python tools/nightly.py arvi`. The first row is DFAD.)
+# by itself, then together, two seeds each. (Records of `results/arvi.jsonl`. The first row is DFAD.)
 
 # %% tags=["hide-input"]
 tried = {}
-for r in results.load_records(
-    results.records_folder() / "arvi", method="arvi"
-):
+for r in records.load_records("arvi", method="arvi"):
     p = r["parameters"]
     mixture = p["mixup"] if p["lambda_vi"] else "–"
     labels = p["mixup_labels"] if p["lambda_vi"] else "–"
     weights = (p["lambda_l"], p["lambda_m"], p["lambda_vi"])
     tried.setdefault((*weights, mixture, labels), []).append(r)
-figures.table(
+pictures.table(
     [
         "weight of R_l",
         "of R_m",
@@ -338,7 +340,7 @@ figures.table(
         [
             *map(str, weights),
             ", ".join(f"{r['accuracy_last']:.2f}" for r in made),
-            f"{results.mean_interval(made, 'accuracy_last')[0]:.2f}",
+            f"{records.mean_interval(made, 'accuracy_last')[0]:.2f}",
         ]
         for weights, made in sorted(tried.items())
     ],

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.ticker import EngFormatter, SymmetricalLogLocator
+from matplotlib.ticker import EngFormatter, NullFormatter, SymmetricalLogLocator
 
 from .style import COLOURS, MARKERS
 
@@ -43,6 +43,7 @@ def lost_against_cost(points: Mapping[str, Point], *, x_label: str) -> Axes:
     ax.yaxis.set_major_locator(ticks)
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(EngFormatter(sep="\N{NO-BREAK SPACE}"))
+        axis.set_minor_formatter(NullFormatter())
     handles = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
     where = {"loc": "outside upper left", "ncols": len(groups), "fontsize": 9}
     ax.figure.legend(handles.values(), handles.keys(), **where)
