@@ -23,7 +23,7 @@ from dfkd_lib.losses import mae
 from dfkd_lib.methods import Losses, State, Task
 from dfkd_lib.models import build
 from dfkd_lib.models.lenet import LeNetFeatures
-from dfkd_lib.models.upsampled import UpsampledConv2d
+from dfkd_lib.models.network import UpsampledConv2d
 from dfkd_lib.recipes import Recipe, recipe_for
 from dfkd_lib.teachers import hardware, versions
 from dfkd_lib.train import compile_networks, kept_memory

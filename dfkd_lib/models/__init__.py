@@ -4,11 +4,19 @@ import math
 from functools import partial
 
 from ..errors import one_of
-from .classifier import Classifier, Features, embedding_and_logits
-from .generators import Generator, GeneratorA, GeneratorB
+from .generators import GeneratorA, GeneratorB
 from .lenet import LeNet5
 from .mad_generators import ConditionalGenerator, MADGenerator, MADResNetGenerator
-from .network import Foreign, Network, classifier_of, place
+from .network import (
+    Classifier,
+    Features,
+    Foreign,
+    Generator,
+    Network,
+    classifier_of,
+    embedding_and_logits,
+    place,
+)
 from .plane import MLP, Flow, grid
 from .resnet import ResNet
 from .torchvision_networks import from_torchvision, torchvision_names

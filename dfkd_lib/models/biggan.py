@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from .generators import Generator, grid_side
-from .network import Classes, Images, Noise
+from .network import Classes, Generator, Images, Noise, grid_side
 
 _EMBEDDED = 128  # width of a class's embedding, which all layers share
 

@@ -6,64 +6,10 @@ nothing else of the data. Generator-B ends in Tanh.
 """
 
 import itertools
-import math
 
 from torch import nn
 
-from ..errors import UserError
-from .network import Classes, Images, Network, Noise
-from .upsampled import UpsampledConv2d
-
-
-def grid_side(name: str, size: int, doublings: int) -> int:
-    """The side of the grid that, doubled so many times, gives `size` pixels."""
-    step = 2**doublings
-    if size < step or size % step:
-        near = max(step, size // step * step)
-        raise UserError(
-            f"size: {size} is not allowed for {name}, which doubles its grid "
-            f"{doublings} times: it must divide by {step}; give {near} or {near + step}"
-        )
-    return size // step
-
-
-class Generator(Network):
-    """Noise and classes → images of ``size`` pixels. Some ignore the classes.
-
-    A subclass defines the pixels' `logits`, which MAD Eq. 11 bounds, and `squash`,
-    which makes images of them.
-    """
-
-    least = 1
-    z_dim: int
-    size: int
-
-    def forward(self, z: Noise, y: Classes | None = None) -> Images:
-        return self.squash(self.logits(z, y))
-
-
-class GridGenerator(Generator):
-    """Noise → a linear layer → a grid of maps → ``layers``, the last of which squash."""
-
-    squashing = 2  # layers: Tanh and BatchNorm
-
-    def __init__(self, name: str, z_dim: int, channels: int, size: int, doublings: int):
-        super().__init__()
-        side = grid_side(name, size, doublings)
-        self.z_dim, self.size, self.grid = z_dim, size, (channels, side, side)
-        self.project = nn.Linear(z_dim, math.prod(self.grid))
-
-    def logits(self, z: Noise, y: Classes | None = None) -> Images:
-        with self.precision(z):
-            x = self.project(z).unflatten(1, self.grid)
-            for layer in list(self.layers)[: -self.squashing]:
-                x = layer(x)
-        return x.to(self.project.weight.dtype)
-
-    def squash(self, logits: Images) -> Images:
-        for layer in list(self.layers)[-self.squashing :]:
-            logits = layer(logits)
-        return logits
+from .network import GridGenerator, UpsampledConv2d
 
 
 class GeneratorA(GridGenerator):
@@ -93,8 +39,8 @@ class GeneratorB(GridGenerator):
 
     Four 3×3 deconvolutions of 512, 256, 128 and 64 channels: 12,333,635 parameters for
     128×128 images at z = 256. The first grid's 512 channels, and no bias before a
-    BatchNorm, are from DFAD's code. ``public_code=True``: that code's 4×4 deconvolutions
-    of 256, 128, 64 and 64 channels; 11,243,203. ``width`` is 64 in the paper.
+    BatchNorm, are from DFAD's code. ``public_code=True``: that code's deconvolutions,
+    4×4 of 256, 128, 64 and 64 channels; 11,243,203. ``width`` is 64 in the paper.
 
     Initialised as in DFAD's code: weights N(0, 0.02²), BatchNorm's N(1, 0.02²).
     """

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .classifier import Classifier
+from .network import Classifier
 
 
 class LeNetFeatures(nn.Sequential):

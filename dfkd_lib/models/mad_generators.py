@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import one_of
-from .generators import Generator, GridGenerator
-from .network import Classes, Images, Noise
+from .network import Classes, Generator, GridGenerator, Images, Noise
 
 
 class MADGenerator(GridGenerator):

@@ -1,11 +1,17 @@
-"""Precision as a property of a network, and the place where a network is put."""
+"""What all networks share: precision, a classifier's parts, a generator's, and a place.
+
+Whatever runs in a stage of a method is here or in the network's own definition.
+"""
 
 import contextlib
 import copy
+import math
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..errors import UserError
 
@@ -13,6 +19,7 @@ Images = Float[Tensor, "batch channels height width"]
 Logits = Float[Tensor, "batch classes"]
 Noise = Float[Tensor, "batch z"]
 Classes = Int[Tensor, " batch"]
+Embedding = Float[Tensor, "batch features"]
 
 
 class Network(nn.Module):
@@ -51,6 +58,202 @@ def classifier_of(network: nn.Module) -> nn.Linear:
             "front of one; give a classifier that ends in an nn.Linear"
         )
     return layers[-1]
+
+
+# --- classifiers ----------------------------------------------------------------------
+
+
+class Features(NamedTuple):
+    """What one pass through a classifier shows."""
+
+    maps: list[Float[Tensor, "batch _ _ _"]]  # one per stage, the deepest last
+    embedding: Embedding  # what the last layer reads
+    logits: Logits
+
+
+class Classifier(Network):
+    """Images → ``features`` → an embedding → ``classifier`` → logits.
+
+    ``cuts``: positions in `features`; after each of these layers a stage ends, with its
+    last block or activation, before any pooling. Images need ``size``×``size`` pixels
+    where that is given, else sides of at least ``smallest``.
+    """
+
+    def __init__(
+        self,
+        features: nn.Sequential,
+        classifier: nn.Linear,
+        cuts: tuple[int, ...],
+        size: int | None = None,
+        smallest: int = 1,
+    ):
+        super().__init__()
+        self.features, self.classifier = features, classifier
+        self.cuts, self.size, self.smallest = cuts, size, smallest
+
+    def forward(self, x: Images) -> Logits:
+        return self.embedding_and_logits(x)[1]
+
+    def embedding_and_logits(self, x: Images) -> tuple[Embedding, Logits]:
+        """What the last layer reads, and the logits."""
+        self._check(x)
+        with self.precision(x):
+            x = self.features(x)
+        return self._classified(x)
+
+    def stages(self, x: Images) -> Features:
+        """The maps of every stage, the embedding and the logits, in one pass."""
+        self._check(x)
+        maps = []
+        with self.precision(x):
+            for position, layer in enumerate(self.features):
+                x = layer(x)
+                if position in self.cuts:
+                    maps.append(x.to(self.classifier.weight.dtype))
+        return Features(maps, *self._classified(x))
+
+    def _classified(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x = x.to(self.classifier.weight.dtype)
+        with self.precision(x, reduced=False):
+            return x, self.classifier(x)
+
+    def _check(self, x: Tensor) -> None:
+        # Torch's own errors speak of kernels and matrices, not of images.
+        sides, size, smallest = x.shape[-2:], self.size, self.smallest
+        if set(sides) != {size} if size else min(sides) < smallest:
+            needs = f"{size}×{size}" if size else f"at least {smallest}×{smallest}"
+            raise UserError(
+                f"images: {sides[0]}×{sides[1]} pixels are not allowed for this "
+                f"network, which needs {needs}; resize them"
+            )
+
+
+def he_normal(network: nn.Module) -> None:
+    """He et al.'s normal initialisation (2015, fan-out) of all convolutions."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+
+def embedding_and_logits(network: nn.Module, x: Images) -> tuple[Embedding, Logits]:
+    """What any network's last linear layer reads, and its logits, in one pass.
+
+    Raises UserError if it has no linear layer, or its output is not that layer's.
+    """
+    if isinstance(network, Classifier):
+        return network.embedding_and_logits(x)
+    layer, seen = classifier_of(network), []
+    hook = layer.register_forward_hook(lambda _, i, output: seen.append((i[0], output)))
+    try:
+        logits = network(x)
+    finally:  # a hook left in place would keep every later graph alive
+        hook.remove()
+    if not seen or seen[-1][1] is not logits:
+        raise UserError(
+            f"network: the output of {type(network).__name__} is not that of its last "
+            f"nn.Linear ({layer}); give a classifier whose logits come straight from it"
+        )
+    return seen[-1]
+
+
+# --- generators -----------------------------------------------------------------------
+
+
+def grid_side(name: str, size: int, doublings: int) -> int:
+    """The side of the grid that, doubled so many times, gives `size` pixels."""
+    step = 2**doublings
+    if size < step or size % step:
+        near = max(step, size // step * step)
+        raise UserError(
+            f"size: {size} is not allowed for {name}, which doubles its grid "
+            f"{doublings} times: it must divide by {step}; give {near} or {near + step}"
+        )
+    return size // step
+
+
+class Generator(Network):
+    """Noise and classes → images of ``size`` pixels. Some ignore the classes.
+
+    A subclass defines the pixels' `logits`, which MAD Eq. 11 bounds, and `squash`,
+    which makes images of them.
+    """
+
+    least = 1
+    z_dim: int
+    size: int
+
+    def forward(self, z: Noise, y: Classes | None = None) -> Images:
+        return self.squash(self.logits(z, y))
+
+
+class GridGenerator(Generator):
+    """Noise → a linear layer → a grid of maps → ``layers``; the last ones squash."""
+
+    squashing = 2  # layers: Tanh and BatchNorm
+
+    def __init__(self, name: str, z_dim: int, channels: int, size: int, doublings: int):
+        super().__init__()
+        side = grid_side(name, size, doublings)
+        self.z_dim, self.size, self.grid = z_dim, size, (channels, side, side)
+        self.project = nn.Linear(z_dim, math.prod(self.grid))
+
+    def logits(self, z: Noise, y: Classes | None = None) -> Images:
+        with self.precision(z):
+            x = self.project(z).unflatten(1, self.grid)
+            for layer in list(self.layers)[: -self.squashing]:
+                x = layer(x)
+        return x.to(self.project.weight.dtype)
+
+    def squash(self, logits: Images) -> Images:
+        for layer in list(self.layers)[-self.squashing :]:
+            logits = layer(logits)
+        return logits
+
+
+# Along one axis an even output pixel reads x[i − 1], x[i] with (w₀, w₁ + w₂), an odd
+# one x[i], x[i + 1] with (w₀ + w₁, w₂): rows w₀, w₁, w₂, columns these four sums.
+_SUMS = torch.tensor([[1.0, 0, 1, 0], [0, 1, 1, 0], [0, 1, 0, 1]])
+
+
+class UpsampledConv2d(nn.Conv2d):
+    """``nn.Upsample(scale_factor=2)``, then ``nn.Conv2d(c_in, c_out, 3, 1, 1)``.
+
+    On a CPU as one convolution with four 2×2 kernels on the small grid, one for each
+    pixel of a 2×2 square: 16 multiply-adds instead of 36, the same result up to
+    rounding (benchmarks/NOTES.md). ``phases=False`` turns this off.
+    """
+
+    phases = True
+
+    def __init__(self, c_in: int, c_out: int):
+        super().__init__(c_in, c_out, 3, 1, 1)
+
+    def forward(
+        self, x: Float[Tensor, "batch c_in height width"]
+    ) -> Float[Tensor, "batch c_out 2*height 2*width"]:
+        if x.device.type != "cpu" or not self.phases:
+            return super().forward(F.interpolate(x, scale_factor=2.0))
+        h, w = x.shape[2:]
+        y = F.conv2d(x, self.kernels(), self.bias.repeat(4), padding=1)
+        groups = y.permute(0, 2, 3, 1).chunk(4, 3)  # channels last: quick to copy
+        shifts = ((0, 0), (0, 1), (1, 0), (1, 1))
+        shifted = [
+            group[:, a : a + h, b : b + w]
+            for group, (a, b) in zip(groups, shifts, strict=True)
+        ]
+        y = torch.stack(shifted, 3).unflatten(3, (2, 2))  # (batch, h, w, a, b, c_out)
+        return y.transpose(2, 3).flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
+
+    def kernels(self) -> Float[Tensor, "kernels c_in 2 2"]:
+        """The kernels of a square's pixels, row by row."""
+        sums = torch.kron(_SUMS, _SUMS).to(self.weight)
+        with torch.autocast(self.weight.device.type, enabled=False):
+            kernels = (self.weight.flatten(2) @ sums).unflatten(2, (2, 2, 2, 2))
+        kernels = kernels.permute(2, 4, 0, 1, 3, 5).flatten(0, 2)
+        return kernels.contiguous(memory_format=torch.channels_last)
+
+
+# --- where a network is put -----------------------------------------------------------
 
 
 class Foreign(Network):

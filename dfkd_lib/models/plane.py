@@ -12,9 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import UserError
-from .classifier import Classifier
-from .generators import Generator
-from .network import Classes, Noise
+from .network import Classes, Classifier, Generator, Noise
 
 Points = Float[Tensor, "points 2 1 1"]
 
@@ -54,8 +52,8 @@ class Flow(Generator):
         if (z_dim, channels, size) != (2, 2, 1):
             raise UserError(
                 f"generator: flow makes 2-D points from z_dim = 2, not "
-                f"{channels}×{size}×{size} images from z_dim = {z_dim}; it is for moons "
-                "(without conditioning = cat); elsewhere give generator_a"
+                f"{channels}×{size}×{size} images from z_dim = {z_dim}; it is for "
+                "moons (without conditioning = cat); elsewhere give generator_a"
             )
         super().__init__()
         self.z_dim, self.size = z_dim, size

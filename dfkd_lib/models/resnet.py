@@ -12,7 +12,7 @@ Initialised as torchvision's: He's normal for convolutions, torch's defaults oth
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .classifier import Classifier, he_normal
+from .network import Classifier, he_normal
 
 
 class BasicBlock(nn.Module):

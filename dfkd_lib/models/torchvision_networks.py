@@ -6,7 +6,7 @@ torchvision is imported where it is used: its import takes longer than torch's.
 import torch
 from torch import nn
 
-from .classifier import Classifier
+from .network import Classifier
 
 # This library's names, and torchvision's.
 _THEIRS = {

@@ -7,7 +7,7 @@ convolutions, N(0, 0.01²) for the linear layer, biases 0.
 
 from torch import nn
 
-from .classifier import Classifier, he_normal
+from .network import Classifier, he_normal
 
 # Convolutions in each stage: configurations A, B and D of the VGG paper.
 _STAGES = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3)}

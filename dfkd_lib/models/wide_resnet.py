@@ -7,7 +7,7 @@ linear layer's weights.
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .classifier import Classifier, he_normal
+from .network import Classifier, he_normal
 
 
 class BasicBlock(nn.Module):

@@ -23,7 +23,7 @@ from dfkd_lib.models.biggan import (
     BigGANGenerator,
     differentiable_augmentation,
 )
-from dfkd_lib.models.upsampled import UpsampledConv2d
+from dfkd_lib.models.network import UpsampledConv2d
 
 # name → a small one from the number of inputs, channels, size
 GENERATORS = {
