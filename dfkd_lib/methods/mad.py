@@ -223,7 +223,7 @@ def embedding_norm(e: Float[Tensor, "n z"], gamma: float) -> Float[Tensor, ""]:
 
 
 def logit_bound(logits: Float[Tensor, "n *shape"], delta: float) -> Float[Tensor, ""]:
-    """max(|logit| − δ, 0), averaged over all logits (MAD Eq. 10 and 11, inferred).
+    """`max(|logit| − δ, 0)`, averaged over all logits (MAD Eq. 10 and 11, inferred).
 
     For the student's logits, and for the generator's images before their squashing.
     """

@@ -1,4 +1,4 @@
-"""torchvision's networks as `Classifier`s of the same layers and initialisation.
+"""torchvision's networks as `Classifier` networks: same layers and initialisation.
 
 torchvision is imported where it is used: its import takes longer than torch's.
 """
