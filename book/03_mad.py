@@ -22,7 +22,7 @@
 # No public code exists for it; what its text leaves open is listed in [](sec-mad-choices).
 
 # %% tags=["remove-cell"]
-if "google.colab" in str(get_ipython()): get_ipython().run_line_magic("pip", "install -q dfkd_lib==0.1.0")  # fmt: skip
+if "google.colab" in str(get_ipython()): get_ipython().run_line_magic("pip", "install -q dfkd_lib==0.2.0")  # fmt: skip
 
 # %% tags=["parameters"]
 dataset: str = "digits"  # or cifar100, mnist, ...: see `run list`
@@ -32,15 +32,15 @@ seed: int = 0  # the first seed that runs live
 seeds: int = 1  # seeds that run live; 5 repeats the records
 budget: str = "auto"  # auto, full, short (4 stages) or that many stages
 device: str = "auto"  # cpu or cuda; auto: a GPU if there is one
-precision: str = "auto"  # of the generator: float32, bfloat16 or auto
+precision: str = "auto"  # float32, bfloat16 (where it gains) or auto
 momentum: float = 0.95  # of EMA(G): 0 is a copy, 1 never moves
 overrides: str = ""  # of the recipe: its settings, see `run list`
 output_dir: str = "output"  # a folder, from the checkout's
 
 # %%
-from dfkd_lib import check_parameters
+from dfkd_lib import prepare
 
-settings = check_parameters(globals())
+settings, data, trained, recipe = prepare(globals(), "mad")
 
 # %%
 import math
@@ -51,34 +51,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from dfkd_lib import figures, methods, results, run, theory
-from dfkd_lib.data import check_fits, load_dataset
-from dfkd_lib.files import output_folder
-from dfkd_lib.losses import mad as losses
-from dfkd_lib.probe import LAGS, Probe
-from dfkd_lib.recipes import recipe_for
-from dfkd_lib.settings import override
-from dfkd_lib.teachers import load_teacher
-from dfkd_lib.training import learning_rate_factor
+from dfkd_lib import losses, methods, records, run, theory
+from dfkd_lib.files import project_folder
+from dfkd_lib.lab import LAGS, Probe, pictures
 
-data = load_dataset(settings.dataset)
-recipe = recipe_for(
-    settings.dataset, "mad", settings.teacher, settings.student
-).replace(momentum=settings.momentum)
-recipe = override(recipe, settings.overrides)
-check_fits(data, "student", recipe.student)
-trained = load_teacher(data, recipe.teacher, device=settings.device)
-full, folder = recipe, output_folder(settings.output_dir)
-recipe, note = run.apply_budget(
-    settings.budget, recipe, settings.device
-)
-print(f"{settings.dataset}: {note}")
 COMPARED = {n: methods.METHODS[n] for n in ("dfad", "abm", "mad")}
-recorded = recipe == recipe_for("digits")
-if not recorded:
-    print(
-        "The text below describes the default run: trust the numbers."
-    )
 
 # %% [markdown]
 # (sec-mad-problem)=
@@ -93,7 +70,7 @@ if not recorded:
 # {cite:t}`do2022mad` propose a cure in one line: keep a slow, averaged copy of the generator, and let the student learn from both.
 
 # %% mystnb={"image": {"alt": "Diagram of the game. Noise goes into the generator, which is trained to widen the gap, and into the EMA generator, an average of past generators. Blue arrows lead from the generator, orange arrows from the EMA generator, to the fixed teacher and to the student, which is trained to close the gap. The answers of teacher and student make the gap."}}
-figures.game_diagram()
+pictures.game_diagram()
 plt.show()
 
 # %% [markdown]
@@ -133,19 +110,21 @@ plt.show()
 # \min_S\ \lambda_0\, \E_z\, d(G(z)) + \lambda_1\, \E_z\, d(\tilde G(z)) .
 # $$ (eq-mad-student)
 #
-# The paper uses $\alpha = 0.95$ and $\lambda_0 = \lambda_1 = 1$. In code, this is all of it:
+# The paper uses $\alpha = 0.95$ and $\lambda_0 = \lambda_1 = 1$. In code, a stage is this; the generator's loss follows in [](sec-mad-conditional):
 
 # %%
-figures.source(methods.MAD)
+pictures.source(
+    methods.MAD.stage, methods.MAD.images, methods.EMA.update
+)
 
 # %% [markdown]
-# Read the last lines again: there are *two* means in the sum, each over a full batch. So against ABM the student's step has
+# Read the student's steps again: there are *two* means in the sum, each over a full batch. So against ABM the student's step has
 # twice the images **and** twice the loss. We will have to take these apart.
 #
 # An adversarial method is four choices. Each method of this chapter states its own, and the table is printed from there:
 
 # %% tags=["hide-input"]
-figures.table(
+pictures.table(
     ["method", "discrepancy", "generator adds", "samples", "G sees"],
     [
         [
@@ -210,7 +189,7 @@ gap = np.abs(theory.ema(theta, alpha)[-1] - weights @ theta).max()
 print(f"recursion against the sum: {gap:.0e}")
 print(
     f"at α = {alpha}: mean age {theory.mean_age(alpha):.1f} stages, "
-    f"half-life {theory.half_life(alpha):.1f} stages"
+    f"half-life {math.log(2) / -math.log(alpha):.1f} stages"
 )
 assert gap < 1e-12 and abs(weights.sum() - 1) < 1e-12
 
@@ -296,7 +275,7 @@ assert abs(lag - theory.mean_age(alpha)) < 1e-6
 
 # %% mystnb={"image": {"alt": "The power that the average keeps, on a logarithmic axis, over the frequency of the movement in radians per stage, from 0, a drift, to π, a flip at every stage; one curve for each of four momenta α from 0.5 to 0.99. All start at 1 and fall; the larger α, the earlier and the deeper."}}
 omega = np.linspace(0, np.pi, 400)
-ax = figures.lines(
+ax = pictures.lines(
     omega,
     {
         rf"$\alpha = {a}$": theory.ema_gain(omega, a)
@@ -435,7 +414,7 @@ assert abs(left - right) < 1e-8
 # (The formulas of Eq. 6 to 9 are lost in the text that we have; these are our reading.) LeNet-5 has no BatchNorm, so here BNmm is zero. The sum $z + e_y$ and not a concatenation: the paper finds it steadier.
 
 # %%
-figures.source(methods.ABM.generator_loss)
+pictures.source(methods.MAD.generator_loss)
 
 # %% [markdown]
 # (sec-mad-norm)=
@@ -475,7 +454,7 @@ for gamma in (1.0, 1.1, 1.2, 1.4):
     )
 print(
     f"K = {K} needs γ ≥ {theory.simplex_scale(K):.4f}; "
-    f"volume asks for {theory.volume_scale(K, d):.4f}"
+    f"volume asks for {K ** (1 / d):.4f}"
 )
 
 simplex = np.eye(20) - 1 / 20  # 20 vertices, centred
@@ -511,7 +490,7 @@ for gamma in gammas:
 tail = [0.5 * math.erfc(g * math.sqrt(d) / 2) for g in gammas]
 bound = 100 * np.minimum((K - 1) * np.array(tail), 1)
 
-ax = figures.lines(
+ax = pictures.lines(
     gammas,
     {"measured, 4,000 draws": wrong, "union bound": bound},
     x_label=r"norm scale $\gamma$ "
@@ -539,19 +518,19 @@ print(
     f"teacher {recipe.teacher}: {trained.accuracy:.2f} % of "
     f"{len(data.y_test)} test images, weights {trained.hash[:12]}"
 )
+game = recipe.settings
 print(
-    f"student {recipe.student}; generator {recipe.generator}, "
-    f"width {recipe.generator_width}; z in {recipe.z_dim} dimensions"
+    f"student {recipe.student}; generator {game.generator}, "
+    f"width {game.generator_width}; z in {game.z_dim} dimensions"
 )
 print(
-    f"{recipe.stages} stages of {recipe.generator_steps} generator and "
-    f"{recipe.student_steps} student steps, on {recipe.batch} images and "
-    f"{recipe.student_batch} images per source"
+    f"{game.stages} stages of {game.generator_steps} generator and "
+    f"{game.student_steps} student steps, on {game.batch} images and "
+    f"{game.student_batch} images per source"
 )
 
 # %% tags=["nbval-ignore-output"]
 live = range(settings.seed, settings.seed + settings.seeds)
-precision = run.resolve_precision(settings.precision, settings.device)
 probe = Probe(
     js_every=10
 )  # watches MAD's first live run, and leaves it as it is
@@ -560,12 +539,12 @@ for name in COMPARED:
     for s in live:
         watched = (name, s) == ("mad", settings.seed)
         runs[name, s] = run.run(
-            name, recipe, data, trained, seed=s,
-            device=settings.device, precision=precision,
-            report=max(recipe.stages // 4, 1),
+            recipe.of(name), data, trained, seed=s,
+            device=settings.device, precision=settings.precision,
+            report=max(game.stages // 4, 1),
             observe=probe if watched else None,
-            # A long run keeps checkpoints, and goes on from them.
-            folder=None if recorded else folder,
+            # A long run keeps checkpoints, and resumes from them.
+            folder=None if settings.recorded else settings.folder,
             resume=True,
         )  # fmt: skip
 
@@ -578,30 +557,33 @@ for (name, s), done in runs.items():
         f"agreement {r['agreement_last']:.2f} %, "
         f"{r['samples']:,} images, {r['seconds']:.0f} s"
     )
-if recipe != full:
+if recipe != settings.full:
+    full = settings.full.settings
     r = runs["mad", settings.seed].record
     updates = full.stages * full.student_steps * 2 * full.student_batch
     minutes = r["seconds"] * updates / r["samples"] / 60
     print(f"SHORT RUN: all of MAD would take {minutes:,.0f} min here")
 
 # %% [markdown]
-# These are one seed's numbers, and one test image is 0.22 points. So here they are among the other seeds, from the records that
-# `python tools/nightly.py main` made: lines are means, bands the range over seeds.
+# These are one seed's numbers, and one test image is 0.22 points. So here they are among the other seeds, from the records of
+# the experiment `main` (`make nightly` makes those that are missing): lines are means, bands the range over seeds.
 
 
 # %% tags=["hide-input", "nbval-ignore-output"] mystnb={"image": {"alt": "Test accuracy (%) over 160 stages, from 60 upwards, for DFAD, ABM and MAD: the mean of five seeds and their range, and the teacher as a dashed line. MAD climbs first, then ABM, then DFAD. At the end the three are close together, a few points below the teacher, with MAD on top."}}
 groups = {}
 for name, method in COMPARED.items():
-    others = results.arm("main", name, "digits") if recorded else []
+    others = []
+    if settings.recorded:
+        others = records.arm("main", name, "digits")
     groups[method.__name__] = [
         *(runs[name, s].history.asdict() for s in live),
         *(r["history"] for r in others if r["seed"] not in live),
     ]
-figures.curves(groups, "accuracy", y_label="test accuracy (%)")
+pictures.curves(groups, "accuracy", y_label="test accuracy (%)")
 plt.gca().axhline(
     trained.accuracy, color="black", linewidth=0.8, linestyle="--"
 )
-plt.gca().set_ylim(bottom=60 if recorded else 0)
+plt.gca().set_ylim(bottom=60 if settings.recorded else 0)
 plt.show()
 
 # %% [markdown]
@@ -614,7 +596,7 @@ rows = {"test images\n(never used)":
 for i in (max(seen // 4, 1) - 1, seen - 1) if seen else ():
     for source, drawn in probe.samples.items():
         rows[f"{source}, stage {probe.seen[i]}"] = drawn[i]
-figures.images(rows)
+pictures.images(rows)
 plt.show()
 
 # %% [markdown]
@@ -624,13 +606,14 @@ plt.show()
 
 # %% tags=["nbval-ignore-output"]
 for done in runs.values():
-    student = done.method.student
-    results.save_run(folder, done.name, done.record, student)
-    where = os.path.relpath(folder)
+    records.save_run(
+        settings.folder, done.name, done.record, done.student
+    )
+    where = os.path.relpath(settings.folder)
     print(f"student: {where}/{done.name}.safetensors")
 print("beside each student, its record (.json)")
 made = runs["mad", settings.seed].record
-if recorded:
+if settings.recorded:
     assert (
         made["accuracy_last"] > 94 and made["samples"] == 160 * 5 * 256
     )
@@ -657,16 +640,18 @@ if not measurable:
 else:
     n = len(probe.weights)
     factors = [
-        learning_rate_factor(recipe.schedule, recipe.milestones, t / n)
+        methods.learning_rate_factor(
+            game.schedule, game.milestones, t / n
+        )
         for t in range(1, n)
     ]
     blind = theory.adam_on_noise(
         np.array(factors),
-        recipe.generator_steps,
-        beta1=recipe.generator_beta1,
+        game.generator_steps,
+        beta1=game.generator_beta1,
     )
     lags = np.arange(21)
-    ax = figures.lines(
+    ax = pictures.lines(
         lags,
         {
             "weights": theory.autocorrelation(probe.increments, 20),
@@ -687,8 +672,8 @@ else:
 if measurable:
     omega, power = theory.power_spectrum(probe.increments)
     share = power / power.sum()
-    kept = theory.ema_gain(omega, recipe.momentum) * share
-    figures.lines(
+    kept = theory.ema_gain(omega, game.momentum) * share
+    pictures.lines(
         omega[1:],
         {
             "increments of G": share[1:],
@@ -700,19 +685,19 @@ if measurable:
     )
     plt.show()
     of_weights, of_noise = (
-        theory.filtered_ratio(u, recipe.momentum)
+        theory.filtered_ratio(u, game.momentum)
         for u in (probe.increments, blind)
     )
     v, v_ema = map(probe.sample_increments, ("G", "EMA(G)"))
     of_images = (v_ema**2).sum() / (v**2).sum()
-    white = theory.white_ratio(recipe.momentum)
+    white = theory.white_ratio(game.momentum)
     print("power of EMA(G)'s movement over G's:")
     print(f"  uncorrelated increments          {white:.3f}")
     print(f"  Adam on pure noise               {of_noise:.3f}")
     print(f"  predicted by the spectrum above  {kept.sum():.3f}")
     print(f"  measured, in weights             {of_weights:.3f}")
     print(f"  measured, in images              {of_images:.3f}")
-    if recorded:
+    if settings.recorded:
         assert abs(of_weights - of_noise) < 0.1 < of_weights - white
 
 # %% [markdown]
@@ -738,7 +723,7 @@ if measurable:
         rows.append(
             [lag] + [f"{v:.2f}" for v in (moved, same, independent)]
         )
-figures.table(
+pictures.table(
     [
         "stages back",
         "E‖G′(z) − G(z)‖ (the bound)",
@@ -760,7 +745,7 @@ figures.table(
 
 # %% tags=["nbval-ignore-output"] mystnb={"image": {"alt": "JS divergence of teacher and student, in nats, over the age of the generator, from 1 to 20 stages, on images of the generator and of its average. Both lines fall with age, and the average's lies below the generator's. The vertical axis does not start at zero: the whole fall is about a tenth of the value."}}
 if measurable:
-    figures.lines(
+    pictures.lines(
         LAGS,
         {
             n: [np.mean(js[lag]) for lag in LAGS]
@@ -795,12 +780,11 @@ probes = {}
 for conditional in (False, True):
     probes[conditional] = Probe(coordinates=64)
     run.run(
-        "abm",
-        recipe.replace(
-            conditional=conditional, stages=min(40, recipe.stages)
+        recipe.of("abm").replace(
+            conditional=conditional, stages=min(40, game.stages)
         ),
         data, trained, seed=settings.seed, device=settings.device,
-        precision=precision, observe=probes[conditional],
+        precision=settings.precision, observe=probes[conditional],
     )  # fmt: skip
 if len(probes[True].weights) > 2:
     for conditional, p in probes.items():
@@ -830,13 +814,13 @@ if len(probes[True].weights) > 2:
 #
 # So we add controls to which a difference can be pinned. A finer instrument, too: `digits_half` holds out half of the digits, 899 images, so one image is 0.11 points;
 # beside accuracy we count how often the student *agrees* with its teacher, and how far its probabilities are from the teacher's, $\KL(p_T \Vert p_S)$.
-# The records are made by `python tools/nightly.py controls`.
+# The records are those of the experiment `controls`.
 
 
 # %% tags=["hide-input"]
 def arm(experiment, method, **changes):
     """The records of one arm on digits_half, one per seed."""
-    return results.arm(experiment, method, "digits_half", **changes)
+    return records.arm(experiment, method, "digits_half", **changes)
 
 
 PM = (
@@ -844,15 +828,15 @@ PM = (
 )
 
 
-def mean(records, key, digits=2):
+def mean(runs, key, digits=2):
     """Mean over seeds ± half the 95 % interval."""
-    m, half = results.mean_interval(records, key)
+    m, half = records.mean_interval(runs, key)
     return f"{m:.{digits}f}{PM}{half:.{digits}f}"
 
 
 def gain(a, b, key="accuracy_last", digits=2):
     """Paired difference a − b over seeds ± half the 95 % interval."""
-    m, half = results.paired(a, b, key)
+    m, half, _ = records.paired(a, b, key)
     return f"{m:+.{digits}f}{PM}{half:.{digits}f}"
 
 
@@ -871,7 +855,7 @@ arms = {
     "MAD, half from each": (128, split),
 }
 assert all(r[0]["samples"] == n * 800 for n, r in arms.values())
-figures.table(
+pictures.table(
     [
         f"digits_half, {len(mad)} seeds",
         "images per step",
@@ -903,13 +887,16 @@ rows = {
     "4. the average, at MAD's cost": (mad, loss),
     "5. the average, at ABM's cost": (split, abm),
 }
-figures.intervals(
-    {n: results.paired(*p, "accuracy_last") for n, p in rows.items()},
+pictures.intervals(
+    {
+        n: records.paired(*p, "accuracy_last")[:2]
+        for n, p in rows.items()
+    },
     x_label="difference of accuracies (points)",
     zero=True,
 )
 plt.show()
-figures.table(
+pictures.table(
     [
         "paired difference",
         "accuracy (points)",
@@ -943,7 +930,7 @@ figures.table(
 #
 # {prf:ref}`thm-mad-filter` says where to look: the average removes *oscillation*. So try to make the game oscillate. Constant learning rates; five generator steps a stage
 # instead of one; and the generator's learning rate turned up a hundredfold, in four levels. How far does each method survive? ABM with twice the images and twice
-# the loss comes along as the control. (Records of `python tools/nightly.py stress`, 80 stages.)
+# the loss comes along as the control. (Records of the experiment `stress`, 80 stages.)
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Last accuracy (%) over the generator's learning rate, on a logarithmic axis, for ABM, for ABM with twice the images and twice the loss, and for MAD; lines are means, dots are seeds. Up to a rate of 0.03 the three lie close together, around 95 %. At 0.1 MAD's mean falls far below the others, because of one seed."}}
 LRS = (0.001, 0.01, 0.03, 0.1)
@@ -961,8 +948,8 @@ for lr in LRS:
 ax = plt.figure().add_subplot()
 for k, name in enumerate(("ABM", CONTROL, "MAD")):
     style = {
-        "color": figures.COLOURS[k],
-        "marker": figures.MARKERS[k],
+        "color": pictures.COLOURS[k],
+        "marker": pictures.MARKERS[k],
     }
     x = np.array(LRS) * 1.08 ** (k - 1)  # side by side, to be seen
     y = [[r["accuracy_last"] for r in stress[name, lr]] for lr in LRS]
@@ -978,7 +965,7 @@ ax.legend()
 plt.show()
 
 # %% tags=["hide-input"]
-figures.table(
+pictures.table(
     ["rate", "seeds", "ABM (%)", "control (%)", "MAD (%)"]
     + ["MAD − ABM", "MAD − control"],
     [
@@ -1017,13 +1004,13 @@ for seeds in (3, 8):
 #
 # And does the generator oscillate? Here is how it moves in these runs: the step of an image per stage (an image has norm 32), and how increments a few
 # stages apart are correlated. Below zero means: later steps undo a part of this one. The first row switches Adam's memory off, $\beta_1 = 0$, in a calm run
-# (records of `python tools/nightly.py memory`).
+# (records of the experiment `memory`).
 
 
 # %% tags=["hide-input"]
-def probed(records, key):
+def probed(runs, key):
     """A figure of the probe, averaged over seeds."""
-    return np.mean([r["probe"][key] for r in records], axis=0)
+    return np.mean([r["probe"][key] for r in runs], axis=0)
 
 
 memory = {
@@ -1032,20 +1019,20 @@ memory = {
 watched = {"calm, β₁ = 0": memory["abm"]}
 watched |= {f"stress, {lr}": stress["ABM", lr] for lr in LRS}
 rows = []
-for name, records in watched.items():
-    of_weights = probed(records, "autocorrelation")
-    of_images = probed(records, "sample_autocorrelation")
+for name, seen in watched.items():
+    of_weights = probed(seen, "autocorrelation")
+    of_images = probed(seen, "sample_autocorrelation")
     rows.append(
         [
             name,
             *(f"{of_weights[k]:+.2f}" for k in (1, 5)),
-            f"{probed(records, 'filtered_ratio'):.3f}",
-            f"{probed(records, 'sample_step'):.1f}",
+            f"{probed(seen, 'filtered_ratio'):.3f}",
+            f"{probed(seen, 'sample_step'):.1f}",
             *(f"{of_images[k]:+.2f}" for k in (1, 5)),
-            f"{100 * probed(records, 'flips'):.0f}",
+            f"{100 * probed(seen, 'flips'):.0f}",
         ]
     )
-figures.table(
+pictures.table(
     [
         "ABM's generator",
         "weights: 1 apart",
@@ -1116,7 +1103,7 @@ rows = {
         {"conditional": True, "norm_scale": 3.0},
     ),
 }
-figures.table(
+pictures.table(
     [
         "digits_half, 3 seeds",
         "accuracy (%)",
@@ -1162,7 +1149,7 @@ reuse = {1: arm("reuse", "mad", **slow)}
 reuse |= {
     k: arm("reuse", "mad", **slow, reuse=k) for k in (2, 4, 5, 10, 20)
 }
-figures.table(
+pictures.table(
     [
         "each image used",
         "images drawn per stage",
@@ -1183,29 +1170,26 @@ figures.table(
 )
 
 # %% [markdown]
-# And what is saved? The student's part of a stage, timed here, three of them in turn:
+# And what is saved? Whole stages of one generator step and twenty student steps, timed here, three of each in turn:
 
 # %% tags=["hide-input", "nbval-ignore-output"]
-if recorded:
-    games = {
-        k: methods.MAD(
-            trained.network,
-            recipe.replace(student_steps=20, reuse=k),
-            data.num_classes,
-            data.x_train.shape[3],
-            seed=0,
-            device=settings.device,
-            precision=precision,
-        )
-        for k in (1, 5, 20)
-    }
+if settings.recorded:
+    games = {}
+    for k in (1, 5, 20):
+        often = recipe.replace(student_steps=20, reuse=k)
+        state = run.begin(
+            often, trained.network, data, device=settings.device,
+            precision=settings.precision,
+        )  # fmt: skip
+        games[k] = often.settings, state
     seconds = {k: [] for k in games}
     for _ in range(3):
-        for k, game in games.items():
+        for k, (method, state) in games.items():
+            state.stage += 1
             started = time.perf_counter()
-            for step in range(20):
-                terms = game.student_step(step)
-            sum(terms.values()).item()  # a GPU is waited for
+            float(
+                method.stage(state).mean("student")
+            )  # waits for a GPU
             seconds[k].append(time.perf_counter() - started)
     for k in games:
         share = np.median(seconds[k]) / np.median(seconds[1])
@@ -1225,10 +1209,10 @@ if recorded:
 # %% tags=["hide-input"]
 ours = []
 for name, method in COMPARED.items():
-    r = results.arm("main", name, "digits")
+    r = records.arm("main", name, "digits")
     top = r[0]["teacher_accuracy"]
-    last, _ = results.mean_interval(r, "accuracy_last")
-    best, _ = results.mean_interval(r, "accuracy_best")
+    last, _ = records.mean_interval(r, "accuracy_last")
+    best, _ = records.mean_interval(r, "accuracy_best")
     ours.append(
         [
             "digits",
@@ -1265,7 +1249,7 @@ theirs = [
         ("ABM", "DFKD-Mem", "MAD"), students, strict=True
     )
 ]
-figures.table(
+pictures.table(
     [
         "data set",
         "method",
@@ -1287,6 +1271,20 @@ figures.table(
 # be had, the message names the file or the command.
 
 # %% [markdown]
+# (sec-mad-one-file)=
+# ## MAD in one file
+#
+# The file {download}`examples/mad_in_one_file.py <../examples/mad_in_one_file.py>` is MAD in plain PyTorch: the settings, then one loop. It uses the library only for the images,
+# the trained teacher and the definitions of the networks. From the same noise it computes the same losses as `methods.MAD`; a test compares them. Copy it to try an idea of your own.
+
+# %% tags=["hide-input"]
+checkout = project_folder()  # None where the library is installed
+if checkout:
+    one_file = checkout / "examples" / "mad_in_one_file.py"
+    one_file = f"```python\n{one_file.read_text()}```"
+pictures.Markdown(one_file) if checkout else None
+
+# %% [markdown]
 # (sec-mad-choices)=
 # ## Deviations and choices
 #
@@ -1305,8 +1303,8 @@ figures.table(
 #    for some steps first on large data: weight 1 (ours), and those steps in the recipes for large data only. LeNet-5 has no BatchNorm: BNmm is zero here.
 # 7. **Student and generator in training mode in both phases** (DFAD's code). It matters for students with BatchNorm, whose statistics then also move in the generator's steps.
 # 8. **Two passes of the student** per step, one for each source (ours): with BatchNorm each batch then has its own moments.
-# 9. **ABM** is MAD's baseline, with $\lambda_1 = 0$ (inferred: that row of the paper's Figure 6 equals ABM's 62.59). ABM's own code differs; `methods/abm.py` says how.
-# 10. **Precision** (ours). The generator runs in bfloat16 where the processor has it; everything else in float32 (on recent GPUs torch's convolutions then use TF32).
+# 9. **ABM** is MAD's baseline, with $\lambda_1 = 0$ (inferred: that row of the paper's Figure 6 equals ABM's 62.59). ABM's own code differs; `methods/mad.py` says how.
+# 10. **Precision** (ours). The generator runs in bfloat16 where the processor has it, and so do classifiers whose convolutions all have 16 channels or more (LeNet-5 has not); everything else in float32 (on recent GPUs torch's convolutions then use TF32).
 # 11. **Accuracy is the last one**, not the best over the run: without test data nobody can pick the best. Both are in the records.
 #
 # What the paper states and we found otherwise is collected in {doc}`errata`.
@@ -1353,17 +1351,36 @@ figures.table(
 #
 # ```{solution} ex-mad-compose
 # :class: dropdown
-# Only where the samples come from. Subclass `methods.MAD` and replace the two losses by DFAD's; `mae` is `losses.dfad.mae`:
+# Only where the samples come from. The stage is DFAD's, with one line for the average and, in the student's loop, a second batch:
 #
+#     from dataclasses import dataclass
+#
+#     from dfkd_lib.losses import mae
+#     from dfkd_lib.methods.state import Losses, frozen
+#
+#     @dataclass(frozen=True)
 #     class MomentumDFAD(methods.MAD):
-#         generator_loss = methods.DFAD.generator_loss
+#         def stage(self, s):
+#             losses = Losses()
+#             with frozen(s.student):
+#                 x = s.generator(*s.noise(self.batch))
+#                 d = -mae(s.teacher(x), s.student(x))
+#                 loss = losses.add("generator", {"-MAE": d})
+#                 s.generator_optimizer.zero_grad()
+#                 loss.backward()
+#             s.generator_optimizer.step()
+#             s.ema.update(s.generator)
+#             for _ in range(self.student_steps):
+#                 terms = {
+#                     f"MAE on {source}": weight * mae(answers, s.student(x))
+#                     for source, (weight, x, answers) in self.images(s).items()
+#                 }
+#                 loss = losses.add("student", terms)
+#                 s.student_optimizer.zero_grad()
+#                 loss.backward()
+#                 s.student_optimizer.step()
+#                 s.samples += 2 * self.student_batch
+#             return losses
 #
-#         def student_loss(self, images):
-#             x, x_ema = images
-#             return {
-#                 "G": mae(self.teacher(x), self.student(x)),
-#                 "EMA(G)": mae(self.teacher(x_ema), self.student(x_ema)),
-#             }
-#
-# `MomentumDFAD(trained.network, recipe, 10, 1, seed=0)` is then a method that `training.train` runs.
+# `dataclasses.replace(recipe, settings=MomentumDFAD())` is then a recipe that `run.run` runs.
 # ```
