@@ -21,7 +21,7 @@
 # Distillation is due to {cite:t}`hinton2015distilling`. The evaluation that this chapter takes apart is that of {cite:t}`fang2019dfad` (DFAD), whose Table 2 the other papers extend. Symbols are those of {doc}`notation`.
 
 # %% tags=["remove-cell"]
-if "google.colab" in str(get_ipython()): get_ipython().run_line_magic("pip", "install -q dfkd_lib==0.1.0")  # fmt: skip
+if "google.colab" in str(get_ipython()): get_ipython().run_line_magic("pip", "install -q dfkd_lib==0.2.0")  # fmt: skip
 
 # %% tags=["parameters"]
 dataset: str = "digits"  # or mnist, cifar100, ...: see `run list`
@@ -47,37 +47,30 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from safetensors.torch import load_file
-from scipy.special import softmax
+from scipy.special import entr, softmax
 from scipy.stats import t as student_t
+from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from dfkd_lib import (
-    figures,
-    figures_foundations,
-    flops,
-    methods,
-    passes,
-    results,
-    run,
-    theory,
-    training,
+from dfkd_lib import losses, methods, records, run, theory
+from dfkd_lib.data import (
+    DATASETS,
+    Collected,
+    Images,
+    check_fits,
+    collect,
+    find,
+    images_for,
+    load_dataset,
+    resize,
 )
-from dfkd_lib.budget import apply_budget
-from dfkd_lib.catalogue import DATASETS
-from dfkd_lib.collected import Collected, collect
-from dfkd_lib.data import check_fits, load_dataset, resize
 from dfkd_lib.errors import UserError
-from dfkd_lib.evaluation import TestSet, logits_of
-from dfkd_lib.images import Images
-from dfkd_lib.losses import baselines
-from dfkd_lib.methods.game import Game
-from dfkd_lib.methods.with_data import images_for
+from dfkd_lib.lab import flop, pictures
 from dfkd_lib.models import build
-from dfkd_lib.recipes import recipe_for
-from dfkd_lib.settings import override
-from dfkd_lib.sources import find
-from dfkd_lib.teachers import SHIPPED, load_teacher
+from dfkd_lib.recipes import override, recipe_for
+from dfkd_lib.teachers import SHIPPED, load_teacher, logits_of
+from dfkd_lib.train import TestSet, train
 
 data = load_dataset(settings.dataset)
 recipe = recipe_for(
@@ -86,7 +79,9 @@ recipe = recipe_for(
 recipe = override(recipe, settings.overrides)
 check_fits(data, "student", recipe.student)
 trained = load_teacher(data, recipe.teacher, device=settings.device)
-recipe, note = apply_budget(settings.budget, recipe, settings.device)
+recipe, note = run.apply_budget(
+    settings.budget, recipe, settings.device
+)
 print(f"{settings.dataset}: {note}")
 recorded = recipe == recipe_for("digits", "kd_ori")
 if not recorded:
@@ -100,18 +95,18 @@ PM = f"{NB}±{NB}"
 
 def pm(mean_and_half, digits=2, sign=""):
     """A mean ± half its 95 % interval."""
-    m, half = mean_and_half
+    m, half, *_ = mean_and_half
     return f"{m:{sign}.{digits}f}{PM}{half:.{digits}f}"
 
 
-def mean(records, key="accuracy_last", digits=2):
+def mean(arm, key="accuracy_last", digits=2):
     """Mean over seeds ± half the 95 % interval."""
-    return pm(results.mean_interval(records, key), digits)
+    return pm(records.mean_interval(arm, key), digits)
 
 
 def gain(a, b, key="accuracy_last", digits=2):
     """Paired difference a − b over seeds ± half the 95 % interval."""
-    return pm(results.paired(a, b, key), digits, "+")
+    return pm(records.paired(a, b, key), digits, "+")
 
 
 # %% [markdown]
@@ -130,7 +125,8 @@ def gain(a, b, key="accuracy_last", digits=2):
 # Here are six test images, and the answers of the teacher of this chapter.
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Six handwritten digits, one of each class from 0 to 5, side by side. Below each, three bar charts of the teacher's probabilities for the ten classes, at temperatures 1, 4 and 20. At 1 only a few bars can be seen; at 4 the other classes appear; at 20 all ten bars are nearly equal."}}
-test = TestSet.of(data, trained.network, settings.device)
+network_T = trained.network.to(settings.device)
+test = TestSet.of(data, network_T, settings.device)
 logits_T = test.teacher_logits.double().cpu().numpy()
 p_soft = {tau: softmax(logits_T / tau, 1) for tau in (1, 4, 20)}
 # Of each of six classes, the image of which the teacher is least sure
@@ -140,7 +136,7 @@ shown = [
     for c in classes
 ]
 if data.x_test.shape[1] > 1:
-    figures_foundations.answers(
+    pictures.answers(
         data.x_test[shown].mean(3),
         {f"τ = {tau}": p[shown] for tau, p in p_soft.items()},
     )
@@ -170,21 +166,28 @@ if data.x_test.shape[1] > 1:
 # $$ (eq-found-kd)
 
 # %%
-figures.source(baselines.kd)
+pictures.source(losses.kl, losses.kd)
 
 # %%
 rng = np.random.default_rng(0)
 t, s = 3 * rng.normal(size=(2, 5, 10))  # logits: 5 images, 10 classes
+
+
+def entropy(p):
+    """−Σ p log p over the classes, in nats."""
+    return entr(p).sum(-1)
+
+
 p, q = softmax(t, 1), softmax(s, 1)
 cross = -(p * np.log(q)).sum(1)
 divergence = (p * np.log(p / q)).sum(1)
-gap = np.abs(cross - divergence - theory.entropy(t)).max()
+gap = np.abs(cross - divergence - entropy(p)).max()
 print(f"cross-entropy − KL − entropy: {gap:.0e}")
 assert gap < 1e-12
 
 p, q = softmax(t / 4, 1), softmax(s / 4, 1)
 by_hand = 4**2 * (p * np.log(p / q)).sum(1).mean()
-by_library = baselines.kd(torch.tensor(t), torch.tensor(s), 4.0).item()
+by_library = losses.kd(torch.tensor(t), torch.tensor(s), 4.0).item()
 print(f"loss by hand {by_hand:.10f}, by the library {by_library:.10f}")
 assert abs(by_hand - by_library) < 1e-12
 
@@ -243,7 +246,7 @@ limit = theory.centred_gap(logits_T, logits_S)
 size, distance, bound = [], [], []
 for tau in taus:
     student_logits = torch.tensor(logits_S, requires_grad=True)
-    loss = baselines.kd(torch.tensor(logits_T), student_logits, tau)
+    loss = losses.kd(torch.tensor(logits_T), student_logits, tau)
     loss.backward()  # a mean over images
     gradient = student_logits.grad.numpy() * len(logits_S)
     closed = theory.kd_gradient(logits_T, logits_S, tau)
@@ -256,7 +259,7 @@ for tau in taus:
 assert (np.array(distance) <= bound).all()
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(6.4, 3.2))
-figures.lines(
+pictures.lines(
     taus,
     {
         "with τ²": size,
@@ -271,7 +274,7 @@ figures.lines(
     ax=left,
 )
 seen = taus > 20  # below, the bound leaves the page
-figures.lines(
+pictures.lines(
     taus[seen],
     {
         "measured": np.array(distance)[seen],
@@ -294,7 +297,7 @@ plt.show()
 # %%
 print(f"M = {largest:.0f}; the teacher's entropy, in nats:")
 for tau in (1, 4, 20, 1000):
-    e = theory.entropy(logits_T / tau)
+    e = entropy(softmax(logits_T / tau, 1))
     print(
         f"  τ = {tau:4d}: median {np.median(e):.3f}, so "
         f"{np.exp(np.median(e)):.2f} classes of {data.num_classes}"
@@ -326,9 +329,14 @@ alike = np.array(
     [soft[data.y_test == c].mean(0) for c in range(data.num_classes)]
 )
 if data.num_classes <= 20:
-    figures_foundations.likeness(
-        alike, label="mean probability at τ = 4"
-    )
+    off = np.where(np.eye(len(alike), dtype=bool), np.nan, alike)
+    figure, ax = plt.subplots(figsize=(4.6, 3.8))
+    cells = ax.imshow(off, vmin=0)
+    ticks = range(data.num_classes)
+    ax.set(xlabel="other class", ylabel="true class")
+    ax.set(xticks=ticks, yticks=ticks)
+    ax.grid(visible=False)
+    figure.colorbar(cells, ax=ax, label="mean probability at τ = 4")
     plt.show()
 
 # %%
@@ -373,51 +381,57 @@ print(
 # The rest varies from image to image *within* a class, and no label holds it. The second line of the output is its share; whether a student can use it is another question.
 #
 # That is the reason why few images may be enough. {cite:t}`hinton2015distilling` see it on speech, with 3 % of the data; here is the test on digits. One image in twenty is kept: 67. A student learns from them, once with
-# their **labels** and no teacher, and from the teacher's answers at three temperatures. The images, the number of updates and the initial weights are the same. A method that learns from labels takes four lines:
+# their **labels** and no teacher, and from the teacher's answers at three temperatures. The images, the number of updates and the initial weights are the same. A method is its settings and a stage; one that learns from labels is KD with another stage:
 
 
 # %%
 class Labels(methods.KD):
     """The same images, batches and optimiser as KD; no teacher."""
 
-    def student_loss(self, images):
-        x, y = images
-        return {"labels": F.cross_entropy(self.student(x), y)}
+    def stage(self, s):
+        noted = methods.Losses()
+        for _ in range(self.student_steps):
+            x, y = self.batch_of(s)
+            terms = {"labels": F.cross_entropy(s.student(x), y)}
+            loss = noted.add("student", terms)
+            s.student_optimizer.zero_grad()
+            loss.backward()
+            s.student_optimizer.step()
+            s.samples += len(x)
+        return noted
 
 
 # %% tags=["hide-input", "nbval-ignore-output"]
-_, height, _, channels = data.x_test.shape
-
-
-def live(kind, recipe, images, seed):
-    """A run that no command line makes."""
-    method = kind(
-        trained.network, recipe, data.num_classes, channels, seed=seed,
-        size=height, device=settings.device, images=images,
+def live(recipe, images, seed):
+    """A run that no command line makes: its student, its history."""
+    state = run.begin(
+        recipe, trained.network, data, seed=seed,
+        device=settings.device, images=images,
     )  # fmt: skip
-    return method, training.train(method, test, progress=False)
+    history = train(recipe.settings, state, test, progress=False)
+    return state.student, history
 
 
-def kept(s):
-    """One image in twenty: which ones depends on the seed."""
+def original(share=1.0, seed=0):
+    """Training images, or a share of them that depends on the seed."""
     return images_for(
-        "original", data, share=0.05, seed=s, device=settings.device
+        "original", data, share=share, seed=seed, device=settings.device
     )[0]
 
 
 labelled = {}
 for lr in (0.003, 0.03) if recorded else ():
     labelled[lr] = []
+    by_labels = Labels(**recipe.replace(student_lr=lr).values())
+    chosen = dataclasses.replace(recipe, settings=by_labels)
     for s in range(5):
-        _, history = live(
-            Labels, recipe.replace(student_lr=lr), kept(s), s
-        )
+        _, history = live(chosen, original(0.05, s), s)
         labelled[lr].append(
             {"seed": s, "accuracy_last": history.accuracy[-1]}
         )
 
 # %% [markdown]
-# The labels' runs are made here, those with the teacher are records of `python tools/nightly.py foundations`; both at the recipe's learning rate, 0.03, and at a tenth of it. Why, we will see at once. A seed also decides which 67 images are kept, so equal
+# The labels' runs are made here, those with the teacher are records of `results/foundations.jsonl`; both at the recipe's learning rate, 0.03, and at a tenth of it. Why, we will see at once. A seed also decides which 67 images are kept, so equal
 # seeds have equal images. (Another processor changes a seed's accuracy by up to a point.)
 
 # %% tags=["hide-input"]
@@ -425,7 +439,7 @@ for lr in (0.003, 0.03) if recorded else ():
 
 def taught(tau, **changes):
     """67 images and the teacher's answers at a temperature."""
-    return results.arm(
+    return records.arm(
         "foundations", "kd_ori", "digits", data_share=0.05,
         temperature=float(tau), **changes,
     )  # fmt: skip
@@ -439,14 +453,13 @@ fast = {tau: taught(tau) for tau in TAUS}
 def best_rate(*arms):
     """The arm of the highest mean accuracy."""
     return max(
-        arms,
-        key=lambda r: results.mean_interval(r, "accuracy_last")[0],
+        arms, key=lambda r: records.mean_interval(r, "accuracy_last")[0]
     )
 
 
 better = {tau: best_rate(slow[tau], fast[tau]) for tau in TAUS}
 hard = best_rate(*labelled.values()) if labelled else []
-figures.table(
+pictures.table(
     ["teacher's answers on 67 images, 5 seeds"]
     + ["learning rate 0.003 (%)", "0.03 (%)", "0.03, seed by seed (%)"],
     [
@@ -462,16 +475,16 @@ figures.table(
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Mean differences of test accuracy, in points, with their 95 % intervals, one row per pair of temperatures. τ = 4 less τ = 1 and τ = 20 less τ = 1 lie wholly to the right of zero; the interval of τ = 20 less τ = 4 contains zero."}}
 rows = {
-    f"τ = {a} less τ = {b}": results.paired(
+    f"τ = {a} less τ = {b}": records.paired(
         better[a], better[b], "accuracy_last"
-    )
+    )[:2]
     for a, b in ((4, 1), (20, 1), (20, 4))
 }
-figures.intervals(
+pictures.intervals(
     rows, x_label="difference of accuracies (points)", zero=True
 )
 plt.show()
-figures.table(
+pictures.table(
     ["each at its better rate, paired", "accuracy (points)"],
     [[name, pm(value, 2, "+")] for name, value in rows.items()],
 )
@@ -480,7 +493,7 @@ figures.table(
 # And against labels:
 
 # %% tags=["hide-input", "nbval-ignore-output"]
-figures.table(
+pictures.table(
     ["67 images, rate", "each seed (%)", "mean (%)"]
     + ["more than labels at their better rate"],
     [
@@ -536,15 +549,29 @@ print(
     f"{len(data.y_test)} test images, weights {trained.hash[:12]}"
 )
 print(
-    f"student {recipe.student}: {recipe.stages * recipe.student_steps} "
-    f"updates on {recipe.student_batch} images each"
+    f"student {recipe.student}: "
+    f"{recipe.settings.stages * recipe.settings.student_steps} "
+    f"updates on {recipe.settings.student_batch} images each"
 )
 
+
 # %% tags=["nbval-ignore-output"]
+def same(method, **changes):
+    """KD's recipe, for another method: the settings that both have."""
+    other = recipe_for(
+        settings.dataset, method, settings.teacher, settings.student
+    )
+    own = recipe.values() | changes
+    return other.replace(
+        **{name: own[name] for name in other.values() if name in own}
+    )
+
+
 runs = {
     name: run.run(
-        name, recipe, data, trained, seed=settings.seed,
-        device=settings.device, report=max(recipe.stages // 4, 1),
+        same(name), data, trained, seed=settings.seed,
+        device=settings.device,
+        report=max(recipe.settings.stages // 4, 1),
     )
     for name in ("kd_ori", "random")
 }  # fmt: skip
@@ -556,7 +583,7 @@ KINDS = {
     "kd_unr": "unrelated images",
     "random": "noise",
 }
-digits = {m: results.arm("foundations", m, "digits") for m in KINDS}
+digits = {m: records.arm("foundations", m, "digits") for m in KINDS}
 groups = {}
 for name, what in KINDS.items():
     group = [r["history"] for r in digits[name]] if recorded else []
@@ -564,29 +591,29 @@ for name, what in KINDS.items():
         group = [runs[name].history.asdict()]
     if group:
         groups[what] = group
-figures.curves(groups, "accuracy", y_label="test accuracy (%)")
+pictures.curves(groups, "accuracy", y_label="test accuracy (%)")
 plt.gca().axhline(
     trained.accuracy, color="black", linewidth=0.8, linestyle="--"
 )
 plt.show()
 
 # %% [markdown]
-# Lines are means over seeds, bands their range, the dashed line is the teacher. (Records of `python tools/nightly.py foundations`; the two runs above are among them but for the machine.)
+# Lines are means over seeds, bands their range, the dashed line is the teacher. (Records of `results/foundations.jsonl`; the two runs above are among them but for the machine.)
 # Where do the records' images come from? Each record says it in its entry `images`:
 
 # %% tags=["hide-input"]
 
 
-def of_images(records):
+def of_images(arm):
     """Source and number of the images of an arm."""
-    known = records[0].get("images")
+    known = arm[0].get("images")
     if known is None:
         return ["white noise", "unlimited"]
     return [known["source"], f"{known['images']:,}"]
 
 
-mnist = {m: results.arm("mnist", m, "mnist") for m in KINDS}
-figures.table(
+mnist = {m: records.arm("mnist", m, "mnist") for m in KINDS}
+pictures.table(
     ["target, images", "source", "how many"]
     + ["accuracy, seed by seed (%)"],
     [
@@ -602,7 +629,7 @@ figures.table(
 # The differences, seed by seed:
 
 # %% tags=["hide-input"]
-figures.table(
+pictures.table(
     ["paired difference (points)", "digits, 5 seeds", "MNIST, 3 seeds"],
     [
         [
@@ -634,11 +661,10 @@ figures.table(
 def tells(network, x):
     """The most frequent answer's share; entropy, on average over
     images, and of the average; in percent and nats."""
-    logits = logits_of(network, torch.from_numpy(x))
-    p = logits.double().softmax(1)
-    most = logits.argmax(1).bincount().max() / len(x)
-    of_mean = theory.entropy(p.mean(0).log().numpy())
-    each = theory.entropy(logits.double().numpy()).mean()
+    logits = logits_of(network, torch.from_numpy(x).to(settings.device))
+    p = logits.double().softmax(1).cpu().numpy()
+    most = np.bincount(p.argmax(1)).max() / len(x)
+    of_mean, each = entropy(p.mean(0)), entropy(p).mean()
     return [
         f"{100 * most:.0f}",
         f"{each:.2f}",
@@ -652,6 +678,7 @@ mnist_teacher = build("lenet5", 10).eval()
 mnist_teacher.load_state_dict(
     load_file(SHIPPED / "mnist-lenet5.safetensors")
 )
+mnist_teacher.to(settings.device)
 if recorded:
     noise = draw.normal(size=(2000, 1, 32, 32)).astype(np.float32)
     photographs = collect("photographs", data, ratio=1.0).x
@@ -671,7 +698,7 @@ if recorded:
             if x.dtype == np.uint8:
                 x = seen_by.normalise(x)
             rows.append([f"{name}: {source}", *tells(network, x)])
-figures.table(
+pictures.table(
     ["teacher: shown", "commonest answer (%)", "entropy of an answer"]
     + ["of the mean answer", "difference"],
     rows,
@@ -721,7 +748,7 @@ if usual is not None:
         images = Images.of_collected(
             Collected(x, None, {}), data, settings.device
         )
-        _, history = live(methods.KD, recipe, images, settings.seed)
+        _, history = live(recipe, images, settings.seed)
         rows.append([name, history.accuracy[-1]])
         told = logits_of(trained.network, images).argmax(1).cpu()
         most = 100 * (told.bincount().max() / len(told)).item()
@@ -729,14 +756,14 @@ if usual is not None:
         if labels is not None:
             right = 100 * (told.numpy() == labels).mean()
             print(f"{name}: the teacher names {right:.0f} % right")
-    figures.images(
+    pictures.images(
         {
             name: torch.from_numpy(data.normalise(x[:12]))
             for name, x in {"as they are": usual, **shown}.items()
         }
     )
     plt.show()
-figures.table(
+pictures.table(
     ["the student was shown", f"accuracy, seed {settings.seed} (%)"],
     [[name, f"{value:.2f}"] for name, value in rows],
 )
@@ -745,7 +772,7 @@ figures.table(
 # One seed; but look how steep it is. In a margin as wide as MNIST's (20 of 28 pixels, so 23 of 32), the digits teach nearly what they teach without. Three pixels of 32 less, and the same digits teach *less than noise does*: the teacher gives most of them one and the same answer.
 # So what counts as related is decided by the networks, and not by what the images are called.
 #
-# Does this explain the rows above? It may, in part. On digits, MNIST's margin alone, put around the original digits, costs this seed two points. Its student in the row of MNIST (a record, perhaps of another processor) has about the same accuracy. But that is one seed on 450 images, and MNIST's five
+# Does this explain the rows above? It may, in part. On digits, MNIST's margin alone, put around the original digits, costs this seed two or three points. Its student in the row of MNIST (a record, perhaps of another processor) has about the same accuracy. But that is one seed on 450 images, and MNIST's five
 # lie five points apart. MNIST differs in more, too: other writers and pens, $28 \times 28$ pixels where ours were made of $8 \times 8$. And such a margin is no ruin: these students are far ahead of those of noise. On MNIST it was not tried. Whoever has MNIST and USPS can: with
 # `-p dataset mnist -p budget full` the cell above puts USPS into MNIST's frame.
 #
@@ -757,7 +784,7 @@ figures.table(
 def if_made(method, share):
     """Records on MNIST with a share of the images, if there are any."""
     try:
-        return results.arm(
+        return records.arm(
             "foundations", method, "mnist", data_share=share
         )
     except UserError:
@@ -771,7 +798,7 @@ equal = {
     "as many of MNIST's own": if_made("kd_ori", 0.1215),
     "60,000 of MNIST's own": mnist["kd_ori"],
 }
-figures.table(
+pictures.table(
     ["MNIST, the student was shown", "seeds", "accuracy (%)"]
     + ["more than USPS (points)"],
     [
@@ -812,9 +839,9 @@ PAPER = {  # DFAD Table 2, MNIST: mean, standard deviation (%)
 MORE = ("arvi", "abm", "dfkd_mem", "mad")
 rows = []
 for m in (*PAPER, *MORE):
-    r = results.arm("mnist", m, "mnist")
-    best = results.mean_interval(r, "accuracy_best")[0]
-    last = results.mean_interval(r, "accuracy_last")[0]
+    r = records.arm("mnist", m, "mnist")
+    best = records.mean_interval(r, "accuracy_best")[0]
+    last = records.mean_interval(r, "accuracy_last")[0]
     row = [f"{m}, MNIST", f"{r[0]['teacher_accuracy']:.2f}", mean(r)]
     row += [f"{best:.2f}", f"{r[0]['teacher_accuracy'] - last:.2f}"]
     theirs = PAPER.get(m)
@@ -827,11 +854,8 @@ for m in (*PAPER, *MORE):
     rows.append(row)
 for m, (theirs, spread) in PAPER.items():
     row = ["not run"] * 4 + [0]
-    for one in results.load_records(
-        results.records_folder() / "paper",
-        method=m,
-        dataset="mnist",
-        changes={},
+    for one in records.load_records(
+        "paper", method=m, dataset="mnist", changes={}
     ):
         top, last = one["teacher_accuracy"], one["accuracy_last"]
         row = [
@@ -847,21 +871,15 @@ for m, (theirs, spread) in PAPER.items():
 for m, r in digits.items():
     top, (last, _) = (
         r[0]["teacher_accuracy"],
-        results.mean_interval(r, "accuracy_last"),
+        records.mean_interval(r, "accuracy_last"),
     )
-    best = results.mean_interval(r, "accuracy_best")[0]
+    best = records.mean_interval(r, "accuracy_best")[0]
     rows.append(
         [f"{m}, digits", f"{top:.2f}", mean(r), f"{best:.2f}"]
         + [f"{top - last:.2f}", len(r), "not run"]
     )
-figures.table(
-    [
-        "method",
-        "teacher (%)",
-        "last (%)",
-        "best (%)",
-        "lost, last",
-    ]
+pictures.table(
+    ["method", "teacher (%)", "last (%)", "best (%)", "lost, last"]
     + ["seeds", "paper, best (%)"],
     rows,
 )
@@ -879,7 +897,7 @@ figures.table(
 # ## Four choices
 #
 # All that a data-free method can decide is how it makes up for the missing images. An adversarial one decides four things: how disagreement is measured (1), what else the generator minimises (2), where
-# the student's samples come from (3), and what the generator is told (4). Each class of the library states its own four, and this table is made from there. The last two columns are computed: in which choices does a method differ from DFAD, and from ABM?
+# the student's samples come from (3), and what the generator is told (4). Each method of the library states its own, and this table is made from there. The last two columns are computed: in which choices does a method differ from DFAD, and from ABM?
 
 #
 # The table uses words that later chapters explain:
@@ -905,18 +923,12 @@ figures.table(
 
 def four(kind):
     """The four choices; a source in brackets is none."""
-    c = kind.choices
-    return (
-        c.discrepancy,
-        c.generator_also,
-        c.samples_from,
-        c.generator_sees,
-    )
+    return kind.choices[:4]
 
 
 def differs(kind, other):
     """The numbers of the choices in which a game is not another."""
-    if not issubclass(kind, Game):
+    if not hasattr(kind, "generator"):
         return "no game"
     pairs = zip(four(kind), four(other), strict=True)
     numbers = [
@@ -927,7 +939,7 @@ def differs(kind, other):
     return ", ".join(numbers) or "–"
 
 
-figures.table(
+pictures.table(
     ["method", "1: discrepancy", "2: generator adds", "3: samples"]
     + ["4: G sees", "not as DFAD", "not as ABM"],
     [
@@ -1001,7 +1013,7 @@ for K, rho in ((2, 0.0), (16, 0.0), (16, 0.5), (500, 0.0)):
 
 # %% tags=["hide-input", "nbval-ignore-output"]
 groups = {}
-for r in results.load_records():
+for r in records.load_records():
     key = r["parameters"]["schedule"], r["dataset"]
     groups.setdefault(key, []).append(r)
 rows = []
@@ -1020,7 +1032,7 @@ for (schedule, name), group in sorted(groups.items()):
             f"{above.max():.2f}",
         ]
     )
-figures.table(
+pictures.table(
     ["learning rate, data", "runs", "tests a run", "best − last: mean"]
     + ["median", "largest"],
     rows,
@@ -1032,19 +1044,19 @@ figures.table(
 # What one can *expect* is this: a cosine ends at zero, so that its last tests see nearly the same student; a constant rate goes on moving it. DFAD's own schedule for MNIST is constant ({ref}`chapter 1 <sec-dfad-rest>` sets a cosine beside it), and this book has run DFAD with it once:
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Test accuracy (%) of one run of DFAD on MNIST over 2,000 stages, from 80 upwards, with level lines at the best and at the last test. The curve climbs steeply, then goes up and down under the line of the best; it ends in a dip, on the line of the last, well below the level of the tests before."}}
-(long,) = results.arm("paper", "dfad", "mnist")
+(long,) = records.arm("paper", "dfad", "mnist")
 tests = np.array(long["history"]["accuracy"])
-ax = figures.lines(
+ax = pictures.lines(
     long["history"]["stage"],
     {"DFAD on MNIST, its own schedule": tests},
     x_label="stage",
     y_label="test accuracy (%)",
 )
 ax.axhline(
-    tests.max(), color=figures.COLOURS[1], linewidth=1, label="best"
+    tests.max(), color=pictures.COLOURS[1], linewidth=1, label="best"
 )
 ax.axhline(
-    tests[-1], color=figures.COLOURS[2], linewidth=1, label="last"
+    tests[-1], color=pictures.COLOURS[2], linewidth=1, label="last"
 )
 ax.legend()
 ax.set_ylim(80, 100)
@@ -1109,7 +1121,7 @@ for n in (2, 3, 5, 8, 20):
         [n]
         + [f"{100 * v:.1f}" for v in (held[0], naive, exact, held[1])]
     )
-figures.table(
+pictures.table(
     ["seeds", "t, normal (%)", "1.96, normal (%)", "1.96, exact (%)"]
     + ["t, long tail (%)"],
     rows,
@@ -1132,7 +1144,7 @@ figures.table(
 
 
 def control(method, **changes):
-    return results.arm("controls", method, "digits_half", **changes)
+    return records.arm("controls", method, "digits_half", **changes)
 
 
 abm = control("abm")
@@ -1154,7 +1166,7 @@ for name, r in others.items():
     )
     n = len(a)
     spreads.append((a - b).std(ddof=1))
-    paired = results.paired(r, abm, "accuracy_last")
+    paired = records.paired(r, abm, "accuracy_last")
     alone = student_t.ppf(0.975, 2 * n - 2) * math.sqrt(
         (a.var(ddof=1) + b.var(ddof=1)) / n
     )
@@ -1166,7 +1178,7 @@ for name, r in others.items():
             f"{PM.strip()}{alone:.2f}",
         ]
     )
-figures.table(
+pictures.table(
     ["8 seeds", "correlation over seeds", "paired (points)"]
     + ["were they independent"],
     rows,
@@ -1217,15 +1229,10 @@ for n, difference in ((3, 2.0), (5, 0.5)):
 
 # %% tags=["nbval-ignore-output"]
 y = torch.from_numpy(data.y_test)
-people = {
-    f"the one of {KINDS[m]}": r.method.student for m, r in runs.items()
-}
+people = {f"the one of {KINDS[m]}": r.student for m, r in runs.items()}
 if recorded:
-    next_seed, _ = live(
-        methods.KD, recipe, images_for("original", data, share=1.0,
-        seed=0, device=settings.device)[0], settings.seed + 1,
-    )  # fmt: skip
-    people["its sister, next seed"] = next_seed.student
+    next_seed, _ = live(recipe, original(), settings.seed + 1)
+    people["its sister, next seed"] = next_seed
 right = {"the teacher": test.teacher_logits.argmax(1).cpu() == y} | {
     name: logits_of(student, test.x).argmax(1).cpu() == y
     for name, student in people.items()
@@ -1264,7 +1271,7 @@ for name, n in (
             ),
         ]
     )
-figures.table(
+pictures.table(
     ["test set", "images", "one image (points)"]
     + [f"one accuracy of {P:.1f} %"]
     + [f"a difference, u = {u:.1f} %" for u in U],
@@ -1324,165 +1331,91 @@ for u in U:
 # (sec-found-cost)=
 # ## What an update costs
 #
-# The methods differ in price, too: MAD's student sees two batches an update, AR+VI's a mixture besides. How often is each network passed? That need not be told; it can be counted, by a hook on its first layer.
-
-# %%
-figures.source(passes.Passes, passes._watch)
-
-# %% [markdown]
-# A pass backward that only leads *through* a network, as through the teacher on the way to the generator, costs about one pass forward. One that *trains* it costs two: each layer has a gradient to its inputs and one to its weights.
-# Here are the passes of one generator step and of one student step, each as *forward + through + training*. Methods with the same counts share a row. Below it is the sum per update of the student, in passes forward, with its share of the generator's steps.
-
-# %% tags=["hide-input"]
-tiny = recipe.replace(batch=8, student_batch=8, stages_per_epoch=1)
-
-
-def made(name, recipe, fast=False):
-    """A method of the library on this data, ready to run."""
-    kind = methods.METHODS[name]
-    images = images_for("original", data, share=1.0, seed=0,
-                        device=settings.device)[0]  # fmt: skip
-    method = kind(
-        trained.network, recipe, data.num_classes, channels, seed=0,
-        size=height, device=settings.device,
-        images=images if kind.needs else None, fast_layers=fast,
-    )  # fmt: skip
-    method.prepare()
-    return method
-
-
-def runnable():
-    """Of all methods those that take this data, with their passes."""
-    for name in methods.METHODS:
-        try:
-            method = made(name, tiny)
-            yield name, method, passes.count(method)
-        except UserError as error:
-            print(f"{name}: {error}")
-
-
-def written(p):
-    return f"{p.forward}+{p.through}+{p.training}" if p.units else "–"
-
-
-NETWORKS = ("teacher", "student", "generator", "EMA(G)")
-counted, units, steps, sums = {}, {}, {}, {}
-for name, method, counted[name] in runnable():
-    units[name] = passes.per_update(method, counted[name])
-    row = tuple(
-        f",{NB} ".join(
-            f"{network[0].upper()}{NB}{written(p)}"
-            for network, p in counted[name][phase].items()
-            if p.units
-        )
-        or "–"
-        for phase in ("generator step", "student step")
-    )
-    steps.setdefault(row, []).append(name)
-    row = tuple(f"{units[name].get(n, 0):.1f}" for n in NETWORKS)
-    sums.setdefault(row, []).append(name)
-figures.table(
-    ["methods", "one generator step", "one student step"],
-    [[", ".join(names), *row] for row, names in steps.items()],
-)
-
-# %% tags=["hide-input"]
-figures.table(
-    ["per update of the student", *NETWORKS],
-    [[", ".join(names), *row] for row, names in sums.items()],
-)
-
-# %% [markdown]
-# (T: teacher, S: student, G: generator, E: EMA(G). DFKD-Mem also draws one batch a stage for its memory, which is in the second table. `fitnet` and `ft` also train small layers of their own, which are not counted. HiDFD and DeGAN have no stage like all others: first their GAN trains, then the student.)
+# The methods differ in price, too: MAD's student sees two batches an update, AR+VI's a mixture besides. Torch counts the floating-point operations of a stage, of all passes through all networks.
 #
-# Is the count right? Torch has a counter of its own, of floating-point operations. With the multiply-adds of each network, next section, the passes have to give the same number; a first layer that is trained has no gradient to its inputs.
-# For all methods that is a test of the library; here is MAD's student step. (`fast_layers=False`: layers as they are named. By default some are rewritten to take less time, see {doc}`08_performance`.)
+# What is in such a number? A pass backward that only leads *through* a network, as through the teacher on the way to the generator, costs about one pass forward. One that *trains* it costs two: each layer has a gradient to its inputs and one to its weights.
+# So an update of plain distillation is one pass of the teacher and three of the student; but nobody needs the gradient to the images, so its first layer is trained for two. Check it:
 
 # %%
-method = made("mad", tiny) if "mad" in counted else None
-if recorded:
+_, height, _, channels = data.x_test.shape
+
+
+def operations(network, *shape):
+    """Of one pass forward of one image, as torch counts them."""
+    network, shape = copy.deepcopy(network).to("meta"), (1, *shape)
     with FlopCounterMode(display=False) as counter:
-        method.student_step()
-    each = {
-        n: flops.cost(copy.deepcopy(network), *shape).multiply_adds
-        for n, network, shape in (
-            ("teacher", method.teacher, method.shape),
-            ("student", method.student, method.shape),
-            ("generator", method.generator, (recipe.z_dim,)),
-            ("EMA(G)", method.ema.network, (recipe.z_dim,)),
-        )
-    }
-    by_passes = sum(
-        p.units * each[n]
-        for n, p in counted["mad"]["student step"].items()
-    )
-    layer = copy.deepcopy(method.student.features[0])
-    first = flops.cost(layer, *method.shape).multiply_adds
-    trains = counted["mad"]["student step"]["student"].training
-    by_passes = 2 * 8 * (by_passes - trains * first)
-    by_torch = counter.get_total_flops()
+        network(torch.zeros(shape, device="meta"))
+    return counter.get_total_flops()
+
+
+def ready(method, **changes):
+    """A method's settings, and its state before the first stage."""
+    chosen = same(method, **changes)
+    images = original() if chosen.settings.data else None
+    state = run.begin(
+        chosen, trained.network, data, device=settings.device,
+        images=images,
+    )  # fmt: skip
+    state.stage = 1  # so that `flop` counts the second: FT pretrains
+    return chosen.settings, state
+
+
+if recorded:
+    shape = (channels, height, height)
+    T, S = (operations(n, *shape) for n in (trained.network, untrained))
+    first = operations(untrained.features[0], *shape)
+    kd, state = ready("kd_ori")
+    images = kd.student_steps * kd.student_batch
+    by_passes, by_torch = images * (T + 3 * S - first), flop(kd, state)
     print(f"by passes {by_passes:,} operations, by torch {by_torch:,}")
     assert by_passes == by_torch
 
 # %% [markdown]
-# And in time? The same methods at the recipe's batch, a few stages each, on this machine. Memory, Python and small layers cost time and no multiply-adds, so do not expect the two columns to agree, nor the order of neighbours. A game should cost more than distillation with data.
+# Here are all methods at the recipe's batch, per update of the student, with its share of the generator's steps. The time is that of a few stages on this machine. Memory, Python and small layers cost time and no operations, so do not expect the two columns to agree, nor the order of neighbours. A game should cost more than distillation with data.
 
 # %% tags=["hide-input", "nbval-ignore-output"]
-timed = recipe.replace(inversion_steps=min(recipe.inversion_steps, 5))
-ms = {}
-for name in counted if recorded else ():
-    method = made(name, timed, fast=True)
-    if hasattr(method, "draw"):  # the first calls choose kernels
-        method.draw(method.generator, timed.student_batch)
+cost = {}
+for name, kind in methods.METHODS.items():
+    if hasattr(kind, "gan_share"):
+        continue  # first a GAN trains, then the student
+    try:
+        m, state = ready(name, inversion_steps=5, stages_per_epoch=1)
+    except UserError as error:
+        print(f"{name}: {error}")
+        continue
+    m.stage(state)  # the first calls choose kernels
     spent = []
     for _ in range(2):
+        state.stage += 1
         started = time.perf_counter()
-        for _ in range(timed.generator_steps):
-            method.generator_step()
-        method.end_generator_stage()
-        for step in range(timed.student_steps):
-            terms = method.student_step(step)
-        sum(terms.values()).item()  # a GPU is waited for
+        done = m.stage(state)
+        sum(done.updates[-1][1].values()).item()  # a GPU is waited for
         spent.append(time.perf_counter() - started)
-    ms[name] = 1e3 * min(spent) / timed.student_steps
+    images = m.student_steps * m.student_batch
+    ms = 1e3 * min(spent) / m.student_steps
+    cost[name] = flop(m, state) / images / 1e6, ms
 
-if ms:
-    each = {
-        n: flops.cost(copy.deepcopy(network), *shape).multiply_adds
-        for n, network, shape in (
-            ("teacher", trained.network, (channels, height, height)),
-            ("student", untrained, (channels, height, height)),
-            (
-                "generator",
-                made("dfad", tiny).generator,
-                (recipe.z_dim,),
-            ),
-        )
-    }
-    each["EMA(G)"] = each["generator"]
-    work = {
-        name: sum(u * each[n] for n, u in units[name].items()) / 1e6
-        for name in ms
-    }
-    shown = figures.table(
-        ["method", "million multiply-adds, per image"]
-        + ["ms per student update", "of KD-ORI's"],
+kd = cost.get("kd_ori", (math.nan, math.nan))
+pictures.table(
+    ["method", "MFLOP per image", "of KD-ORI's"]
+    + ["ms per student update", "of KD-ORI's"],
+    [
         [
-            [
-                name + (" (5 inversion steps)"
-                        if name == "deepinversion" else ""),
-                "–" if name == "deepinversion" else f"{work[name]:.1f}",
-                f"{ms[name]:.1f}",
-                f"{ms[name] / ms['kd_ori']:.1f}",
-            ]
-            for name in ms
-        ],
-    )  # fmt: skip
-shown if ms else None
+            name + " (5 inversion steps)" * (name == "deepinversion"),
+            f"{work:.1f}",
+            f"{work / kd[0]:.1f}",
+            f"{ms:.1f}",
+            f"{ms / kd[1]:.1f}",
+        ]
+        for name, (work, ms) in cost.items()
+    ],
+)
 
 # %% [markdown]
-# A game costs up to three times what distillation with data costs, and most of it is the generator's: here it has far more multiply-adds than LeNet-5. MAD pays for a second batch drawn, and for a second batch learned; DFKD-Mem pays for the second batch learned only, since that batch is stored. With a larger teacher the
-# shares move: then the teacher's passes weigh most. The table of passes holds for any networks; the times hold for these.
+# (FitNet and FT also train small layers of their own, which are counted. HiDFD and DeGAN have no stage like all others: first their GAN trains, then the student.)
+#
+# A game costs five to nine times the operations of distillation with data, in time less, and most of it is the generator's: here it has far more multiply-adds than LeNet-5. MAD pays for a second batch drawn, and for a second batch learned; DFKD-Mem pays for the second batch learned only, since that batch is stored. With a larger teacher the
+# shares move: then the teacher's passes weigh most. The numbers hold for these networks.
 #
 # (sec-found-flops)=
 # ### How to read the papers' "FLOPs"
@@ -1494,8 +1427,29 @@ shown if ms else None
 # 3. **The papers' rule**, found by trying until all of their figures came out: an old counter's. A convolution counts its multiply-adds and its bias additions, *once*; a linear layer counts $(2 \cdot \text{in} - 1) \cdot \text{out}$, which *are*
 #    two operations; BatchNorm counts four per element; activations and pools nothing. Then the figure is cut off, not rounded.
 
+
 # %%
-figures.source(flops.cost)
+def papers_rule(network, *shape):
+    """Multiply-adds of one image, and the papers' "FLOPs"."""
+    found = []
+
+    def count(layer, _, output):
+        n = output.numel()
+        if isinstance(layer, nn.BatchNorm2d):
+            found.append((0, 4 * n))
+            return
+        own = n * layer.weight[0].numel()  # one per input it sees
+        if isinstance(layer, nn.Linear):
+            found.append((own, 2 * own - n))
+        else:
+            found.append((own, own + n * (layer.bias is not None)))
+
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear | nn.BatchNorm2d):
+            layer.register_forward_hook(count)
+    network(torch.zeros(1, *shape))
+    return np.sum(found, axis=0)
+
 
 # %% tags=["hide-input"]
 PRINTED = {  # network, classes, shape: DFAD Table 2's FLOPs
@@ -1513,21 +1467,21 @@ rows = []
 for (name, number, shape), printed in PRINTED.items():
     with torch.device("meta"):  # shapes only: nothing is computed
         network = build(name, number).eval()
-        with FlopCounterMode(display=False) as counter:
-            network(torch.zeros(1, *shape))
-    cost = flops.cost(network, *shape)
-    assert cost.flops == counter.get_total_flops()
+        multiply_adds, by_rule = papers_rule(network, *shape)
+        counted = operations(network, *shape)
+    assert counted == 2 * multiply_adds
+    parameters = sum(p.numel() for p in network.parameters())
     rows.append(
         [
             f"{name}, {number} classes, {shape[1]}²",
-            f"{flops.parameters(network):,}",
-            f"{cost.multiply_adds / 1e6:,.3f}",
-            f"{cost.flops / 1e6:,.3f}",
-            f"{cost.papers_flops / 1e6:,.4f}",
+            f"{parameters:,}",
+            f"{multiply_adds / 1e6:,.3f}",
+            f"{counted / 1e6:,.3f}",
+            f"{by_rule / 1e6:,.4f}",
             printed,
         ]
     )
-figures.table(
+pictures.table(
     ["network", "parameters", "multiply-adds (M)", "FLOPs (M)"]
     + ["papers' rule (M)", "DFAD Table 2"],
     rows,
@@ -1545,7 +1499,7 @@ figures.table(
 # **paper**: DFAD's text. **inferred**: our reading. **ours**: a choice of this book.
 #
 # 1. **Data** (ours). Digits, and MNIST from records; DFAD has CIFAR-10, CIFAR-100 and Caltech101 as well.
-# 2. **Sources of related and unrelated images** (ours). The paper does not name them for classification. Ours, in order of preference, are in `collected.py`; which was taken is in each record. They are resized to the target's
+# 2. **Sources of related and unrelated images** (ours). The paper does not name them for classification. Ours, in order of preference, are in `data/collected.py`; which was taken is in each record. They are resized to the target's
 #    size as they are, with no regard to their margin: [](sec-found-frame).
 # 3. **Noise** (ours). Every pixel standard normal in the normalised input space, fresh at every step. The paper says "randomly generated noise images".
 # 4. **Loss of the baselines** (ours). {eq}`eq-found-kd` at $\tau = 1$, without labels; the paper says "vanilla KD", and neither its temperature nor whether labels were used.
@@ -1553,7 +1507,6 @@ figures.table(
 # 6. **Last accuracy** (ours), where the paper has the best: [](sec-found-best).
 # 7. **Intervals** (ours): $t$, 95 %, paired over seeds. The paper has standard deviations.
 # 8. **Teachers** are ours: 99.1 % on digits, 99.33 % on MNIST (paper: 98.9 %).
-# 9. **Passes** are counted in batches, and a batch of the generator's step is taken to cost as much as one of the student's. Here both have 128 images.
 #
 # What the papers print and is not so across their tables is in {doc}`errata`.
 #
@@ -1623,23 +1576,20 @@ print(
 # %% [markdown]
 # ```{exercise}
 # :label: ex-found-passes
-# On CIFAR, MAD takes 3 generator steps and then 60 student steps a stage. Which share of all passes is then spent in the student steps, and which on digits, at 1 and 5? Count, do not guess.
+# On CIFAR, MAD takes 3 generator steps and then 60 student steps a stage. Which share of all operations is then spent in the student steps, and which on digits, at 1 and 5? Count, do not guess.
 # ```
 #
 # ```{solution} ex-found-passes
 # :class: dropdown
-# Change the recipe, count the passes of one step of each kind, and weigh them by the steps of a stage. The next cell does it. With sixty student steps a stage, the generator's part hardly matters: MAD's cost is the student's two batches, and drawing them.
+# Count a stage of each kind, and one with a student step more. The difference is a student step; weigh it by the steps of a stage. The next cell does it, with the networks of this chapter. With sixty student steps a stage, the generator's part hardly matters: MAD's cost is the student's two batches, and drawing them.
 # ```
 
 # %% tags=["hide-input"]
 # Solution of the fourth exercise
-for n_G, n_S in ((1, 5), (3, 60)) if "mad" in counted else ():
-    phases = {
-        phase: sum(p.units for p in of.values())
-        for phase, of in counted["mad"].items()
-    }
-    students = n_S * phases["student step"]
-    whole = students + n_G * phases["generator step"]
-    print(
-        f"{n_G} and {n_S}: {students / whole:.0%} in the student steps"
-    )
+for n_G, n_S in ((1, 5), (3, 60)) if recorded else ():
+    steps = {"generator_steps": n_G, "student_steps": n_S}
+    steps |= {"batch": 8, "student_batch": 8}
+    whole = flop(*ready("mad", **steps))
+    more = flop(*ready("mad", **steps | {"student_steps": n_S + 1}))
+    share = n_S * (more - whole) / whole
+    print(f"{n_G} and {n_S}: {share:.0%} in the student steps")
