@@ -28,6 +28,7 @@ from .errors import UserError, first_line
 from .files import locked, remove_leftovers, write_atomically
 from .losses import kl
 from .methods import Losses, State
+from .models import as_named
 from .teachers import accuracy, hardware, logits_of
 
 # --- tests of a student ---------------------------------------------------------------
@@ -386,8 +387,9 @@ class _Progress:
 
         counter = FlopCounterMode(display=False) if self.work["new"] else None
         self.counter, self.counted_before = counter, 0
-        with counter or contextlib.nullcontext():
-            losses = stage(self.state)
+        with as_named() if counter else contextlib.nullcontext():
+            with counter or contextlib.nullcontext():
+                losses = stage(self.state)
         if counter:
             flop = self.counted_before + counter.get_total_flops()
             self.work["last"] = flop * world()

@@ -13,6 +13,7 @@ from .network import (
     Foreign,
     Generator,
     Network,
+    as_named,
     classifier_of,
     embedding_and_logits,
     place,

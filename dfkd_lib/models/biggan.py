@@ -5,6 +5,7 @@ ADCGAN's classifier of 2C classes (Hou et al. 2022), for images whose side is a 
 of 8 (ADCGAN's: 32).
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from .network import Classes, Generator, Images, Noise, grid_side
+from .network import Classes, Generator, Images, Network, Noise, grid_side
 
 _EMBEDDED = 128  # width of a class's embedding, which all layers share
 
@@ -108,12 +109,14 @@ class DownBlock(nn.Module):
         return F.avg_pool2d(h, 2) + self.shortcut(F.avg_pool2d(x, 2))
 
 
-class BigGANDiscriminator(nn.Module):
+class BigGANDiscriminator(Network):
     """Images → features Φ_D, a logit of being real, and 2C logits of classes.
 
     ``width`` is 64 in ADCGAN's CIFAR setting: 4,209,941 parameters with 10 classes and
     three channels. (HiDFD's has about 5.01 million; its paper does not say of what.)
     """
+
+    least = math.inf  # in float32: the game is a balance of small differences
 
     def __init__(self, num_classes: int, channels: int, width: int = 64):
         super().__init__()

@@ -4,18 +4,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .network import Classifier
+from .network import Classifier, Phased
 
 
-class LeNetFeatures(nn.Sequential):
+class LeNetFeatures(Phased, nn.Sequential):
     """LeNet's layers; on a CPU a convolution and its 2×2 pooling run as one.
 
     The four pixels that are pooled are computed as channels, by shifted kernels on 2×2
     squares of the input: more products, but faster (benchmarks/NOTES.md), with the same
     result up to rounding. ``phases=False`` turns this off.
     """
-
-    phases = True
 
     def forward(self, x: Tensor) -> Tensor:
         if x.device.type != "cpu" or not self.phases:

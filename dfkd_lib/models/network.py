@@ -6,6 +6,7 @@ Whatever runs in a stage of a method is here or in the network's own definition.
 import contextlib
 import copy
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -215,15 +216,29 @@ class GridGenerator(Generator):
 _SUMS = torch.tensor([[1.0, 0, 1, 0], [0, 1, 1, 0], [0, 1, 0, 1]])
 
 
-class UpsampledConv2d(nn.Conv2d):
+class Phased:
+    """A layer with a faster form on CPUs, of the same result up to rounding."""
+
+    phases = True
+
+
+@contextlib.contextmanager
+def as_named() -> Iterator[None]:
+    """Layers compute as they are named: so operations are counted, as on a GPU."""
+    Phased.phases = False
+    try:
+        yield
+    finally:
+        Phased.phases = True
+
+
+class UpsampledConv2d(Phased, nn.Conv2d):
     """``nn.Upsample(scale_factor=2)``, then ``nn.Conv2d(c_in, c_out, 3, 1, 1)``.
 
     On a CPU as one convolution with four 2×2 kernels on the small grid, one for each
     pixel of a 2×2 square: 16 multiply-adds instead of 36, the same result up to
     rounding (benchmarks/NOTES.md). ``phases=False`` turns this off.
     """
-
-    phases = True
 
     def __init__(self, c_in: int, c_out: int):
         super().__init__(c_in, c_out, 3, 1, 1)
