@@ -313,7 +313,9 @@ def prepare(
     The settings also get `full` (the recipe's whole schedule), `folder` and `recorded`
     (whether the run is the one that the chapter's text describes).
     """
-    s = check_parameters(namespace)
+    usual = {"teacher": "auto", "student": "auto", "budget": "auto", "overrides": []}
+    usual |= {"precision": "auto", "output_dir": "output", "seed": 0, "seeds": 1}
+    s = Settings(**usual | vars(check_parameters(namespace)))
     s.precision = resolve_precision(s.precision, s.device)
     recipe = override(recipe_for(s.dataset, method, s.teacher, s.student), s.overrides)
     if "momentum" in vars(s):
