@@ -28,7 +28,7 @@ from .errors import UserError, first_line
 from .files import locked, remove_leftovers, write_atomically
 from .losses import kl
 from .methods import Losses, State
-from .models import as_named
+from .models.network import as_named
 from .teachers import accuracy, hardware, logits_of
 
 # --- tests of a student ---------------------------------------------------------------

@@ -6,7 +6,7 @@ from typing import Any
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..methods import State
-from ..models import as_named
+from ..models.network import as_named
 
 
 def flop(settings: Any, state: State) -> int:

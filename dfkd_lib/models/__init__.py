@@ -13,7 +13,6 @@ from .network import (
     Foreign,
     Generator,
     Network,
-    as_named,
     classifier_of,
     embedding_and_logits,
     place,
