@@ -1,0 +1,523 @@
+"""What every method does: who learns when, by which settings, and whether it works."""
+
+import copy
+import dataclasses
+import functools
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import dfkd_lib
+from dfkd_lib.data import DATASETS, Images, load_dataset
+from dfkd_lib.errors import UserError
+from dfkd_lib.methods import METHODS, Task, readable
+from dfkd_lib.models import build, classifier_of
+from dfkd_lib.recipes import RECIPES, override, recipe_for
+from dfkd_lib.run import begin, finished
+from dfkd_lib.teachers import load_teacher
+from dfkd_lib.train import Keep, Scores, TestSet, train
+
+TINY = {
+    "generator_width": 2, "z_dim": 6, "batch": 8, "student_batch": 8, "stages": 4,
+    "generator_steps": 1, "student_steps": 2, "stages_per_epoch": 1, "memory": 24,
+    "inversion_steps": 2, "synthetic": 20,
+}  # fmt: skip
+GAMES = ("dfad", "arvi", "abm", "dfkd_mem", "mad", "dafl")
+STILL = {"pad": 0, "mode": "replicate", "flip": False}
+PLAYERS = [*GAMES, "deepinversion", "hidfd", "degan"]
+SEE_IMAGES = [name for name, kind in METHODS.items() if kind.data]
+
+
+def shrunk(name, **changes):
+    own = readable(METHODS[name])
+    usual = "digits_hybrid" if name in ("hidfd", "degan") else "digits"
+    return recipe_for(usual, name).replace(
+        **{n: v for n, v in TINY.items() if n in own} | changes
+    )
+
+
+@functools.cache
+def lenet():
+    return load_teacher(load_dataset("digits"), "lenet5").network
+
+
+@functools.cache
+def real():
+    """A hundred digits and their labels."""
+    return Images.of(load_dataset("digits"), "cpu")[torch.arange(100)]
+
+
+def started(name, seed=0, teacher=None, **changes):
+    settings = shrunk(name, **changes).settings
+    task = Task(10, (1, 32, 32), images=real() if settings.data else None)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        student = build("lenet5_half", 10)
+        return settings, settings.start(teacher or lenet(), student, task, seed)
+
+
+def played(settings, state, stages=2):
+    made = []
+    for _ in range(stages):
+        state.stage += 1
+        made.append(settings.stage(state))
+    return made
+
+
+def weights(network):
+    flat = [p.detach().flatten() for p in network.parameters()]
+    return torch.cat(flat or [torch.zeros(0)])
+
+
+def networks(state):
+    return {n: p for n, p in state.parts().items() if isinstance(p, torch.nn.Module)}
+
+
+def equal(one, other):
+    """Whether two states are equal, to the bit."""
+    if isinstance(one, torch.Tensor):
+        return isinstance(other, torch.Tensor) and torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(equal(one[n], other[n]) for n in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(equal, one, other))
+    return one == other
+
+
+every_method = pytest.mark.parametrize("name", METHODS)
+
+# --- recipes: each on its own networks and sizes of images, two images at a time ------
+
+FEW = {"batch": 2, "student_batch": 2, "generator_steps": 1, "student_steps": 1}
+FEW |= {"memory": 3, "synthetic": 4, "stages": 2, "pretrain_steps": 1}
+CASES = [(e, {"ours": "mad"}.get(e.paper, e.paper)) for e in RECIPES]
+CASES += [
+    (e, m) for e in RECIPES if e.teacher == "wrn40_2" for m in ("abm", "dfkd_mem")
+]
+CASES += [(e, m) for e in RECIPES if e.dataset == "mnist" and e.paper == "hidfd"
+          for m in ("degan", "kd_collected")]  # fmt: skip
+CASES = [c for c in CASES if c[0].dataset != "cifar10"]  # as CIFAR-100, fewer classes
+CASES.sort(key=lambda case: case[0].teacher)
+
+
+@functools.lru_cache(maxsize=1)
+def untrained(name, classes):
+    torch.manual_seed(0)
+    return build(name, classes).eval()
+
+
+def noise_images(facts):
+    size = (5, facts.channels, facts.size, facts.size)
+    x = torch.randint(256, size, dtype=torch.uint8)
+    half = torch.full((facts.channels, 1, 1), 0.5)
+    return Images(x, torch.arange(5) % facts.classes, half, half, STILL)
+
+
+@pytest.mark.parametrize(
+    ("entry", "method"),
+    CASES,
+    ids=[f"{e.paper}-{e.dataset}-{e.teacher}-{m}" for e, m in CASES],
+)
+def test_a_recipe_runs_and_continues(entry, method):
+    """From its state, loaded by a run of other weights: equal losses and weights."""
+    pair, facts = (entry.teacher, entry.student), DATASETS[entry.dataset]
+    recipe = recipe_for(entry.dataset, method, *pair, entry.paper)
+    own = recipe.values()
+    recipe = recipe.replace(**{n: min(v, own[n]) for n, v in FEW.items() if n in own})
+    m = recipe.settings
+    shape = (facts.channels, facts.size, facts.size)
+    task = Task(facts.classes, shape, images=noise_images(facts) if m.data else None)
+    teacher = untrained(entry.teacher, facts.classes)
+    states = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        student = build(entry.student, facts.classes)
+        states.append(m.start(teacher, student, task, 0))
+    before = {n: weights(network) for n, network in networks(states[0]).items()}
+    played(m, states[0], 1)
+    states[1].load_state_dict(copy.deepcopy(states[0].state_dict()))
+    losses = []
+    for state in states:
+        state.stage = 1
+        torch.manual_seed(1)  # AlexNet's dropout
+        [made] = played(m, state, 1)
+        losses.append([(who, sorted(terms.items())) for who, terms in made.updates])
+    assert equal(*losses) and equal(*(state.state_dict() for state in states))
+    assert all(v.isfinite() for _, terms in losses[0] for _, v in terms)
+    for n, network in networks(states[0]).items():
+        has_weights = len(before[n]) and (method, n) != ("degan", "projector")
+        assert torch.equal(weights(network), before[n]) != bool(has_weights)
+
+
+# --- who learns when ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", PLAYERS)
+def test_gradients_go_where_the_paper_says(name):
+    """The generator's loss moves no student, the student's no generator; T is fixed."""
+    settings, s = started(name)
+    teacher, student = weights(s.teacher), weights(s.student)
+    makers = [n for n in ("generator", "discriminator", "ema") if hasattr(s, n)]
+    begun, seen = [weights(getattr(s, n)) for n in makers], []
+
+    def made():
+        parts = [getattr(s, n) for n in makers]
+        gradients = [None if p.grad is None else p.grad.clone()
+                     for part in parts for p in part.parameters()]  # fmt: skip
+        return [weights(part) for part in parts], gradients
+
+    def look(state):
+        """When the generator has just moved: nothing has reached the student."""
+        assert torch.equal(weights(state.student), student)
+        assert all(p.grad is None for p in state.student.parameters())
+        seen.append(made())
+
+    s.observe = look
+    played(settings, s, 1)
+    if hasattr(settings, "gan_stages"):  # then the student's first
+        s.stage = settings.gan_stages
+        played(settings, s, 1)
+    [then] = seen
+    assert not any(map(torch.equal, begun, then[0])) and equal(then, made())
+    assert torch.equal(weights(s.teacher), teacher)
+    assert not torch.equal(weights(s.student), student)
+    for part in [s.teacher] + ([s.ema] if "ema" in makers else []):
+        assert not any(p.requires_grad or p.grad is not None for p in part.parameters())
+
+
+@pytest.mark.parametrize("name", GAMES[:-1])
+def test_the_generator_widens_the_gap_and_the_student_closes_it(name):
+    """At fixed noise; without AR+VI's own terms, and with BatchNorm nowhere."""
+    own = {"generator_lr": 1e-2, "generator_steps": 10, "student_steps": 60}
+    own |= {"lambda_l": 0.0, "lambda_m": 0.0} if name == "arvi" else {}
+    settings, s = started(name, batch=64, student_batch=64, **own)
+    noise, gaps = s.noise(256), []
+
+    @torch.no_grad()
+    def gap(state):
+        x = state.generator(*noise)
+        gaps.append((state.teacher(x) - state.student(x)).abs().mean().item())
+
+    gap(s)
+    s.observe = gap
+    played(settings, s, 1)
+    gap(s)
+    assert gaps[1] > 1.05 * gaps[0] and gaps[2] < 0.95 * gaps[1]
+
+
+@every_method
+def test_samples_are_the_images_that_the_student_saw(name):
+    changes = {"gan_share": 0.0} if "gan_share" in readable(METHODS[name]) else {}
+    settings, s = started(name, student_batch=5, **changes)
+    seen = []
+    s.student.register_forward_hook(lambda net, x, y: seen.append(len(x[0])))
+    played(settings, s)
+    expected = 2 * 2 * 5 * (2 if name in ("mad", "dfkd_mem") else 1)
+    assert s.samples == expected
+    if name in ("kd_ori", "random", "kd_rel"):  # others look inside, or at G's images
+        assert sum(seen) == expected
+
+
+@pytest.mark.parametrize(("reuse", "fresh"), [(1, 4), (2, 2), (4, 1)])
+def test_reuse_draws_fewer_images_and_trains_on_as_many(reuse, fresh):
+    settings, s = started("mad", reuse=reuse, student_steps=4)
+    asked = []
+    s.ema.network.register_forward_hook(lambda *_: asked.append(1))
+    played(settings, s, 1)
+    assert len(asked) == fresh and s.samples == 4 * 8 * 2
+
+
+def test_methods_start_from_the_same_networks_and_noise():
+    states = {name: started(name)[1] for name in GAMES}
+    mad = states["mad"]
+    for state in states.values():
+        assert torch.equal(weights(state.student), weights(mad.student))
+        assert torch.equal(weights(state.generator), weights(mad.generator))
+    noise = [state.noise(8) for state in states.values()]
+    assert all(equal(one, noise[0]) for one in noise)
+    assert not torch.equal(
+        weights(started("mad", 1)[1].generator), weights(mad.generator)
+    )
+
+
+@every_method
+def test_the_student_is_a_student_and_nothing_else(name):
+    """Whatever a method needs beside it is not in it; nor is the caller's T changed."""
+    teacher = copy.deepcopy(lenet()).train().requires_grad_(True)
+    settings, s = started(name, teacher=teacher)
+    played(settings, s)
+    assert teacher.training and all(p.requires_grad for p in teacher.parameters())
+    plain, alone = build("lenet5_half", 10), finished(settings, s)
+    assert list(alone.state_dict()) == list(plain.state_dict())
+    x = torch.randn(4, 1, 32, 32)
+    assert torch.allclose(alone.eval()(x), s.student.eval()(x), atol=1e-5)
+
+
+class Crash(Exception):
+    """What ends a run without warning."""
+
+
+class Crashing:
+    """A test of students that fails at a stage."""
+
+    def __init__(self, stage=0):
+        self.stage = stage
+
+    def scores(self, state):
+        if state.stage == self.stage:
+            raise Crash
+        return Scores(float(weights(state.student).sum()), 50.0, 0.5)
+
+
+@every_method
+def test_a_run_is_resumed_to_the_last_bit(name, tmp_path):
+    """Crashed in its third stage, resumed from the second's checkpoint."""
+    results = []
+    for crash in (0, 3):
+        settings, s = started(name, seed=1)
+        keep = Keep(tmp_path / f"{crash}.ckpt", {"run": name}, 1)
+        if crash:
+            with pytest.raises(Crash):
+                train(settings, s, Crashing(crash), keep=keep)
+            _, s = started(name, seed=1)
+            torch.manual_seed(123)  # the world around has no say
+            keep = dataclasses.replace(keep, resume=True)
+        history = train(settings, s, Crashing(), keep=keep).asdict()
+        assert history.pop("resumed") == ([2] if crash else [])
+        assert len(history.pop("seconds")) == 4
+        results.append((s.state_dict(), history))
+    assert equal(*results)
+
+
+@every_method
+def test_a_seed_decides_everything(name):
+    one, again, other = (started(name, seed) for seed in (1, 1, 2))
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    for run in (one, again, other):
+        played(*run)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert equal(one[1].state_dict(), again[1].state_dict())
+    assert not torch.equal(weights(one[1].student), weights(other[1].student))
+
+
+# --- settings -------------------------------------------------------------------------
+
+READ_BY_RUN = {"data_share", "collected_from", "collected_ratio", "collected_by"}
+READ_BY_RUN |= {"collected_imbalance"}
+ALL_ON = {
+    "schedule": "step", "mixup": "beta", "conditional": True, "lambda_logit": 1.0,
+    "pretrain_steps": 1,
+}  # fmt: skip
+
+
+@every_method
+def test_a_method_reads_every_setting_that_it_lists(name, monkeypatch):
+    kind, reads = METHODS[name], set()
+    own = {n: v for n, v in ALL_ON.items() if n in readable(kind)}
+    runs = [own] + ([own | {"distill": "kd"}] if "distill" in readable(kind) else [])
+    for changes in runs:
+        settings, s = started(name, **changes)
+        usual = kind.__getattribute__
+
+        def noting(self, n, usual=usual):
+            reads.add(n)
+            return usual(self, n)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(kind, "__getattribute__", noting)
+            task = Task(10, (1, 32, 32), images=s.task.images)
+            s = settings.start(lenet(), build("lenet5_half", 10), task, 0)
+            train(settings, s, Crashing())
+    assert set(readable(kind)) - READ_BY_RUN - reads == set()
+
+
+@every_method
+def test_an_unknown_setting_is_refused_with_the_list(name):
+    with pytest.raises(UserError) as caught:
+        override(shrunk(name), ["lambda_nobody=1"])
+    line = str(caught.value)
+    assert line.startswith(f"setting of {name}: 'lambda_nobody' is not known")
+    assert "\n" not in line and all(n in line for n in readable(METHODS[name]))
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "words"),
+    [
+        ("abm", "momentum=0.9", "'momentum' is not known"),
+        ("abm", "lambda1=1", "'lambda1' is not known"),
+        ("dfkd_mem", "ema_statistics=batch", "'ema_statistics' is not known"),
+        ("mad", "memory=10", "'memory' is not known"),
+        ("mad", "second=nothing", "'second' is not known"),
+        ("degan", "lambda_g=1", "'lambda_g' is not known"),
+        ("degan", "guide=HiDFD", "'guide' is not known"),
+        ("hidfd", "lambda_onehot=1", "'lambda_onehot' is not known"),
+        ("kd_collected", "data_share=0.5", "'data_share' is not known"),
+        ("random", "data_share=0.5", "'data_share' is not known"),
+        ("dfad", "reuse=2", "'reuse' is not known"),
+        ("mad", "momentum=1.0001", "a number from 0 to 1, both included"),
+        ("mad", "momentum=nan", "'nan' is not allowed"),
+        ("mad", "momentum=True", "True is not allowed"),
+        ("mad", "batch=0", "a whole number from 1 to 65536"),
+        ("mad", "batch=2.0", "2.0 is not allowed"),
+        ("mad", "batch=99999", "from 1 to 65536"),
+        ("mad", "stages=0", "from 1 to"),
+        ("mad", "student_lr=-1", "a number from 0 to any finite number"),
+        ("mad", "student_lr=1e999", "inf is not allowed"),
+        ("mad", "conditional=2", "give True or False"),
+        ("mad", "generator=generator_c", "did you mean 'generator_"),
+        ("mad", "schedule=linear", "allowed: constant, cosine, step"),
+        ("mad", "milestones=0.5", "a tuple of numbers from 0 to 1"),
+        ("mad", "milestones=(0.5,2)", "a number from 0 to 1"),
+        ("mad", "generator_beta1=1", "from 0 to 0.999"),
+        ("mad", "reuse=2", "reuse: 2 is not allowed with 5 student steps"),
+        ("arvi", "mixup=sum", "allowed: beta, fixed, uniform"),
+        ("dfad", "discrepancy=js", "allowed: kl, mae, mse, mse_mae"),
+        ("hidfd", "gan_loss=hing", "did you mean 'hinge'"),
+        ("hidfd", "collected_by=random", "collected_by: random images have no labels"),
+        ("kd_ori", "data_share=0", "data_share: 0 is not allowed"),
+        ("kd_collected", "collected_from=a b", "a data set's name, or auto"),
+        ("mad", "batch", "it has no value; write NAME=VALUE"),
+    ],
+)
+def test_a_wrong_setting_is_refused_in_one_line(name, setting, words):
+    with pytest.raises(UserError) as caught:
+        override(recipe_for("digits", name), [setting])
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_settings_that_contradict_each_other():
+    with pytest.raises(UserError, match="mixup_a: 2.0 is not allowed with mixup = fix"):
+        override(shrunk("arvi"), ["mixup=fixed", "mixup_a=2"])
+    with pytest.raises(UserError, match="mad: 'momentun' is not known.*'momentum'"):
+        override(shrunk("mad"), ["momentun=0.5"])
+    with pytest.raises(UserError, match="batch: it is given twice"):
+        override(shrunk("mad"), ["batch=2", "batch=2"])
+
+
+def test_what_a_method_cannot_do_with_a_network_is_told():
+    with pytest.raises(UserError, match="pretrain_steps: without discrepancy"):
+        started("mad", pretrain_steps=1)
+    with pytest.raises(UserError, match="pair: FitNet, AT and FT need maps of equal"):
+        m = shrunk("fitnet").settings
+        teacher = build("wrn16_1", 10)
+        m.start(teacher, build("resnet18_8x", 10), Task(10, (3, 32, 32)), 0)
+
+
+@every_method
+def test_a_method_says_what_it_is(name):
+    kind = METHODS[name]
+    assert len(kind.choices) == 5 and all(kind.choices) and kind.__doc__
+    kinds = {"kd_rel": "related", "kd_unr": "unrelated"}
+    kinds |= dict.fromkeys(("kd_collected", "hidfd", "degan"), "collected")
+    kinds |= dict.fromkeys(("kd_ori", "fitnet", "at", "ft"), "original")
+    assert kind.data == kinds.get(name)
+
+
+# --- HiDFD ----------------------------------------------------------------------------
+
+
+def test_hidfd_first_trains_the_gan_then_the_student():
+    settings, s = started("hidfd")
+    for _ in range(4):
+        before = {n: weights(network) for n, network in networks(s).items()}
+        played(settings, s, 1)
+        moved = {
+            n for n, p in networks(s).items() if not torch.equal(weights(p), before[n])
+        }
+        gan = {"generator", "discriminator", "projector"}
+        assert moved == (gan if s.stage <= 2 else {"student"})
+
+
+def test_hidfds_student_shares_the_teachers_classifier():
+    settings, s = started("hidfd", gan_share=0.0)
+    played(settings, s, 1)
+    shared, own = classifier_of(s.student), classifier_of(s.teacher)
+    assert torch.equal(shared.weight, own.weight) and shared.weight is not own.weight
+    assert not shared.weight.requires_grad
+
+
+@pytest.mark.parametrize("distill", ["simkd", "kd", "dkd", "nkd", "cc", "rkd"])
+def test_the_losses_of_table_2_train_the_student_alone(distill):
+    settings, s = started("hidfd", gan_share=0.0, distill=distill)
+    before = {n: weights(network) for n, network in networks(s).items()}
+    played(settings, s, 1)
+    moved = {
+        n for n, p in networks(s).items() if not torch.equal(weights(p), before[n])
+    }
+    assert moved == {"student"}
+
+
+@pytest.mark.parametrize(
+    ("inflation", "share"), [(0, 200 / 400), (1, 100 / 300), (10, 1000 / 1200)]
+)
+def test_the_hybrid_data_hold_the_collected_images_n_times(inflation, share):
+    """α = N |D_c| / (N |D_c| + |D_s|); 0 asks for the paper's N."""
+    settings, s = started(
+        "hidfd", inflation=inflation, synthetic=200, student_batch=800
+    )
+    s.task = dataclasses.replace(
+        s.task, images=dataclasses.replace(real(), usual=STILL)
+    )
+    s.made = settings.synthesise(s)
+    x, _ = settings.hybrid_batch(s)
+    known = {
+        image.numpy().tobytes() for image in s.task.images.batch(torch.arange(100))
+    }
+    found = sum(image.numpy().tobytes() in known for image in x) / 800
+    assert found == pytest.approx(share, abs=0.07)
+
+
+def test_no_class_is_asked_for_that_was_not_collected():
+    settings, s = started("hidfd")
+    assert sorted(s.present.tolist()) == list(range(10))
+    images = real()[(real().y != 3).nonzero()[:, 0]]
+    task = dataclasses.replace(s.task, images=images)
+    s = settings.start(lenet(), build("lenet5_half", 10), task, 0)
+    pixels, y = settings.synthesise(s)
+    assert pixels.dtype == torch.uint8 and 3 not in y
+    assert set(y.tolist()) == set(range(10)) - {3}
+
+
+# --- one page a paper, and whether it works -------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["mad", "dfad", "arvi", "abm"])
+def test_a_stage_enters_five_files_at_most(name):
+    """Counted by a profile of every call; the tests' own type checks are no file."""
+    settings, s = started(name)
+    played(settings, s, 1)
+    library, entered = Path(dfkd_lib.__file__).parent, set()
+
+    def note(frame, event, argument):
+        path = Path(frame.f_code.co_filename)
+        if path.is_relative_to(library):
+            entered.add(str(path.relative_to(library)))
+
+    sys.setprofile(note)
+    try:
+        settings.stage(s)
+    finally:
+        sys.setprofile(None)
+    assert f"methods/{name if name != 'abm' else 'mad'}.py" in entered
+    assert len(entered) <= 5, sorted(entered)
+
+
+@pytest.mark.parametrize("name", ["dfad", "mad"])
+def test_a_method_finds_the_moons_boundary_without_data(name):
+    moons = load_dataset("moons")
+    recipe = recipe_for("moons", name)
+    s = begin(recipe, load_teacher(moons, "mlp").network, moons)
+    history = train(recipe.settings, s, TestSet.of(moons, s.teacher, "cpu"))
+    assert history.agreement[-1] > 95
+
+
+@pytest.mark.parametrize("name", ["dfad", "mad", "random"])
+def test_a_method_reads_digits_and_noise_does_not_teach(name, digits):
+    recipe = recipe_for("digits", name)
+    recipe = recipe.replace(stages=40, stages_per_epoch=40, student_batch=64)
+    s = begin(recipe, lenet(), digits)
+    accuracy = train(recipe.settings, s, TestSet.of(digits, s.teacher, "cpu")).accuracy
+    assert accuracy[-1] < 25 if name == "random" else accuracy[-1] > 60
