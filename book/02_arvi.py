@@ -22,7 +22,7 @@
 # No public code exists for it, and the text leaves out more than others: every loss weight, the distribution of $\lambda$, the schedule. [](sec-arvi-choices) lists what we chose.
 
 # %% tags=["remove-cell"]
-if "google.colab" in str(get_ipython()): get_ipython().run_line_magic("pip", "install -q dfkd_lib==0.1.0")  # fmt: skip
+if "google.colab" in str(get_ipython()): get_ipython().run_line_magic("pip", "install -q dfkd_lib==0.2.0")  # fmt: skip
 
 # %% tags=["parameters"]
 dataset: str = "digits"  # or mnist, cifar10, ...: see `run list`
@@ -32,14 +32,14 @@ seed: int = 0  # the first seed that runs live
 seeds: int = 1  # seeds that run live
 budget: str = "auto"  # auto, full, short (4 stages) or that many stages
 device: str = "auto"  # cpu or cuda; auto: a GPU if there is one
-precision: str = "auto"  # of the generator: float32, bfloat16 or auto
+precision: str = "auto"  # float32, bfloat16 (where it gains) or auto
 overrides: str = ""  # of the recipe, as with --set of `dfkd_lib.run`
 output_dir: str = "output"  # a folder, from the checkout's
 
 # %%
-from dfkd_lib import check_parameters
+from dfkd_lib import prepare
 
-settings = check_parameters(globals())
+settings, data, trained, recipe = prepare(globals(), "arvi")
 
 # %%
 import copy
@@ -51,49 +51,24 @@ import numpy as np
 import torch
 
 from dfkd_lib import (
-    chords,
-    figures,
-    figures_chords,
+    load_dataset,
+    load_teacher,
     methods,
-    results,
+    recipe_for,
+    records,
     run,
     theory,
-    training,
 )
-from dfkd_lib.data import check_fits, load_dataset
-from dfkd_lib.evaluation import TestSet, logits_of
-from dfkd_lib.files import output_folder
-from dfkd_lib.losses import arvi as losses
-from dfkd_lib.losses import dfad
+from dfkd_lib.lab import chords, pictures
+from dfkd_lib.losses import mae
+from dfkd_lib.methods import arvi
 from dfkd_lib.models import LeNet5, embedding_and_logits, grid
-from dfkd_lib.recipes import recipe_for
-from dfkd_lib.settings import override
-from dfkd_lib.teachers import load_teacher
-
-data = load_dataset(settings.dataset)
-recipe = override(
-    recipe_for(
-        settings.dataset, "arvi", settings.teacher, settings.student
-    ),
-    settings.overrides,
-)
-check_fits(data, "student", recipe.student)
-trained = load_teacher(data, recipe.teacher, device=settings.device)
-full, folder = recipe, output_folder(settings.output_dir)
-recipe, note = run.apply_budget(
-    settings.budget, recipe, settings.device
-)
-print(f"{settings.dataset}: {note}")
-recorded = recipe == recipe_for("digits", "arvi")
-if not recorded:
-    print(
-        "The text below describes the default run: trust the numbers."
-    )
+from dfkd_lib.teachers import logits_of
 
 # Points of the plane, for everything that is to be seen.
 moons = load_dataset("moons")
-of_points = load_teacher(moons, "mlp", device="cpu").network
-exact = copy.deepcopy(of_points).double().eval()  # digits compared
+of_moons = load_teacher(moons, "mlp", device="cpu")
+exact = copy.deepcopy(of_moons.network).double().eval()
 
 # %% [markdown]
 # (sec-arvi-problem)=
@@ -119,7 +94,7 @@ profile, at_bends = (
     chords.along(exact, x_end, z_end, s).diff(dim=1)[:, 0].numpy()
     for s in (torch.linspace(0, 1, 401, dtype=torch.float64), t)
 )
-figures_chords.chord_and_profile(
+pictures.chord_and_profile(
     exact,
     pair[1].numpy(),
     pair[0].numpy(),
@@ -185,27 +160,27 @@ plt.show()
 # $$ (eq-arvi-sum)
 
 # %%
-figures.source(methods.ARVI.generator_loss, methods.ARVI.student_loss)
+pictures.source(methods.ARVI.stage, methods.ARVI.mixing)
 
 # %% [markdown]
 # With all three weights at zero this is DFAD, to the last bit. Who computes which equation of the paper (Eq. 5 to 7 follow in the next two sections):
 
 # %% tags=["hide-input"]
-figures.table(
+pictures.table(
     ["AR+VI", "what", "function"],
     [
         ["Eq. 1", "the game", "methods.DFAD, methods.ARVI"],
-        ["Eq. 2", "R_l", "losses.arvi.logit_activation"],
-        ["Eq. 3", "R_m", "losses.arvi.feature_activation"],
-        ["Eq. 4", "the mixture", "losses.arvi.mixup"],
-        ["Eq. 5, 6", "the chord", "losses.arvi.chord"],
-        ["Eq. 7", "f on its chord", "losses.arvi.linearity_gap"],
-        ["Eq. 8, 9", "S on T's chord", "losses.arvi.interpolation"],
+        ["Eq. 2", "R_l", "methods.arvi.logit_activation"],
+        ["Eq. 3", "R_m", "methods.arvi.feature_activation"],
+        ["Eq. 4", "the mixture", "methods.arvi.mixup"],
+        ["Eq. 5, 6", "the chord", "methods.arvi.chord"],
+        ["Eq. 7", "f on its chord", "methods.arvi.linearity_gap"],
+        ["Eq. 8, 9", "S on T's chord", "methods.arvi.interpolation"],
     ],
 )
 
 # %% tags=["hide-input"]
-figures.table(
+pictures.table(
     ["method", "discrepancy", "generator adds", "samples", "G sees"],
     [
         [
@@ -236,9 +211,9 @@ by_hand = {
 }
 as_torch = [torch.tensor(a) for a in (T_x, T_z, S_m, lam)]
 by_library = {
-    "R_l": losses.logit_activation(as_torch[0]),
-    "R_m": losses.feature_activation(torch.tensor(features)),
-    "VI": losses.interpolation(*as_torch, dfad.mae),
+    "R_l": arvi.logit_activation(as_torch[0]),
+    "R_m": arvi.feature_activation(torch.tensor(features)),
+    "VI": arvi.interpolation(*as_torch, mae),
 }
 for name, value in by_hand.items():
     print(f"{name:3s} by hand {value:.9f}, {by_library[name]:.9f}")
@@ -291,8 +266,8 @@ lam = torch.rand(len(x), dtype=torch.float64)
 
 def largest_gap(f):
     """Of f to its chord, over pairs of test points."""
-    m = losses.mixup(x, z, lam)
-    return (losses.chord(f(x), f(z), lam) - f(m)).abs().max().item()
+    m = arvi.mixup(x, z, lam)
+    return (arvi.chord(f(x), f(z), lam) - f(m)).abs().max().item()
 
 
 square = grid(101).double()
@@ -364,10 +339,10 @@ assert gaps["its best affine fit"] < 1e-12 < gaps["the teacher"]
 # The rests are at most $\tfrac{M}{6}\|v\|^3\big[\lambda(1-\lambda)^3 + (1-\lambda)\lambda^3\big]$, and $(1-\lambda)^2 + \lambda^2 \le 1$.
 # ```
 #
-# In code, Eq. 7 is `losses.arvi.linearity_gap`, and what becomes of it in Eq. 8 and 9 is `losses.arvi.interpolation`:
+# In code, Eq. 7 is `methods.arvi.linearity_gap`, and what becomes of it in Eq. 8 and 9 is `methods.arvi.interpolation`:
 
 # %%
-figures.source(losses.linearity_gap, losses.interpolation)
+pictures.source(arvi.linearity_gap, arvi.interpolation)
 
 # %% [markdown]
 # So Mixup penalises **curvature along chords**, signed, weighted most where the mixture lies. Two consequences of the formula.
@@ -583,7 +558,7 @@ print(f"largest bias {bias.max():.4f}; a fit differs by {error:.3f}")
 print(f"its mean over mixtures {(label - drawn**2).mean():.4f}, 1/9")
 assert abs(bias.max() - 0.1476) < 1e-3 and error < 0.01
 
-ax = figures.lines(
+ax = pictures.lines(
     m,
     {
         "the teacher, $m^2$": m**2,
@@ -667,7 +642,7 @@ plt.show()
 # %%
 logits = torch.tensor(5 * rng.normal(size=(1000, 10)))
 logits.requires_grad_(True)
-(losses.logit_activation(logits) * len(logits)).backward()
+(arvi.logit_activation(logits) * len(logits)).backward()
 expected = theory.one_hot_gradient(logits.detach().numpy())
 error = np.abs(logits.grad.numpy() - expected).max()
 p_max = logits.detach().softmax(1).amax(1).numpy()
@@ -704,7 +679,7 @@ def excitement(images):
     x = torch.nn.functional.batch_norm(
         images, None, None, training=True
     )
-    return losses.feature_activation(embedding_and_logits(lenet, x)[0])
+    return arvi.feature_activation(embedding_and_logits(lenet, x)[0])
 
 
 images = torch.tensor(rng.normal(size=(32, 1, 32, 32)))
@@ -737,23 +712,19 @@ with torch.no_grad():
     decision = exact(fine).diff(dim=1).T.reshape(1, SIDE, SIDE)
 
 
-def play(seed=0, observe=None, **changes):
-    """A game on the moons: the method at its end, and its history."""
-    r = recipe_for("moons", "arvi").replace(**changes)
-    game = methods.ARVI(of_points, r, 2, 2, seed=seed, size=1)
-    test = TestSet.of(moons, of_points, "cpu")
-    history = training.train(
-        game, test, progress=False, observe=observe
-    )
-    return game, history
+def play(**changes):
+    """A game on the moons: its state at the end, and its history."""
+    game = recipe_for("moons", "arvi").replace(**changes)
+    done = run.run(game, moons, of_moons)
+    return done.state, done.history
 
 
-def cloud(game, n=1000):
-    """Points of the game's generator, always of the same noise."""
+def cloud(state, n=1000):
+    """Points of the state's generator, always of the same noise."""
     noise = torch.Generator().manual_seed(1)
     z = torch.randn(n, 2, generator=noise)
     with torch.no_grad():
-        return game.generate(game.generator, z, None)
+        return state.generator(z)
 
 
 def nearest(functions, points):
@@ -775,10 +746,10 @@ sweep |= {
 # %% tags=["hide-input", "nbval-ignore-output"]
 games, rows = {}, []
 for name, changes in sweep.items():
-    game, history = games[name] = play(**changes)
-    drawn = cloud(game)
+    state, history = games[name] = play(**changes)
+    drawn = cloud(state)
     with torch.no_grad():
-        f, logits = embedding_and_logits(game.teacher, drawn)
+        f, logits = embedding_and_logits(state.teacher, drawn)
     rows.append(
         [
             name,
@@ -791,7 +762,7 @@ for name, changes in sweep.items():
         ]
     )
 print(f"the largest ‖Φ_T‖₁ in the square is {most:.1f}")
-figures.table(
+pictures.table(
     [
         "moons, one seed",
         "margin",
@@ -810,7 +781,7 @@ figures.table(
 
 # %% mystnb={"image": {"alt": "Three maps of the plane of the two moons, red and blue by the teacher's classes, with generated points as black dots. With nothing added they cover the square; with R_l at weight 10 they gather in the upper left and the lower right; with R_m at weight 1 nearly all are at the edge in these two corners, and few are left in the middle."}}
 shown = ("nothing (DFAD)", "R_l × 10.0", "R_m × 1.0")
-figures_chords.clouds(
+pictures.clouds(
     exact,
     {n: cloud(games[n][0], 300).flatten(1).numpy() for n in shown},
     {},
@@ -828,33 +799,33 @@ print(
     f"teacher {recipe.teacher}: {trained.accuracy:.2f} % of "
     f"{len(data.y_test)} test images, weights {trained.hash[:12]}"
 )
+game = recipe.settings
 print(
-    f"student {recipe.student}; generator {recipe.generator}, "
-    f"width {recipe.generator_width}; z in {recipe.z_dim} dimensions"
+    f"student {recipe.student}; generator {game.generator}, "
+    f"width {game.generator_width}; z in {game.z_dim} dimensions"
 )
 print(
-    f"{recipe.stages} stages of {recipe.generator_steps} generator and "
-    f"{recipe.student_steps} student steps, on {recipe.batch} images"
+    f"{game.stages} stages of {game.generator_steps} generator and "
+    f"{game.student_steps} student steps, on {game.batch} images"
 )
 print(
-    f"weights: R_l {recipe.lambda_l}, R_m {recipe.lambda_m}, "
-    f"VI {recipe.lambda_vi}; λ {recipe.mixup}, labels: "
-    f"{recipe.mixup_labels}"
+    f"weights: R_l {game.lambda_l}, R_m {game.lambda_m}, "
+    f"VI {game.lambda_vi}; λ {game.mixup}, labels: "
+    f"{game.mixup_labels}"
 )
 
 # %% tags=["nbval-ignore-output"]
 COMPARED = {n: methods.METHODS[n] for n in ("dfad", "arvi")}
 live = range(settings.seed, settings.seed + settings.seeds)
-precision = run.resolve_precision(settings.precision, settings.device)
 runs = {}
 for name in COMPARED:
     for s in live:
         runs[name, s] = run.run(
-            name, recipe, data, trained, seed=s,
-            device=settings.device, precision=precision,
-            report=max(recipe.stages // 4, 1),
-            # A long run keeps checkpoints, and goes on from them.
-            folder=None if recorded else folder,
+            recipe.of(name), data, trained, seed=s,
+            device=settings.device, precision=settings.precision,
+            report=max(game.stages // 4, 1),
+            # A long run keeps checkpoints, and resumes from them.
+            folder=None if settings.recorded else settings.folder,
             resume=True,
         )  # fmt: skip
 
@@ -867,7 +838,8 @@ for (name, s), done in runs.items():
         f"agreement {r['agreement_last']:.2f} %, "
         f"{r['samples']:,} images, {r['seconds']:.0f} s"
     )
-if recipe != full:
+if recipe != settings.full:
+    full = settings.full.settings
     r = runs["arvi", settings.seed].record
     updates = full.stages * full.student_steps * full.student_batch
     minutes = r["seconds"] * updates / r["samples"] / 60
@@ -876,29 +848,29 @@ if recipe != full:
 # %% [markdown]
 # Mixtures are not counted as images: they cost no pass of the generator and, with chord labels, none of the teacher. They do cost the student a second pass per step.
 #
-# One seed's numbers, and one test image is 0.22 points. Here they are among other seeds, from the records of `python tools/nightly.py main`: lines are means, bands the range over seeds; the live run takes the place of its seed's record.
+# One seed's numbers, and one test image is 0.22 points. Here they are among other seeds, from the records of the experiment `main`: lines are means, bands the range over seeds; the live run takes the place of its seed's record.
 #
 # The records were made on two kinds of processor (their entry `hardware`): DFAD's on one, AR+VI's on the other. They round differently, and an adversarial game amplifies that: the same seed can end about a point away. (The records' commits differ too; their parameters do not. And since then some layers were rewritten, {doc}`08_performance`, and round in another way.) So a live run may leave the records' band. The printed lines say by how much its seed moved.
 
 # %% tags=["hide-input", "nbval-ignore-output"] mystnb={"image": {"alt": "Test accuracy (%) over 160 stages, from 60 upwards, for DFAD and AR+VI: the mean of five seeds and their range, and the teacher as a dashed line. The two curves climb side by side, their ranges overlap, and both end a few points below the teacher."}}
 others = {"dfad": [], "arvi": []}
-if recorded:
-    others["dfad"] = results.arm("main", "dfad", "digits")
-    others["arvi"] = results.arm("main", "arvi", "digits")
+if settings.recorded:
+    others["dfad"] = records.arm("main", "dfad", "digits")
+    others["arvi"] = records.arm("main", "arvi", "digits")
 groups = {}
 for name, label in (("dfad", "DFAD"), ("arvi", "AR+VI")):
     groups[label] = [
         *(runs[name, s].history.asdict() for s in live),
         *(r["history"] for r in others[name] if r["seed"] not in live),
     ]
-ax = figures.curves(groups, "accuracy", y_label="test accuracy (%)")
+ax = pictures.curves(groups, "accuracy", y_label="test accuracy (%)")
 ax.axhline(
     trained.accuracy, color="black", linewidth=0.8, linestyle="--"
 )
-ax.set_ylim(bottom=60 if recorded else 0)
+ax.set_ylim(bottom=60 if settings.recorded else 0)
 plt.show()
-for name, records in others.items():
-    for r in records:
+for name, group in others.items():
+    for r in group:
         if r["seed"] in live:
             own = runs[name, r["seed"]].record
             print(
@@ -908,24 +880,23 @@ for name, records in others.items():
             )
 
 # %% tags=["hide-input", "nbval-ignore-output"] mystnb={"image": {"alt": "Four rows of twelve images: digits of the test set, images generated by DFAD, images generated by AR+VI, and mixtures of two of the latter in equal parts. All but the digits are dark textures with bright blobs, and look alike."}}
-pictures = {}
+drawn_by = {}
 for name, label in (("dfad", "DFAD"), ("arvi", "AR+VI")):
-    game = runs[name, settings.seed].method
-    noise = torch.Generator(game.device).manual_seed(1)
-    z = torch.randn(
-        64, recipe.z_dim, generator=noise, device=game.device
-    )
+    state = runs[name, settings.seed].state
+    device = state.task.device
+    noise = torch.Generator(device).manual_seed(1)
+    z = torch.randn(64, game.z_dim, generator=noise, device=device)
     with torch.no_grad():
-        pictures[label] = game.generate(game.generator, z, None)
+        drawn_by[label] = state.generator(z)
 halves = torch.full((64,), 0.5, device=z.device)
-x = pictures["AR+VI"]
-mixed = losses.mixup(x, x.roll(1, 0), halves)
+x = drawn_by["AR+VI"]
+mixed = arvi.mixup(x, x.roll(1, 0), halves)
 shown = data.normalise(data.x_test[:12])
 if data.name != "moons":  # its points are no pictures
-    figures.images(
+    pictures.images(
         {
             "test images\n(never used)": torch.from_numpy(shown),
-            "DFAD": pictures["DFAD"].cpu(),
+            "DFAD": drawn_by["DFAD"].cpu(),
             "AR+VI": x.cpu(),
             "its mixtures\n(λ = ½)": mixed.cpu(),
         }
@@ -937,13 +908,14 @@ if data.name != "moons":  # its points are no pictures
 
 # %% tags=["nbval-ignore-output"]
 for done in runs.values():
-    student = done.method.student
-    results.save_run(folder, done.name, done.record, student)
-    where = os.path.relpath(folder)
+    records.save_run(
+        settings.folder, done.name, done.record, done.student
+    )
+    where = os.path.relpath(settings.folder)
     print(f"student: {where}/{done.name}.safetensors")
 print("beside each student, its record (.json)")
 made = runs["arvi", settings.seed].record
-if recorded:
+if settings.recorded:
     assert made["accuracy_last"] > 93 and made["samples"] == 102_400
 
 # %% [markdown]
@@ -955,19 +927,18 @@ if recorded:
 # %% tags=["hide-input", "nbval-ignore-output"]
 rows, pushes = [], {}
 for name, label in (("dfad", "DFAD"), ("arvi", "AR+VI")):
-    game = runs[name, settings.seed].method
-    noise = torch.Generator(game.device).manual_seed(2)
-    z = torch.randn(
-        512, recipe.z_dim, generator=noise, device=game.device
-    )
-    lam = torch.rand(512, generator=noise, device=game.device)
+    state = runs[name, settings.seed].state
+    device = state.task.device
+    noise = torch.Generator(device).manual_seed(2)
+    z = torch.randn(512, game.z_dim, generator=noise, device=device)
+    lam = torch.rand(512, generator=noise, device=device)
     with torch.no_grad():
-        x = game.generate(game.generator, z, None)
-        f, T_x = embedding_and_logits(game.teacher, x)
-        m = losses.mixup(x, x.roll(1, 0), lam)
-        T_m = game.teacher(m)
-    S_x, S_m = (logits_of(game.student, v) for v in (x, m))
-    gap = losses.chord(T_x, T_x.roll(1, 0), lam) - T_m
+        x = state.generator(z)
+        f, T_x = embedding_and_logits(state.teacher, x)
+        m = arvi.mixup(x, x.roll(1, 0), lam)
+        T_m = state.teacher(m)
+    S_x, S_m = (logits_of(state.student, v) for v in (x, m))
+    gap = arvi.chord(T_x, T_x.roll(1, 0), lam) - T_m
     p_max = T_x.softmax(1).amax(1).double().cpu().numpy()
     push = np.linalg.norm(
         theory.one_hot_gradient(T_x.double().cpu().numpy()), axis=1
@@ -986,9 +957,9 @@ for name, label in (("dfad", "DFAD"), ("arvi", "AR+VI")):
             f"{(S_x - T_x).abs().mean():.2f}",
         ]
     )
-    if recorded:
+    if settings.recorded:
         assert gap.abs().mean() > (S_m - T_m).abs().mean()
-figures.table(
+pictures.table(
     [
         "images of",
         "T sure, > 0.99 (%)",
@@ -1034,15 +1005,15 @@ for name, changes in PARTS.items():
     points[name] = drawn.flatten(1).numpy()
     if changes.get("lambda_vi", 1):
         lam = torch.rand(300, generator=torch.manual_seed(3))
-        mixed = losses.mixup(drawn, drawn.roll(1, 0), lam)
+        mixed = arvi.mixup(drawn, drawn.roll(1, 0), lam)
         mixtures[name] = mixed.flatten(1).numpy()
-figures_chords.clouds(exact, points, mixtures)
+pictures.clouds(exact, points, mixtures)
 plt.show()
 
 # %% [markdown]
 # Without data, the generator covers the square around the moons, and it does so with every part. The regularisers at this weight leave no trace. The mixtures fill the middle, as mixtures do: the cloud's hull shrinks towards its centre.
 #
-# "Data generation efficiency" is the paper's word, without a number. Ours: **how many images must be drawn until the student agrees with its teacher** on 95, or 98, per cent of the test points, at the first of the tests along the way. Eight seeds each (records of `python tools/nightly.py moons_parts`).
+# "Data generation efficiency" is the paper's word, without a number. Ours: **how many images must be drawn until the student agrees with its teacher** on 95, or 98, per cent of the test points, at the first of the tests along the way. Eight seeds each (records of the experiment `moons_parts`).
 
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Agreement with the teacher (%) over the images drawn from the generator, mean of eight seeds, for nothing added, R_l and R_m, VI, and all parts. The four lines nearly coincide: they cross the levels of 95 and 98 % at about the same number of images, and end just below 100 %."}}
@@ -1056,32 +1027,32 @@ def until(record, level):
     return h["samples"][reached.argmax()] if reached.any() else math.nan
 
 
-def samples_until(records, level):
-    return [{**r, "until": until(r, level) / 1000} for r in records]
+def samples_until(group, level):
+    return [{**r, "until": until(r, level) / 1000} for r in group]
 
 
-def mean(records, key, digits=2):
+def mean(group, key, digits=2):
     """Mean over seeds ± half the 95 % interval."""
-    value, half = results.mean_interval(records, key)
+    value, half = records.mean_interval(group, key)
     return f"{value:.{digits}f}{PM}{half:.{digits}f}"
 
 
 def gain(a, b, key="accuracy_last", digits=2):
     """Paired difference a − b over seeds ± half the 95 % interval."""
-    value, half = results.paired(a, b, key)
+    value, half, _ = records.paired(a, b, key)
     return f"{value:+.{digits}f}{PM}{half:.{digits}f}"
 
 
 plane = {
-    name: results.arm(
+    name: records.arm(
         "moons_parts", "arvi", "moons", stages_per_epoch=5, **changes
     )
     for name, changes in PARTS.items()
 }
-ax = figures_chords.against(
-    "samples",
-    "agreement",
+ax = pictures.curves(
     {n: [r["history"] for r in rs] for n, rs in plane.items()},
+    "agreement",
+    x="samples",
     x_label="images drawn from the generator",
     y_label="agreement with the teacher (%)",
     spread=False,
@@ -1093,17 +1064,17 @@ plt.show()
 # %% tags=["hide-input"]
 base = plane["nothing (DFAD)"]
 rows = []
-for name, records in plane.items():
+for name, group in plane.items():
     row = [name]
     for level in (95, 98):
-        a, b = (samples_until(r, level) for r in (records, base))
+        a, b = (samples_until(r, level) for r in (group, base))
         assert all(math.isfinite(r["until"]) for r in a)
         row += [
             mean(a, "until", 1),
-            "–" if records is base else gain(a, b, "until", 1),
+            "–" if group is base else gain(a, b, "until", 1),
         ]
-    rows.append([*row, mean(records, "agreement_last")])
-figures.table(
+    rows.append([*row, mean(group, "agreement_last")])
+pictures.table(
     [
         f"moons, {len(base)} seeds",
         "thousand images until 95 %",
@@ -1121,11 +1092,11 @@ figures.table(
 # %% tags=["hide-input"]
 for level in (95, 98):
     before = samples_until(base, level)
-    all_of_them, _ = results.mean_interval(before, "until")
-    for name, records in plane.items():
-        if records is not base:
-            m, half = results.paired(
-                samples_until(records, level), before, "until"
+    all_of_them, _ = records.mean_interval(before, "until")
+    for name, group in plane.items():
+        if group is not base:
+            m, half, _ = records.paired(
+                samples_until(group, level), before, "until"
             )
             low, high = (
                 100 * (m + d) / all_of_them for d in (-half, half)
@@ -1175,7 +1146,7 @@ def crossings(network, images, pairs):
             network, x, z, torch.tensor([0.0, 1.0]).double()
         )
         at_z, at_x = ends[:, None].expand(-1, 32, -1)
-        chord = losses.chord(at_x, at_z, middle)
+        chord = arvi.chord(at_x, at_z, middle)
         gap = chord - chords.along(network, x, z, middle)
         length = (x - z).norm().item()
         rows.append([count, length, count / length, gap.abs().mean()])
@@ -1192,7 +1163,7 @@ def crossings(network, images, pairs):
 
 HEAD = ["crossed", "length", "crossed per length", "mean gap (logits)"]
 asked = [*PARTS, "R_l × 10.0", "R_m × 0.03", "R_m × 1.0"]
-figures.table(
+pictures.table(
     ["moons, 150 chords, one seed", *HEAD],
     [
         [name, *crossings(exact, cloud(games[name][0], 300), 150)]
@@ -1206,13 +1177,13 @@ rows = []
 if isinstance(network, LeNet5):
     rows = [
         [f"{label}, generated", *crossings(network, x, 3)]
-        for label, x in pictures.items()
+        for label, x in drawn_by.items()
     ]
     real = torch.from_numpy(data.normalise(data.x_test[:6]))
     rows.append(["test images", *crossings(network, real, 3)])
 else:
     print(f"not counted for {recipe.teacher}")
-figures.table([f"{recipe.teacher}, 3 chords", *HEAD], rows)
+pictures.table([f"{recipe.teacher}, 3 chords", *HEAD], rows)
 
 # %% [markdown]
 # ($\pm$: half a 95 % interval over chords. On the digits three chords are few: read the orders of magnitude.)
@@ -1222,14 +1193,14 @@ figures.table([f"{recipe.teacher}, 3 chords", *HEAD], rows)
 # (sec-arvi-parts)=
 # ## What does each part add?
 #
-# The paper's Figure 2 (c, d) switches its parts on one by one, one run each as far as it says. Here each part stands by itself and together with the others, on `digits_half` (899 test images, so one image is 0.11 points), over paired seeds (records of `python tools/nightly.py parts`).
+# The paper's Figure 2 (c, d) switches its parts on one by one, one run each as far as it says. Here each part stands by itself and together with the others, on `digits_half` (899 test images, so one image is 0.11 points), over paired seeds (records of the experiment `parts`).
 # Every arm draws the same number of images.
 
 
 # %% tags=["hide-input"]
 def parts(**changes):
     """The records of one arm on digits_half, one per seed."""
-    return results.arm("parts", "arvi", "digits_half", **changes)
+    return records.arm("parts", "arvi", "digits_half", **changes)
 
 
 def corrected(a, b, comparisons):
@@ -1257,7 +1228,7 @@ nothing = arms["nothing (DFAD)"]
 assert len({r["samples"] for rs in arms.values() for r in rs}) == 1
 difference = corrected(arms["all"], nothing, len(arms) - 1)
 print(f"all, corrected for {len(arms) - 1} comparisons: {difference}")
-figures.table(
+pictures.table(
     [
         f"digits_half, {len(nothing)} seeds",
         "accuracy (%)",
@@ -1279,11 +1250,11 @@ figures.table(
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Mean differences of accuracy against DFAD, in points, with their 95 % intervals, paired over seeds, a row per part. R_l, R_m and the two together lie at zero; VI lies below, with an interval that contains zero; the interval of all parts lies wholly below zero."}}
 differences = {
-    name: results.paired(r, nothing, "accuracy_last")
+    name: records.paired(r, nothing, "accuracy_last")[:2]
     for name, r in arms.items()
     if r is not nothing
 }
-figures.intervals(
+pictures.intervals(
     differences,
     x_label="accuracy against DFAD, paired over seeds (points)",
     zero=True,
@@ -1294,10 +1265,10 @@ plt.show()
 # The same over the images drawn: does a part get there *sooner*? (Its Figure 2 b–d, with images for time.)
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Test accuracy (%) over the images drawn from the generator, from 60 upwards, mean of six seeds, for six choices of parts, and the teacher as a dashed line. All curves climb side by side and end below the teacher; in the second half those of VI and of all parts are the lowest, by a point or two."}}
-ax = figures_chords.against(
-    "samples",
-    "accuracy",
+ax = pictures.curves(
     {n: [r["history"] for r in rs] for n, rs in arms.items()},
+    "accuracy",
+    x="samples",
     x_label="images drawn from the generator",
     y_label="test accuracy (%)",
     spread=False,
@@ -1313,10 +1284,10 @@ plt.show()
 
 
 # %% tags=["hide-input"]
-def halfway_to(records, at):
+def halfway_to(group, at):
     """Accuracy at the last test before `at` images were drawn."""
     out = []
-    for r in records:
+    for r in group:
         h = r["history"]
         index = np.searchsorted(h["samples"], at, side="right") - 1
         out.append({**r, "early": h["accuracy"][max(index, 0)]})
@@ -1370,7 +1341,7 @@ kinds = {
 }
 difference = corrected(kinds["½, chord"][0], nothing, len(kinds))
 print(f"λ = ½, corrected for {len(kinds)} comparisons: {difference}")
-figures.table(
+pictures.table(
     [
         f"λ and label, {len(vi)} seeds",
         "E[λ(1−λ)]",
@@ -1403,14 +1374,12 @@ figures.table(
 # (sec-arvi-search)=
 # ## Where the weights come from
 #
-# The paper prints no weight. Ours were searched: each term by itself at two weights, then together, on digits with two seeds each (records of `python tools/nightly.py arvi`). The grey band is DFAD over five seeds, from the lowest to the highest.
+# The paper prints no weight. Ours were searched: each term by itself at two weights, then together, on digits with two seeds each (records of the experiment `arvi`). The grey band is DFAD over five seeds, from the lowest to the highest.
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Last test accuracy (%) for twelve settings of the three weights, a row each and a dot per seed, with a grey band for the range of DFAD over five seeds. Most dots lie in the band or up to three points to its left, a few just right of it; both seeds of R_m at 0.01 are far to the left."}}
 names = {"lambda_l": "R_l", "lambda_m": "R_m", "lambda_vi": "VI"}
 found = {}
-for r in results.load_records(
-    results.records_folder() / "arvi", method="arvi"
-):
+for r in records.load_records("arvi", method="arvi"):
     p = r["parameters"]
     on = [f"{n} {p[w]:g}" for w, n in names.items() if p[w]]
     if p["lambda_vi"] and p["mixup"] != "uniform":
@@ -1421,12 +1390,14 @@ for r in results.load_records(
         r["accuracy_last"]
     )
 five = [
-    r["accuracy_last"] for r in results.arm("main", "dfad", "digits")
+    r["accuracy_last"] for r in records.arm("main", "dfad", "digits")
 ]
 ax = plt.figure(figsize=(6.4, 3.8)).add_subplot()
 ax.axvspan(min(five), max(five), color="0.85")
 for row, values in enumerate(found.values()):
-    ax.plot(values, [-row] * len(values), "o", color=figures.COLOURS[0])
+    ax.plot(
+        values, [-row] * len(values), "o", color=pictures.COLOURS[0]
+    )
 ax.set(
     yticks=-np.arange(len(found)),
     yticklabels=list(found),
@@ -1459,8 +1430,8 @@ print(
 # Our default is the better of the two combinations, by no more than the same seeds moved when they were run again, at a later commit and on the other kind of processor:
 
 # %% tags=["hide-input"]
-later = {r["seed"]: r for r in results.arm("main", "arvi", "digits")}
-searched = results.arm(
+later = {r["seed"]: r for r in records.arm("main", "arvi", "digits")}
+searched = records.arm(
     "arvi", "arvi", "digits", lambda_l=0.1, lambda_m=1e-4, lambda_vi=0.3
 )
 for r in searched:
@@ -1489,8 +1460,11 @@ SHARES = (0.02, 0.05, 0.2, 1.0)
 count = len(load_dataset("digits_half").x_train)
 baselines = {"kd_ori": "KD", "fitnet": "FitNet", "at": "AT", "ft": "FT"}
 few = {
-    (m, share): results.load_records(
-        method=m, dataset="digits_half", changes={"data_share": share}
+    (m, share): records.load_records(
+        "few_images",
+        method=m,
+        dataset="digits_half",
+        changes={"data_share": share},
     )
     for m in baselines
     for share in SHARES
@@ -1501,13 +1475,13 @@ baselines = {
     if all(few[m, share] for share in SHARES)
 }
 if not baselines:
-    print("not run; to run it: python tools/nightly.py few_images")
+    print("not run; to run it: make nightly")
 if baselines:
-    ax = figures_chords.means_over(
+    ax = pictures.means_over(
         [share * count for share in SHARES],
         {
             name: [
-                results.mean_interval(few[m, share], "accuracy_last")
+                records.mean_interval(few[m, share], "accuracy_last")
                 for share in SHARES
             ]
             for m, name in baselines.items()
@@ -1520,7 +1494,7 @@ if baselines:
         ("-", ":"),
         strict=True,
     ):
-        level, _ = results.mean_interval(r, "accuracy_last")
+        level, _ = records.mean_interval(r, "accuracy_last")
         ax.axhline(level, color="black", linestyle=style, label=name)
     ax.legend(  # between FitNet's intervals
         fontsize=9, loc="lower left", bbox_to_anchor=(0.35, 0)
@@ -1530,7 +1504,7 @@ if baselines:
 print(f"AR+VI, no data: {mean(arms['all'], 'accuracy_last')} %")
 
 # %% tags=["hide-input"]
-figures.table(
+pictures.table(
     ["share (images)", *baselines.values()],
     [
         [
@@ -1548,7 +1522,7 @@ figures.table(
 # How many seeds of each method with data are above the data-free mean?
 
 # %% tags=["hide-input"]
-level, _ = results.mean_interval(arms["all"], "accuracy_last")
+level, _ = records.mean_interval(arms["all"], "accuracy_last")
 for share in SHARES if baselines else ():
     above = ", ".join(
         f"{name} {sum(r['accuracy_last'] > level for r in few[m, share])}"
@@ -1595,29 +1569,25 @@ PAPER = {
 }  # fmt: skip
 
 
-def ours(records):
-    if not records:
+def ours(group):
+    if not group:
         return ["not run"] * 4 + [0]
-    top = records[0]["teacher_accuracy"]
-    last, _ = results.mean_interval(records, "accuracy_last")
-    best, _ = results.mean_interval(records, "accuracy_best")
-    one = len(records) == 1
+    top = group[0]["teacher_accuracy"]
+    last, _ = records.mean_interval(group, "accuracy_last")
+    best, _ = records.mean_interval(group, "accuracy_best")
+    one = len(group) == 1
     return [
         f"{top:.2f}",
-        f"{last:.2f}" if one else mean(records, "accuracy_last"),
+        f"{last:.2f}" if one else mean(group, "accuracy_last"),
         f"{best:.2f}",
         f"{top - last:.2f}",
-        len(records),
+        len(group),
     ]
 
 
 rows = [
-    ["digits", "DFAD", *ours(results.arm("main", "dfad", "digits"))],
-    [
-        "digits",
-        "AR+VI",
-        *ours(results.arm("main", "arvi", "digits")),
-    ],
+    ["digits", "DFAD", *ours(records.arm("main", "dfad", "digits"))],
+    ["digits", "AR+VI", *ours(records.arm("main", "arvi", "digits"))],
     ["digits_half", "DFAD", *ours(nothing)],
     ["digits_half", "AR+VI", *ours(arms["all"])],
 ]
@@ -1625,17 +1595,17 @@ rows = [[*row, "–"] for row in rows]
 for name, students in PAPER.items():
     for method, (value, top) in students.items():
         theirs = f"{value:g} (−{top - value:.2f})"
-        for folder, schedule in (("mnist", "short"), ("paper", "full")):
-            r = results.load_records(
-                results.records_folder() / folder,
-                method=method,
-                dataset=name,
-                changes={},
+        for experiment, schedule in (
+            ("mnist", "short"),
+            ("paper", "full"),
+        ):
+            r = records.load_records(
+                experiment, method=method, dataset=name, changes={}
             )
             if r or schedule == "full":
                 label = f"{name}, {schedule}"
                 rows.append([label, NAMES[method], *ours(r), theirs])
-figures.table(
+pictures.table(
     [
         "data set",
         "method",
@@ -1651,7 +1621,7 @@ figures.table(
 
 # %% tags=["hide-input"]
 five_dfad, five_arvi = (
-    results.arm("main", m, "digits") for m in ("dfad", "arvi")
+    records.arm("main", m, "digits") for m in ("dfad", "arvi")
 )
 difference = gain(five_arvi, five_dfad)
 print(
@@ -1666,17 +1636,14 @@ print(
 # %% tags=["hide-input"]
 bands = {}
 for m in ("dfad", "arvi", "dafl"):
-    (r,) = results.load_records(
-        results.records_folder() / "paper",
-        method=m,
-        dataset="mnist",
-        changes={},
+    (r,) = records.load_records(
+        "paper", method=m, dataset="mnist", changes={}
     )
     tests = r["history"]["accuracy"]
     half = tests[len(tests) // 2 :]
     bands[m] = [sum(half) / len(half), min(half), max(half)]
     bands[m] += [r["accuracy_last"], r["accuracy_best"]]
-figures.table(
+pictures.table(
     [
         "MNIST, full",
         "mean of the band",
@@ -1700,18 +1667,13 @@ figures.table(
 NARROW = {"generator_width": 8, "batch": 128, "student_batch": 128}
 ADAM = {"student_optimizer": "adam", "student_lr": 0.002}
 dafl = {
-    "SGD": results.arm("paper", "dafl", "mnist", **NARROW),
-    "Adam": results.arm("paper", "dafl", "mnist", **NARROW, **ADAM),
-    "Adam, five generator steps a stage": results.arm(
-        "paper",
-        "dafl",
-        "mnist",
-        **NARROW,
-        **ADAM,
-        generator_steps=5,
+    "SGD": records.arm("paper", "dafl", "mnist", **NARROW),
+    "Adam": records.arm("paper", "dafl", "mnist", **NARROW, **ADAM),
+    "Adam, five generator steps a stage": records.arm(
+        "paper", "dafl", "mnist", **NARROW, **ADAM, generator_steps=5
     ),
 }
-figures.table(
+pictures.table(
     ["DAFL, narrow generator", "last (%)", "seeds"],
     [[name, ours(r)[1], len(r)] for name, r in dafl.items()],
 )
@@ -1727,7 +1689,7 @@ for m in ("dfad", "arvi"):
     assert abs(bands[m][4] - PAPER["mnist"][m][0]) < 0.3
 assert PAPER["mnist"]["dafl"][0] - bands["dafl"][4] > 5
 last = {
-    name: results.mean_interval(r, "accuracy_last")
+    name: records.mean_interval(r, "accuracy_last")
     for name, r in dafl.items()
 }
 (sgd, half), (adam, other), (busy, _) = last.values()
@@ -1758,18 +1720,16 @@ print(f"DFAD was {73.3 - 67.7:.1f} below it")
 short = {
     NAMES[m]: [
         r["history"]
-        for r in results.load_records(
-            results.records_folder() / "mnist",
-            method=m,
-            dataset="mnist",
+        for r in records.load_records(
+            "mnist", method=m, dataset="mnist"
         )
     ]
     for m in ("dafl", "dfad", "arvi")
 }
-ax = figures_chords.against(
-    "samples",
-    "accuracy",
+ax = pictures.curves(
     short,
+    "accuracy",
+    x="samples",
     x_label="images that the student has been trained on",
     y_label="test accuracy (%)",
 )
