@@ -10,36 +10,34 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+# Shapes: n images, of c channels and h×w pixels.
+Logits = Float[Tensor, "n classes"]
+Scalar = Float[Tensor, ""]
+Images = Float[Tensor, "n c h w"]
+Rows = Float[Tensor, "n width"]
+Labels = Int[Tensor, " n"]
+Classes = Float[Tensor, " classes"]
+AnyLogits = Float[Tensor, "n classes *pixels"]
+
 # --- discrepancies between two networks' logits, the teacher's first ----------------
 
 
-def mae(
-    teacher: Float[Tensor, "n classes *pixels"],
-    student: Float[Tensor, "n classes *pixels"],
-) -> Float[Tensor, ""]:
+def mae(teacher: AnyLogits, student: AnyLogits) -> Scalar:
     """Mean absolute error of raw logits, over images and classes (DFAD Eq. 2)."""
     return (teacher - student).abs().mean()
 
 
-def mse(
-    teacher: Float[Tensor, "n classes *pixels"],
-    student: Float[Tensor, "n classes *pixels"],
-) -> Float[Tensor, ""]:
+def mse(teacher: AnyLogits, student: AnyLogits) -> Scalar:
     """Mean squared error of raw logits, over images and classes (DFAD Fig. 4)."""
     return (teacher - student).square().mean()
 
 
-def mse_mae(
-    teacher: Float[Tensor, "n classes *pixels"],
-    student: Float[Tensor, "n classes *pixels"],
-) -> Float[Tensor, ""]:
+def mse_mae(teacher: AnyLogits, student: AnyLogits) -> Scalar:
     """MSE + MAE, equally weighted: DFAD Fig. 4 names the sum and no weights."""
     return mse(teacher, student) + mae(teacher, student)
 
 
-def kl(
-    teacher: Float[Tensor, "n classes"], student: Float[Tensor, "n classes"]
-) -> Float[Tensor, ""]:
+def kl(teacher: Logits, student: Logits) -> Scalar:
     """KL(p_T ‖ p_S) of the class probabilities, in nats, from logits (MAD Eq. 3).
 
     Summed over classes and averaged over images. ABM's public code also divides by
@@ -50,18 +48,12 @@ def kl(
     return F.kl_div(log_s, log_t, reduction="batchmean", log_target=True)
 
 
-def kd(
-    teacher: Float[Tensor, "n classes"],
-    student: Float[Tensor, "n classes"],
-    temperature: float,
-) -> Float[Tensor, ""]:
+def kd(teacher: Logits, student: Logits, temperature: float) -> Scalar:
     """T² KL of probabilities softened by T (Hinton et al. 2015, Section 2)."""
     return temperature**2 * kl(teacher / temperature, student / temperature)
 
 
-def js(
-    teacher: Float[Tensor, "n classes"], student: Float[Tensor, "n classes"]
-) -> Float[Tensor, ""]:
+def js(teacher: Logits, student: Logits) -> Scalar:
     """Jensen–Shannon divergence, in nats, at most ln 2 (MAD Section 5.2.3)."""
     log_t, log_s = F.log_softmax(teacher, dim=1), F.log_softmax(student, dim=1)
     log_m = torch.logaddexp(log_t, log_s) - math.log(2)
@@ -75,7 +67,7 @@ DISCREPANCIES = {"mae": mae, "mse": mse, "kl": kl, "mse_mae": mse_mae}  # DFAD F
 # --- what a generator asks of the teacher alone -------------------------------------
 
 
-def one_hot(teacher: Float[Tensor, "n classes"]) -> Float[Tensor, ""]:
+def one_hot(teacher: Logits) -> Scalar:
     """Cross entropy of logits against their own argmax, −log max p_T.
 
     DAFL's one-hot term; R_l of AR+VI Eq. 2.
@@ -83,7 +75,7 @@ def one_hot(teacher: Float[Tensor, "n classes"]) -> Float[Tensor, ""]:
     return F.cross_entropy(teacher, teacher.argmax(dim=1))
 
 
-def activation(features: Float[Tensor, "n *shape"]) -> Float[Tensor, ""]:
+def activation(features: Float[Tensor, "n *shape"]) -> Scalar:
     """−‖f_T(x)‖₁, averaged over images. Unbounded below.
 
     R_m of AR+VI Eq. 3. DAFL's code divides by the number of elements as well: divide
@@ -92,12 +84,12 @@ def activation(features: Float[Tensor, "n *shape"]) -> Float[Tensor, ""]:
     return -features.flatten(1).abs().sum(dim=1).mean()
 
 
-def log_class_share(teacher: Float[Tensor, "n classes"]) -> Float[Tensor, " classes"]:
+def log_class_share(teacher: Logits) -> Classes:
     """log of the mean class probabilities of a batch; finite where one is 0."""
     return F.log_softmax(teacher, dim=1).logsumexp(dim=0) - math.log(len(teacher))
 
 
-def information_entropy(teacher: Float[Tensor, "n classes"]) -> Float[Tensor, ""]:
+def information_entropy(teacher: Logits) -> Scalar:
     """−H of the mean class probabilities, in nats, at least −ln C (DAFL).
 
     DAFL's code takes logarithms to base 10; its paper divides by the classes.
@@ -107,10 +99,8 @@ def information_entropy(teacher: Float[Tensor, "n classes"]) -> Float[Tensor, ""
 
 
 def moment_gaps(
-    teacher: nn.Module, x: Float[Tensor, "n c h w"]
-) -> tuple[
-    Float[Tensor, "n classes"], list[tuple[Float[Tensor, " _"], Float[Tensor, " _"]]]
-]:
+    teacher: nn.Module, x: Images
+) -> tuple[Logits, list[tuple[Float[Tensor, " _"], Float[Tensor, " _"]]]]:
     """The teacher's logits, and per BatchNorm layer the gaps (mean, variance).
 
     A gap is the batch's (biased) moment of the layer's inputs minus the stored one.
@@ -136,9 +126,7 @@ def moment_gaps(
     return logits, gaps
 
 
-def bn_moments(
-    teacher: nn.Module, x: Float[Tensor, "n c h w"]
-) -> tuple[Float[Tensor, "n classes"], Float[Tensor, ""]]:
+def bn_moments(teacher: nn.Module, x: Images) -> tuple[Logits, Scalar]:
     """The teacher's logits on x, and BNmm (MAD Eq. 9).
 
     BNmm is the squared distance between the batch's moments and those stored in the

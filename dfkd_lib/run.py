@@ -381,7 +381,9 @@ def listing() -> str:
     lines += ["", "networks, for --pair TEACHER-STUDENT:", f"  {', '.join(NETWORKS)}"]
     lines += ["", "recipes (--recipe): paper, data set, pair, schedule:"]
     for e in RECIPES:
-        method = "mad" if e.paper == "ours" else e.paper
+        method = next(
+            (m for m, paper in METHOD_PAPERS.items() if paper == e.paper), "mad"
+        )
         m = recipe_for(e.dataset, method, e.teacher, e.student, e.paper).settings
         steps = f"{m.generator_steps} + {m.student_steps} steps"
         pair = f"{e.teacher}-{e.student}"

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..errors import UserError
-from ..losses import DISCREPANCIES, activation, one_hot
+from ..losses import DISCREPANCIES, Logits, Scalar, activation, one_hot
 from ..models import embedding_and_logits
 from . import setting
 from .state import Choices, Losses, State, Task, frozen
@@ -147,12 +147,12 @@ chord = mixup  # of a network's outputs at both ends: λf(x) + (1 − λ)f(z), E
 
 
 def linearity_gap(
-    at_x: Float[Tensor, "n classes"],
-    at_z: Float[Tensor, "n classes"],
-    at_mixture: Float[Tensor, "n classes"],
+    at_x: Logits,
+    at_z: Logits,
+    at_mixture: Logits,
     lam: Float[Tensor, " n"],
     discrepancy: Callable[[Tensor, Tensor], Tensor],
-) -> Float[Tensor, ""]:
+) -> Scalar:
     """L(f(λx + (1 − λ)z), λf(x) + (1 − λ)f(z)) of one network (AR+VI Eq. 7).
 
     Under MAE or MSE it is zero for all pairs and all λ only where f is affine between
@@ -162,12 +162,12 @@ def linearity_gap(
 
 
 def interpolation(
-    teacher_x: Float[Tensor, "n classes"],
-    teacher_z: Float[Tensor, "n classes"],
-    student_mixture: Float[Tensor, "n classes"],
+    teacher_x: Logits,
+    teacher_z: Logits,
+    student_mixture: Logits,
     lam: Float[Tensor, " n"],
     discrepancy: Callable[[Tensor, Tensor], Tensor],
-) -> Float[Tensor, ""]:
+) -> Scalar:
     """The student on the mixture against the teacher's chord (AR+VI Eq. 8 and 9).
 
     Eq. 9 is Eq. 8 on generated images. A student equal to the teacher keeps the

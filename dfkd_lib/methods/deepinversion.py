@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..losses import js, kd, moment_gaps
+from ..losses import Images, Labels, Logits, Scalar, js, kd, moment_gaps
 from . import setting
 from .mad import Memory
 from .state import Choices, Losses, State, Task, frozen
@@ -93,9 +92,7 @@ class DeepInversion:
             s.samples += len(x)
         return losses
 
-    def image_loss(
-        self, s: State, x: Float[Tensor, "n c h w"], y: Int[Tensor, " n"]
-    ) -> dict[str, Tensor]:
+    def image_loss(self, s: State, x: Images, y: Labels) -> dict[str, Tensor]:
         """Classification loss, prior and feature term, competition with the student."""
         logits, bn = bn_statistics(s.teacher, x)
         terms = {
@@ -109,7 +106,7 @@ class DeepInversion:
         return terms
 
 
-def total_variation(x: Float[Tensor, "n c h w"]) -> Float[Tensor, ""]:
+def total_variation(x: Images) -> Scalar:
     """Differences between neighbours across, down and along both diagonals.
 
     The sum of four norms, each over the *whole* batch, as in DeepInversion's code.
@@ -121,14 +118,12 @@ def total_variation(x: Float[Tensor, "n c h w"]) -> Float[Tensor, ""]:
     return across.norm() + down.norm() + falling.norm() + rising.norm()
 
 
-def image_norm(x: Float[Tensor, "n c h w"]) -> Float[Tensor, ""]:
+def image_norm(x: Images) -> Scalar:
     """‖x‖₂, averaged over images."""
     return x.flatten(1).norm(dim=1).mean()
 
 
-def bn_statistics(
-    teacher: nn.Module, x: Float[Tensor, "n c h w"]
-) -> tuple[Float[Tensor, "n classes"], Float[Tensor, ""]]:
+def bn_statistics(teacher: nn.Module, x: Images) -> tuple[Logits, Scalar]:
     """The teacher's logits, and Σ_l ‖μ_l(x) − μ_l‖₂ + ‖σ²_l(x) − σ²_l‖₂.
 
     Norms, where MAD Eq. 9 has their squares: the pull does not fade near the stored

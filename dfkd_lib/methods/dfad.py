@@ -10,10 +10,9 @@ student's, so a run of n stages is shifted by half a stage.
 from dataclasses import dataclass
 from typing import ClassVar
 
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
-from ..losses import DISCREPANCIES, mae
+from ..losses import DISCREPANCIES, AnyLogits, Scalar, mae
 from . import setting
 from .state import Choices, Losses, State, Task, frozen
 
@@ -82,10 +81,7 @@ class DFAD:
         return losses
 
 
-def log_mae(
-    teacher: Float[Tensor, "n classes *pixels"],
-    student: Float[Tensor, "n classes *pixels"],
-) -> Float[Tensor, ""]:
+def log_mae(teacher: AnyLogits, student: AnyLogits) -> Scalar:
     """log(1 + MAE): DFAD's code gives the generator its negative in segmentation.
 
     Not in the paper. Its gradient is that of MAE, divided by 1 + MAE.

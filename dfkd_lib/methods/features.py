@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import UserError
-from ..losses import kd, mse, unit
+from ..losses import Images, Scalar, kd, mse, unit
 from ..models import Classifier
 from . import setting
 from .kd import Student
@@ -156,14 +156,12 @@ def _update(s: State, losses: Losses, terms: dict[str, Tensor], x: Tensor) -> No
     s.samples += len(x)
 
 
-def attention_map(features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n pixels"]:
+def attention_map(features: Images) -> Float[Tensor, "n pixels"]:
     """Squares summed over channels, of unit length per image (AT Section 3.1)."""
     return unit(features.square().sum(dim=1).flatten(1))
 
 
-def factor_gap(
-    teacher: Float[Tensor, "n c h w"], student: Float[Tensor, "n c h w"]
-) -> Float[Tensor, ""]:
+def factor_gap(teacher: Images, student: Images) -> Scalar:
     """Mean absolute error of two factors, each of unit length per image (FT, p = 1)."""
     return (unit(teacher.flatten(1)) - unit(student.flatten(1))).abs().mean()
 

@@ -1,3 +1,4 @@
+# ruff: noqa: I001  (long imports in a few lines)
 """Hybrid Data-Free Knowledge Distillation (Tang et al. 2025, Algorithm A-1).
 
 First a GAN learns from few collected images, guided by the teacher; then the student
@@ -25,13 +26,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import UserError
-from ..losses import distance, information_entropy, log_class_share, one_hot
+from ..losses import (
+    Classes, Images, Labels, Logits, Rows, Scalar, distance, information_entropy,
+    log_class_share, one_hot,
+)  # fmt: skip
 from ..models import classifier_of, embedding_and_logits
 from ..models.biggan import BigGANDiscriminator, BigGANGenerator
 from . import setting
 from .hidfd_students import merged, student_for, student_terms
 from .state import Choices, Losses, State, Task, frozen
 
+Vector, TwoClasses = Float[Tensor, " n"], Float[Tensor, "_ two_c"]
+Index = Int[Tensor, " _"]
 _BETAS = (0.0, 0.999)  # Adam's in BigGAN; HiDFD is silent
 
 
@@ -115,13 +121,11 @@ class HiDFD:
         classes, device = task.num_classes, task.device
         s.counts = torch.full((classes,), self.batch / classes, device=device)
         s.present = task.images.y.unique()  # D learns no other class
-        s.generator_optimizer = torch.optim.Adam(
-            s.generator.parameters(), self.generator_lr, betas=_BETAS
-        )
+        makes = s.generator.parameters()
         judges = [*s.discriminator.parameters(), *s.projector.parameters()]
-        s.discriminator_optimizer = torch.optim.Adam(
-            judges, self.discriminator_lr, betas=_BETAS
-        )
+        rates = self.generator_lr, self.discriminator_lr
+        s.generator_optimizer = torch.optim.Adam(makes, rates[0], _BETAS)
+        s.discriminator_optimizer = torch.optim.Adam(judges, rates[1], _BETAS)
         learns = [p for p in s.student.parameters() if p.requires_grad]
         s.optimize_student(self, learns, begins=self.gan_stages)
         s.made = None  # D_s and its labels, once the GAN is trained
@@ -213,9 +217,8 @@ class HiDFD:
             s.made = self.synthesise(s)
         for _ in range(self.student_steps):
             x, y = self.hybrid_batch(s)
-            terms = student_terms(
-                self.distill, self.temperature, s.teacher, s.student, x, y
-            )
+            how = self.distill, self.temperature
+            terms = student_terms(*how, s.teacher, s.student, x, y)
             loss = losses.add("student", terms)
             s.student_optimizer.zero_grad()
             loss.backward()
@@ -242,9 +245,7 @@ class HiDFD:
         return self.inflation or max(self.synthetic // len(s.task.images), 1)
 
     @torch.no_grad()
-    def synthesise(
-        self, s: State
-    ) -> tuple[UInt8[Tensor, "n c h w"], Int[Tensor, " n"]]:
+    def synthesise(self, s: State) -> tuple[UInt8[Tensor, "n c h w"], Labels]:
         """D_s as whole grey levels, and the classes asked for.
 
         From a random state of its own, so that a resumed run draws the same.
@@ -288,9 +289,7 @@ class DeGAN(HiDFD):
     lambda_entropy: setting.Weight = 5.0
 
 
-def images_of(
-    s: State, generator: nn.Module, y: Int[Tensor, " n"], random: Any = None
-) -> Float[Tensor, "n c h w"]:
+def images_of(s: State, generator: nn.Module, y: Labels, random: Any = None) -> Images:
     """Images of the classes asked for, in the teacher's normalised space."""
     random = random or s.random
     z = torch.randn(len(y), generator.z_dim, generator=random, device=y.device)
@@ -301,9 +300,7 @@ def images_of(
 # --- classes: C for "real and of class y" (y⁺), then C for "fake and of class y" (y⁻)
 
 
-def gan_discriminator(
-    real: Float[Tensor, " n"], fake: Float[Tensor, " m"], form: str = "log"
-) -> Float[Tensor, ""]:
+def gan_discriminator(real: Tensor, fake: Tensor, form: str = "log") -> Scalar:
     """−L_d from the logits u (HiDFD Eq. 1).
 
     log and non_saturating: −log σ(u_real) − log(1 − σ(u_fake)); hinge, as in the
@@ -314,7 +311,7 @@ def gan_discriminator(
     return F.softplus(-real).mean() + F.softplus(fake).mean()
 
 
-def gan_generator(fake: Float[Tensor, " m"], form: str = "log") -> Float[Tensor, ""]:
+def gan_generator(fake: Vector, form: str = "log") -> Scalar:
     """L_g from the discriminator's logits u (HiDFD Eq. 1).
 
     log: log(1 − σ(u)), whose gradient vanishes with σ(u) (Eq. 6); non_saturating:
@@ -326,11 +323,8 @@ def gan_generator(fake: Float[Tensor, " m"], form: str = "log") -> Float[Tensor,
 
 
 def class_discriminator(
-    real: Float[Tensor, "n two_c"],
-    y_real: Int[Tensor, " n"],
-    fake: Float[Tensor, "m two_c"],
-    y_fake: Int[Tensor, " m"],
-) -> Float[Tensor, ""]:
+    real: TwoClasses, y_real: Index, fake: TwoClasses, y_fake: Index
+) -> Scalar:
     """−E_P log Ψ(y⁺ | x) − E_Q log Ψ(y⁻ | x) (HiDFD Eq. 1, the sign corrected).
 
     Eq. 1 prints a plus: minimised, that trains the classifier to fail. The appendix
@@ -340,9 +334,7 @@ def class_discriminator(
     return F.cross_entropy(real, y_real) + F.cross_entropy(fake, y_fake + classes)
 
 
-def class_generator(
-    fake: Float[Tensor, "m two_c"], y: Int[Tensor, " m"]
-) -> Float[Tensor, ""]:
+def class_generator(fake: TwoClasses, y: Labels) -> Scalar:
     """−E_Q log Ψ(y⁺ | x) + E_Q log Ψ(y⁻ | x), a difference of logits (HiDFD Eq. 1)."""
     rows = torch.arange(len(y), device=y.device)
     return (fake[rows, y + fake.shape[1] // 2] - fake[rows, y]).mean()
@@ -351,9 +343,7 @@ def class_generator(
 # --- feature integration. Row i of `real` and row i of `fake` are of one class
 
 
-def blend_gate(
-    p: Float[Tensor, " n"], q: float, reading: str = "formula"
-) -> Float[Tensor, " n"]:
+def blend_gate(p: Vector, q: float, reading: str = "formula") -> Vector:
     """I(p > q) for p from U(0, 1): one where a pair is blended (HiDFD Eq. 8).
 
     formula: with probability 1 − q, 0.3 at the paper's q; sentence: p < q, "with a
@@ -363,23 +353,18 @@ def blend_gate(
 
 
 def blend(
-    teacher_real: Float[Tensor, "n width"],
-    teacher_fake: Float[Tensor, "n width"],
-    discriminator_real: Float[Tensor, "n width"],
-    discriminator_fake: Float[Tensor, "n width"],
-    gate: Float[Tensor, " n"],
-) -> Float[Tensor, ""]:
+    teacher_real: Rows, teacher_fake: Rows, discriminator_real: Rows,
+    discriminator_fake: Rows, gate: Vector,
+) -> Scalar:  # fmt: skip
     """L_blend: Φ_D of fakes to Φ_T of real images and vice versa (HiDFD Eq. 8)."""
     crossed = distance(teacher_real, discriminator_fake)
     return (gate * (crossed + distance(teacher_fake, discriminator_real))).mean()
 
 
 def transfer(
-    teacher_real: Float[Tensor, "n width"],
-    teacher_fake: Float[Tensor, "n width"],
-    discriminator_real: Float[Tensor, "n width"],
-    discriminator_fake: Float[Tensor, "n width"],
-) -> Float[Tensor, ""]:
+    teacher_real: Rows, teacher_fake: Rows, discriminator_real: Rows,
+    discriminator_fake: Rows,
+) -> Scalar:  # fmt: skip
     """L_trans: Φ_D to Φ_T of the same image, real and fake (HiDFD Eq. 9)."""
     of_real = distance(teacher_real, discriminator_real)
     return (of_real + distance(teacher_fake, discriminator_fake)).mean()
@@ -388,7 +373,7 @@ def transfer(
 # --- category frequency smoothing
 
 
-def class_counts(teacher: Float[Tensor, "n classes"]) -> Float[Tensor, " classes"]:
+def class_counts(teacher: Logits) -> Classes:
     """n̄: how many images the teacher puts into each class (for HiDFD Eq. 10).
 
     The paper does not say whose class; its code takes the teacher's.
@@ -397,16 +382,12 @@ def class_counts(teacher: Float[Tensor, "n classes"]) -> Float[Tensor, " classes
     return F.one_hot(teacher.argmax(dim=1), classes).to(teacher.dtype).sum(dim=0)
 
 
-def smoothed_counts(
-    counts: Float[Tensor, " classes"], made: Float[Tensor, " classes"], gamma: float
-) -> Float[Tensor, " classes"]:
+def smoothed_counts(counts: Classes, made: Classes, gamma: float) -> Classes:
     """n^t = (1 − γ) n^{t−1} + γ n̄^{t−1} (HiDFD Eq. 10)."""
     return (1 - gamma) * counts + gamma * made
 
 
-def class_frequencies(
-    counts: Float[Tensor, " classes"], floor: float
-) -> Float[Tensor, " classes"]:
+def class_frequencies(counts: Classes, floor: float) -> Classes:
     """n̂ = n / Σ n, at least `floor` times 1/C (HiDFD Eq. 11; the floor is ours).
 
     Eq. 12 divides by n̂, which goes to 0 for a class that is never made.
@@ -414,9 +395,7 @@ def class_frequencies(
     return (counts / counts.sum()).clamp_min(floor / len(counts))
 
 
-def frequency_regulariser(
-    teacher: Float[Tensor, "n classes"], frequencies: Float[Tensor, " classes"]
-) -> Float[Tensor, ""]:
+def frequency_regulariser(teacher: Logits, frequencies: Classes) -> Scalar:
     """L_reg = Σ_c p_c log p_c / n̂_c, p the mean probabilities (HiDFD Eq. 12)."""
     log_p = log_class_share(teacher)
     return (log_p.exp() * log_p / frequencies).sum()

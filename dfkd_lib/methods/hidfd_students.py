@@ -11,12 +11,12 @@ import copy
 import math
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import UserError
-from ..losses import distance, kd, mse, unit
+from ..losses import Images, Labels, Logits, Rows, Scalar, distance, kd, mse, unit
 from ..models import Classifier, classifier_of, embedding_and_logits
 
 
@@ -39,8 +39,8 @@ def student_terms(
     temperature: float,
     teacher: nn.Module,
     student: nn.Module,
-    x: Float[Tensor, "n c h w"],
-    y: Int[Tensor, " n"],
+    x: Images,
+    y: Labels,
 ) -> dict[str, Tensor]:
     """The named terms of the student's loss on a batch."""
     if name == "simkd":
@@ -117,24 +117,18 @@ def _simkd(
     return made
 
 
-def alignment(
-    teacher: Float[Tensor, "n width"], student: Float[Tensor, "n width"]
-) -> Float[Tensor, ""]:
+def alignment(teacher: Rows, student: Rows) -> Scalar:
     """L_align: ‖Φ_S(x) − Φ_T(x)‖₂, averaged over images (HiDFD Eq. 14)."""
     return distance(teacher, student).mean()
 
 
-def _others(
-    logits: Float[Tensor, "n classes"], y: Int[Tensor, " n"]
-) -> Float[Tensor, "n others"]:
+def _others(logits: Logits, y: Labels) -> Float[Tensor, "n others"]:
     """The logits of all classes but y."""
     index = torch.arange(logits.shape[1] - 1, device=y.device)
     return logits.gather(1, index + (index >= y[:, None]))
 
 
-def _target_or_not(
-    logits: Float[Tensor, "n classes"], y: Int[Tensor, " n"]
-) -> Float[Tensor, "n 2"]:
+def _target_or_not(logits: Logits, y: Labels) -> Float[Tensor, "n 2"]:
     """log p_y and log(1 − p_y), the latter from the other classes."""
     log_p = F.log_softmax(logits, dim=1)
     rest = _others(log_p, y).logsumexp(dim=1)
@@ -142,13 +136,13 @@ def _target_or_not(
 
 
 def dkd(
-    teacher: Float[Tensor, "n classes"],
-    student: Float[Tensor, "n classes"],
-    y: Int[Tensor, " n"],
+    teacher: Logits,
+    student: Logits,
+    y: Labels,
     temperature: float,
     alpha: float,
     beta: float,
-) -> Float[Tensor, ""]:
+) -> Scalar:
     """T² (α·TCKD + β·NCKD) (Zhao et al. 2022, DKD).
 
     KL of "class y or not", and KL among the other classes; KD is the same sum with
@@ -168,12 +162,12 @@ def dkd(
 
 
 def nkd(
-    teacher: Float[Tensor, "n classes"],
-    student: Float[Tensor, "n classes"],
-    y: Int[Tensor, " n"],
+    teacher: Logits,
+    student: Logits,
+    y: Labels,
     temperature: float = 1.0,
     gamma: float = 1.5,
-) -> Float[Tensor, ""]:
+) -> Scalar:
     """−p_T(y) log p_S(y) − γT² Σ_{c≠y} q_T(c) log q_S(c) (Yang et al. 2023, NKD).
 
     q are the probabilities among the other classes, softened by T; p is not softened.
@@ -185,9 +179,7 @@ def nkd(
     return -(p * log_p).mean() - gamma * temperature**2 * (q * log_q).sum(1).mean()
 
 
-def correlations(
-    features: Float[Tensor, "n width"], gamma: float, order: int
-) -> Float[Tensor, "n n"]:
+def correlations(features: Rows, gamma: float, order: int) -> Float[Tensor, "n n"]:
     """exp(−γ‖f_i − f_j‖²) of unit features, its Taylor series cut after `order`."""
     f = unit(features)
     cosines = f @ f.T
@@ -201,12 +193,12 @@ def cc(
     student: Float[Tensor, "n width_s"],
     gamma: float = 0.4,
     order: int = 2,
-) -> Float[Tensor, ""]:
+) -> Scalar:
     """MSE of both networks' correlations between images (Peng et al. 2019, CC)."""
     return mse(correlations(teacher, gamma, order), correlations(student, gamma, order))
 
 
-def _relative_distances(features: Float[Tensor, "n width"]) -> Float[Tensor, "n n"]:
+def _relative_distances(features: Rows) -> Float[Tensor, "n n"]:
     """‖f_i − f_j‖₂ over its mean over pairs of distinct images."""
     n = len(features)
     exact = "donot_use_mm_for_euclid_dist"
@@ -217,12 +209,12 @@ def _relative_distances(features: Float[Tensor, "n width"]) -> Float[Tensor, "n 
 
 def rkd_distance(
     teacher: Float[Tensor, "n width_t"], student: Float[Tensor, "n width_s"]
-) -> Float[Tensor, ""]:
+) -> Scalar:
     """Huber loss of relative distances, over all n² pairs (Park et al. 2019, RKD)."""
     return F.smooth_l1_loss(_relative_distances(student), _relative_distances(teacher))
 
 
-def _cosines(features: Float[Tensor, "n width"]) -> Float[Tensor, "b b b"]:
+def _cosines(features: Rows) -> Float[Tensor, "b b b"]:
     """cos of the angle at the first image between the two others."""
     directions = unit(features[None] - features[:, None])
     return directions @ directions.mT
@@ -230,6 +222,6 @@ def _cosines(features: Float[Tensor, "n width"]) -> Float[Tensor, "b b b"]:
 
 def rkd_angle(
     teacher: Float[Tensor, "n width_t"], student: Float[Tensor, "n width_s"]
-) -> Float[Tensor, ""]:
+) -> Scalar:
     """Huber loss of cosines of angles, over all n³ triples (Park et al. 2019, RKD)."""
     return F.smooth_l1_loss(_cosines(student), _cosines(teacher))

@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import UserError
-from ..losses import bn_moments, kl
+from ..losses import Images, Labels, Logits, Scalar, bn_moments, kl
 from . import setting
 from .state import Choices, Losses, State, Task, frozen
 
@@ -212,17 +212,17 @@ class DFKDMem(MAD):
     memory: setting.Size = 8192  # MAD Section 5.2.2
 
 
-def nll(teacher: Float[Tensor, "n classes"], y: Int[Tensor, " n"]) -> Float[Tensor, ""]:
+def nll(teacher: Logits, y: Labels) -> Scalar:
     """−log p_T(y | x): the teacher should see the class G was given (MAD Eq. 7)."""
     return F.cross_entropy(teacher, y)
 
 
-def embedding_norm(e: Float[Tensor, "n z"], gamma: float) -> Float[Tensor, ""]:
+def embedding_norm(e: Float[Tensor, "n z"], gamma: float) -> Scalar:
     """max(‖e_y‖ − γ√d, 0): e_y stays in a ball of radius γ√d (MAD Eq. 8)."""
     return F.relu(e.norm(dim=1) - gamma * math.sqrt(e.shape[1])).mean()
 
 
-def logit_bound(logits: Float[Tensor, "n *shape"], delta: float) -> Float[Tensor, ""]:
+def logit_bound(logits: Float[Tensor, "n *shape"], delta: float) -> Scalar:
     """`max(|logit| − δ, 0)`, averaged over all logits (MAD Eq. 10 and 11, inferred).
 
     For the student's logits, and for the generator's images before their squashing.
@@ -279,7 +279,7 @@ class Memory(nn.Module):
         self.register_buffer("images", torch.zeros(capacity, *shape, device=device))
         self.register_buffer("filled", torch.zeros((), dtype=torch.int64))  # on the CPU
 
-    def add(self, x: Float[Tensor, "n c h w"], random: torch.Generator) -> None:
+    def add(self, x: Images, random: torch.Generator) -> None:
         """Keep x: in free places first, then in those of random images."""
         capacity, filled = len(self.images), int(self.filled)
         free = min(capacity - filled, len(x))
@@ -291,7 +291,7 @@ class Memory(nn.Module):
             self.images[places[: len(rest)]] = rest
         self.filled.add_(free)
 
-    def draw(self, n: int, random: torch.Generator) -> Float[Tensor, "n c h w"]:
+    def draw(self, n: int, random: torch.Generator) -> Images:
         """n of the images, with replacement."""
         filled, device = int(self.filled), self.images.device
         return self.images[torch.randint(filled, (n,), generator=random, device=device)]

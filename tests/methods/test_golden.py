@@ -22,6 +22,7 @@ GOLDEN = Path(__file__).parent.parent / "golden"
 CASES = [
     pytest.param(case, id=f"{name}-{number}")
     for name in METHODS
+    if (GOLDEN / f"{name}.json").exists()  # not those of methods that came later
     for number, case in enumerate(json.loads((GOLDEN / f"{name}.json").read_text()))
     if case["settings"].get("reuse", 1) == 1 or "reuse" in readable(METHODS[name])
     # Which of two equally sure images comes first is decided by the last bit.
