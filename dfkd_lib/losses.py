@@ -6,7 +6,7 @@ A formula of one paper alone is in that paper's file, `dfkd_lib.methods`.
 import math
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 

@@ -1,3 +1,4 @@
+# ruff: noqa: I001  (long imports in a few lines)
 """Trained teachers: shipped, cached, trained now, or your own (`names`).
 
 ``python -m dfkd_lib.teachers --dataset digits --teacher lenet5`` trains one.
@@ -18,21 +19,12 @@ from .foreign import load_foreign, renormalised
 from .machine import hardware, resolve_device, resolve_precision, versions
 from .names import parse_teacher
 from .recipes import TeacherRecipe, teacher_recipe
-from .trained import (
-    Constants,
-    Teacher,
-    accuracy,
-    accuracy_on,
-    digest,
-    least_accuracy,
-    logits_of,
-    weights,
-)
+from .trained import Constants, Teacher, accuracy, accuracy_on, digest, logits_of, weights  # fmt: skip
 from .training import command, train_teacher
 
 __all__ = [
     "Constants", "Teacher", "TeacherRecipe", "accuracy", "accuracy_on", "digest",
-    "hardware", "least_accuracy", "load_foreign", "load_teacher", "logits_of",
+    "hardware", "load_foreign", "load_teacher", "logits_of",
     "parse_teacher", "renormalised", "resolve_device", "resolve_precision",
     "teacher_recipe", "train_teacher", "versions", "weights",
 ]  # fmt: skip
@@ -42,7 +34,7 @@ CPU_LIMIT = 30 * 60  # seconds; on a CPU, only the command trains for longer
 
 
 def cache() -> Path:
-    """The folder of the teachers that were trained on this machine."""
+    """The folder of the teachers trained on this machine."""
     return cache_folder() / "teachers"
 
 
@@ -52,10 +44,8 @@ def load_teacher(
     """The teacher `name`: shipped, cached, or else trained now and cached.
 
     Two processes that ask at once train it once; `train=False` trains none. `name` may
-    also be a teacher of your own (`names`). Nothing in a file is executed.
-
-    A UserError if it is missing and may not be trained, if that would take more than
-    `CPU_LIMIT` on a CPU, if training failed, or if its files were changed.
+    also be a teacher of your own (`names`). A UserError if it may not be trained, or
+    not in `CPU_LIMIT` on a CPU, if training failed, or if its files were changed.
     """
     if parse_teacher(name).kind != "ours":
         return load_foreign(name, dataset, device=device)

@@ -28,17 +28,14 @@ def main(argv: list[str] | None = None) -> int:
     try:
         args = parser.parse_args(argv)
         one_of("teacher", args.teacher, CLASSIFIERS)
-        changes = {}
-        if args.epochs is not None:
-            changes["epochs"] = whole("epochs", args.epochs, 1)
-        if args.lr is not None:
-            changes["lr"] = real("lr", args.lr, 1e-8)
         whole("seed", args.seed)
         device = resolve_device("device", args.device)
         dataset = load_dataset(args.dataset)
         check_fits(dataset, "teacher", args.teacher)
         recipe = teacher_recipe(dataset.name, args.teacher, len(dataset.y_train))
-        recipe = dataclasses.replace(recipe, **changes)
+        for name, check, low in (("epochs", whole, 1), ("lr", real, 1e-8)):
+            if (value := getattr(args, name)) is not None:
+                recipe = dataclasses.replace(recipe, **{name: check(name, value, low)})
         folder = at_home("folder", args.folder) if args.folder else cache()
         folder = writable_folder("folder", folder)
         options = {"seed": args.seed, "device": device}

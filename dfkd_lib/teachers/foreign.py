@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..data import Dataset, check_fits
 from ..errors import UserError, first_line, shown, text, whole
 from ..models import Foreign, build, torchvision_names
-from ..models.network import Network
+from ..models.network import Images, Logits, Network
 from .machine import resolve_device
 from .names import parse_teacher
 from .trained import Constants, Teacher, accuracy_on, digest, least_accuracy, weights
+
+Shape = tuple[int, int, int]  # an image's channels, height and width
 
 
 class Renormalised(Network):
@@ -37,9 +38,7 @@ class Renormalised(Network):
     def gains(self) -> bool:
         return False
 
-    def forward(
-        self, x: Float[Tensor, "batch channels height width"]
-    ) -> Float[Tensor, "batch classes"]:
+    def forward(self, x: Images) -> Logits:
         return self.network(x * self.scale + self.shift)
 
 
@@ -54,14 +53,10 @@ def renormalised(network: nn.Module, ours: Constants, theirs: Constants) -> nn.M
 
 
 def load_foreign(
-    source: str | nn.Module,
-    dataset: Dataset | None = None,
-    *,
-    num_classes: int | None = None,
-    input_shape: tuple[int, ...] | None = None,
-    name: str | None = None,
-    device: str = "auto",
-) -> Teacher:
+    source: str | nn.Module, dataset: Dataset | None = None, *,
+    num_classes: int | None = None, input_shape: tuple[int, ...] | None = None,
+    name: str | None = None, device: str = "auto",
+) -> Teacher:  # fmt: skip
     """A teacher that was trained elsewhere, on the CPU, tried on two images.
 
     `source`: FILE:NETWORK, torchvision:NAME, timm:NAME, or a module from normalised
@@ -75,9 +70,10 @@ def load_foreign(
     """
     device = resolve_device("device", device)
     classes, shape = task_of(dataset, num_classes, input_shape)
-    called = source if isinstance(source, str) else type(source).__name__
-    name = called if name is None else text("name", name)
-    constants = sha = None
+    if name is None:
+        name = source if isinstance(source, str) else type(source).__name__
+    text("name", name)
+    constants = sha = score = None
     if isinstance(source, nn.Module):
         network = copied("teacher", source)
     elif (found := parse_teacher(source)).kind == "ours":
@@ -91,10 +87,9 @@ def load_foreign(
         network, constants = _pretrained(found.kind, found.network)
     try_out("teacher", name, network.eval().requires_grad_(False), classes, shape)
     network = as_foreign(network)
-    if constants and dataset is not None:
-        network = renormalised(network, (dataset.mean, dataset.std), constants)
-    score = None
     if dataset is not None:
+        if constants:
+            network = renormalised(network, (dataset.mean, dataset.std), constants)
         score = accuracy_on(network.to(device), dataset, device)
         network.cpu()
         if score < least_accuracy(dataset.y_test):
@@ -108,8 +103,9 @@ def load_foreign(
 
 def as_foreign(network: nn.Module) -> nn.Module:
     """Wrap a module that is not the library's, so that `place` can prepare it."""
-    known = isinstance(network, Network)
-    return network if known else Foreign(network).train(network.training)
+    if isinstance(network, Network):
+        return network
+    return Foreign(network).train(network.training)
 
 
 def copied(role: str, network: nn.Module) -> nn.Module:
@@ -125,10 +121,8 @@ def copied(role: str, network: nn.Module) -> nn.Module:
         ) from error
 
 
-def task_of(
-    dataset: Dataset | None, num_classes: Any, input_shape: Any
-) -> tuple[int, tuple[int, int, int]]:
-    """The number of classes, and an image's channels, height and width."""
+def task_of(dataset: Dataset | None, num_classes: Any, input_shape: Any) -> tuple:
+    """The number of classes, and the `Shape` of an image."""
     if dataset is not None:
         if num_classes is not None or input_shape is not None:
             raise UserError("teacher: give a data set, or num_classes and input_shape")
@@ -136,18 +130,16 @@ def task_of(
         return dataset.num_classes, (channels, height, width)
     whole("num_classes", num_classes, 2)
     if not isinstance(input_shape, tuple) or len(input_shape) != 3:
-        wanted = "give (channels, height, width)"
-        raise UserError(f"input_shape: {shown(input_shape)} is not allowed; {wanted}")
+        line = f"input_shape: {shown(input_shape)} is not allowed; give "
+        raise UserError(line + "(channels, height, width)")
     return num_classes, tuple(whole("input_shape", size, 1) for size in input_shape)
 
 
-def _from_file(path: Path, architecture: str, num_classes: int) -> nn.Module:
+def _from_file(path: Path, architecture: str, classes: int) -> nn.Module:
     """The library's network with the weights of a file."""
     try:
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+        safe = path.suffix == ".safetensors"
+        state = load_file(path) if safe else torch.load(path, "cpu", weights_only=True)
     except Exception as error:  # every format's reader has errors of its own
         raise UserError(
             f"teacher: {path} cannot be read as weights and nothing else "
@@ -155,25 +147,24 @@ def _from_file(path: Path, architecture: str, num_classes: int) -> nn.Module:
             "safetensors.torch.save_file(network.state_dict(), ...)"
         ) from error
     with torch.random.fork_rng(devices=[]):
-        network = build(architecture, num_classes)
+        network = build(architecture, classes)
     try:
         for key in ("state_dict", "model"):  # a checkpoint holds more than the weights
             state = state[key] if isinstance(state.get(key), dict) else state
         # DataParallel and torchvision have names of their own for the layers.
         theirs = torchvision_names(architecture)
         ours = dict(zip(theirs, network.state_dict(), strict=False))
-        state = {key.removeprefix("module."): value for key, value in state.items()}
-        state = {ours.get(key, key): value for key, value in state.items()}
+        names = {key: key.removeprefix("module.") for key in state}
+        state = {ours.get(n, n): state[key] for key, n in names.items()}
         for key, value in network.state_dict().items():  # torch would round, or drop
-            real = value.is_floating_point()
-            if key in state and state[key].is_floating_point() != real:
-                raise TypeError(f"{key} is {state[key].dtype}, not {value.dtype}")
+            other = state.get(key, value)
+            if other.is_floating_point() != value.is_floating_point():
+                raise TypeError(f"{key} is {other.dtype}, not {value.dtype}")
         network.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError) as error:
         raise UserError(
-            f"teacher: {path} does not hold the weights of {architecture} with "
-            f"{num_classes} classes ({first_line(error)}); name the network that it "
-            "was saved from"
+            f"teacher: {path} does not hold the weights of {architecture} with {classes}"
+            f" classes ({first_line(error)}); name the network that it was saved from"
         ) from error
     return network
 
@@ -201,14 +192,13 @@ def _pretrained(library: str, name: str) -> tuple[nn.Module, Constants]:
 
 def library_of(role: str, library: str, name: str) -> Any:
     """timm or torchvision.models, if it knows a network of that name."""
+    models = library == "torchvision"
     try:
-        models = library == "torchvision"
         module = importlib.import_module(library + ".models" * models)
     except ImportError as error:
+        line = f"{role}: {library}:{name} needs {library}; install it with: "
         pip = f"{shlex.quote(sys.executable)} -m pip install {library}"
-        raise UserError(
-            f"{role}: {library}:{name} needs {library}; install it with: {pip}"
-        ) from error
+        raise UserError(line + pip) from error
     if name in module.list_models(module=module) if models else module.is_model(name):
         return module
     listed = f"{module.__name__}.list_models() lists them"
@@ -216,9 +206,7 @@ def library_of(role: str, library: str, name: str) -> Any:
 
 
 @torch.no_grad()
-def try_out(
-    role: str, name: str, network: nn.Module, classes: int, shape: tuple[int, int, int]
-) -> None:
+def try_out(role: str, name: str, network: nn.Module, classes: int, shape: Shape):
     """Refuse a network that does not answer two images with rows of finite logits."""
     try:
         logits = network(torch.zeros(2, *shape))

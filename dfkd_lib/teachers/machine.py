@@ -12,9 +12,8 @@ from ..errors import UserError, one_of
 
 def resolve_device(name: str, value: Any) -> str:
     """'cpu' or 'cuda'; 'auto' is the GPU if there is one."""
-    one_of(name, value, ("auto", "cpu", "cuda"))
     found = torch.cuda.is_available()
-    if value == "cuda" and not found:
+    if one_of(name, value, ("auto", "cpu", "cuda")) == "cuda" and not found:
         raise UserError(f"{name}: torch finds no GPU here; allowed: auto, cpu")
     return "cuda" if found and value != "cpu" else "cpu"
 

@@ -1,6 +1,7 @@
 """Chapter 3: EMA as a filter (MAD Eq. 5); the bound on embeddings (MAD Eq. 8)."""
 
 import math
+from itertools import accumulate
 
 import numpy as np
 from jaxtyping import Float
@@ -15,17 +16,14 @@ Frequencies = Float[ndarray, " frequencies"]
 
 def ema(theta: Trajectory, momentum: float) -> Trajectory:
     """θ̃_t = α θ̃_{t−1} + (1 − α) θ_t, θ̃_0 = θ_0, for all of θ_0 … θ_t (MAD Eq. 5)."""
-    averaged = theta.copy()
-    for t in range(1, len(theta)):
-        averaged[t] = momentum * averaged[t - 1] + (1 - momentum) * theta[t]
-    return averaged
+    steps = accumulate(theta, lambda old, new: momentum * old + (1 - momentum) * new)
+    return np.stack([*steps])
 
 
 def ema_weights(t: int, momentum: float) -> Float[ndarray, " t_1"]:
     """The weights of θ_0 … θ_t in θ̃_t: α^t, then (1 − α) α^{t−k}. Their sum is one."""
-    weights = (1 - momentum) * momentum ** (t - np.arange(t + 1.0))
-    weights[0] = momentum**t
-    return weights
+    fresh = (1 - momentum) * momentum ** np.arange(t - 1.0, -1, -1)
+    return np.append(momentum**t, fresh)
 
 
 def mean_age(momentum: float) -> float:
@@ -51,24 +49,16 @@ def coloured_ratio(momentum: float, memory: float) -> float:
 
 
 def adam_on_noise(
-    learning_rates: Float[ndarray, " stages"],
-    steps: int,
-    beta1: float = 0.9,
-    beta2: float = 0.999,
-    coordinates: int = 512,
-    seed: int = 0,
+    rates: Float[ndarray, " stages"], steps: int, beta1: float = 0.9, beta2: float = 0.999
 ) -> Increments:
     """Adam's increments per stage of `steps` steps if all gradients are N(0, 1)."""
-    rng = np.random.default_rng(seed)
-    m = v = np.zeros(coordinates)
-    increments = np.zeros((len(learning_rates), coordinates))
-    for t in range(len(learning_rates) * steps):
-        g = rng.normal(size=coordinates)
-        m = beta1 * m + (1 - beta1) * g
-        v = beta2 * v + (1 - beta2) * g**2
+    rng, m, v = np.random.default_rng(0), 0, 0
+    increments = np.zeros((len(rates), 512))
+    for t in range(len(rates) * steps):
+        g = rng.normal(size=512)
+        m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g**2
         scale = np.sqrt(v / (1 - beta2 ** (t + 1))) + 1e-8
-        step = m / (1 - beta1 ** (t + 1)) / scale
-        increments[t // steps] -= learning_rates[t // steps] * step
+        increments[t // steps] -= rates[t // steps] * m / (1 - beta1 ** (t + 1)) / scale
     return increments
 
 
@@ -89,8 +79,7 @@ def autocorrelation(increments: Increments, lags: int) -> Float[ndarray, " lags_
 
 def filtered_ratio(increments: Increments, momentum: float) -> float:
     """Σ‖ũ_t‖² / Σ‖u_t‖²: the power of the averaged increments over the original one."""
-    start = np.zeros_like(increments[:1])
-    averaged = ema(np.concatenate([start, increments]), momentum)[1:]
+    averaged = ema(np.concatenate([0 * increments[:1], increments]), momentum)
     return float((averaged**2).sum() / (increments**2).sum())
 
 
@@ -107,6 +96,5 @@ def simplex_scale(classes: int) -> float:
 
 def most_disjoint_balls(gamma: float) -> float:
     """How many balls of radius √d, centres within γ√d, are disjoint at most (γ ≥ 1)."""
-    if gamma >= math.sqrt(2):
-        return math.inf
-    return math.floor(2 / (2 - gamma**2) * (1 + 1e-9))
+    room = 2 - gamma**2
+    return math.floor(2 / room * (1 + 1e-9)) if room > 0 else math.inf

@@ -33,12 +33,9 @@ def covariance(w: Sample, d: Sample) -> tuple[float, float]:
 
 
 def folded_ratio(
-    x: Float[ndarray, "points dims"],
-    centres: Float[ndarray, "centres dims"],
-    sigma: float,
-    radius: float,
-) -> Float[ndarray, " points"]:
-    """p_G / p_u at x for `centres` + N(0, σ²), reflected into [−radius, radius]^dims.
+    x: Float[ndarray, "n d"], centres: Float[ndarray, "k d"], sigma: float, radius: float
+) -> Float[ndarray, " n"]:
+    """p_G / p_u at n points for k centres + N(0, σ²), reflected into [−radius, radius]^d.
 
     Reflections beyond the sixth box are left out: for σ ≤ radius they are negligible.
     """
@@ -46,9 +43,7 @@ def folded_ratio(
     ratio = np.ones((len(x), len(centres)))
     for here, centre in zip(x.T, centres.T, strict=True):
         mirrored = np.concatenate([boxes + centre, boxes + 2 * radius - centre])
-        away = (
-            here[:, None, None] - mirrored
-        ) / sigma  # (points, reflections, centres)
+        away = (here[:, None, None] - mirrored) / sigma  # (n, reflections, k)
         density = np.exp(-(away**2) / 2).sum(1) / (sigma * math.sqrt(2 * math.pi))
         ratio *= 2 * radius * density
     return ratio.mean(1)

@@ -5,6 +5,7 @@ Accuracies and differences in points (percent), unless stated otherwise.
 
 import math
 from collections.abc import Sequence
+from itertools import count
 
 import numpy as np
 from jaxtyping import Float
@@ -32,8 +33,7 @@ def centred_gap_error(largest: float, classes: int, temperature: float) -> float
 
     M is the largest centred logit of both networks in absolute value.
     """
-    growth = math.exp(2 * largest / temperature)
-    return 4 * largest**2 * growth / (classes * temperature)
+    return 4 * largest**2 * math.exp(2 * largest / temperature) / classes / temperature
 
 
 def best_of(tests: int, correlation: float = 0.0) -> float:
@@ -52,27 +52,22 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, 
     return float(x.mean()), float(quantile * x.std(ddof=1) / math.sqrt(len(x)))
 
 
-def normal_coverage(seeds: int, level: float = 0.95) -> float:
+def normal_coverage(seeds: int) -> float:
     """The coverage of mean ± 1.96 s/√n for n normal values; a t-interval has 95 %."""
-    z = special.ndtri((1 + level) / 2)
-    return float(2 * stats.t.cdf(z, seeds - 1) - 1)
+    return float(2 * stats.t.cdf(special.ndtri(0.975), seeds - 1) - 1)
 
 
-def power(difference: float, spread: float, seeds: int, level: float = 0.95) -> float:
+def power(difference: float, spread: float, seeds: int) -> float:
     """P(the t-interval of paired normal differences lies on the right side of zero)."""
-    quantile = stats.t.ppf((1 + level) / 2, seeds - 1)
     shift = abs(difference) * math.sqrt(seeds) / spread
-    return float(stats.nct.sf(quantile, seeds - 1, shift))
+    return float(stats.nct.sf(stats.t.ppf(0.975, seeds - 1), seeds - 1, shift))
 
 
 def seeds_needed(difference: float, spread: float, chance: float = 0.8) -> int:
     """The least number of seeds at which the `power` is `chance`."""
     if not difference:
         raise ValueError("difference: no number of seeds can resolve 0")
-    seeds = 2
-    while power(difference, spread, seeds) < chance:
-        seeds += 1
-    return seeds
+    return next(n for n in count(2) if power(difference, spread, n) >= chance)
 
 
 def accuracy_error(accuracy: float, images: int) -> float:
@@ -88,10 +83,8 @@ def difference_error(discordant: float, difference: float, images: int) -> float
     return 100 * math.sqrt((discordant / 100 - (difference / 100) ** 2) / images)
 
 
-def images_needed(
-    difference: float, discordant: float, chance: float = 0.8, level: float = 0.95
-) -> int:
+def images_needed(difference: float, discordant: float) -> int:
     """As `seeds_needed`, for test images, by the normal approximation."""
-    errors = special.ndtri((1 + level) / 2) + special.ndtri(chance)
+    errors = special.ndtri(0.975) + special.ndtri(0.8)
     one = difference_error(discordant, difference, 1)
     return math.ceil((errors * one / difference) ** 2)

@@ -11,21 +11,19 @@ from scipy.special import softmax
 
 Points = Float[ndarray, "*points"]
 Logits = Float[ndarray, "images classes"]
+Bends = Float[ndarray, " bends"]
+Changes = Float[ndarray, "bends classes"]  # of the slope
 
 
 def gap_of_bends(
-    lam: Float[ndarray, " positions"],
-    t: Float[ndarray, " bends"],
-    changes: Float[ndarray, "bends classes"],
-) -> Float[ndarray, "positions classes"]:
+    lam: Float[ndarray, " n"], t: Bends, changes: Changes
+) -> Float[ndarray, "n classes"]:
     """Σ_j Δ_j min(λ, t_j) (1 − max(λ, t_j)): the exact gap of a piecewise affine f."""
     lam = lam[:, None]
     return np.minimum(lam, t) * (1 - np.maximum(lam, t)) @ changes
 
 
-def slope_changes(
-    t: Float[ndarray, " bends"], values: Float[ndarray, "bends_2 classes"]
-) -> Float[ndarray, "bends classes"]:
+def slope_changes(t: Bends, values: Float[ndarray, "bends_2 classes"]) -> Changes:
     """Δ_j at increasing t_j in (0, 1), from the values at 0, at every t_j, and at 1."""
     steps = np.diff(np.concatenate([[0.0], t, [1.0]]))
     return np.diff(np.diff(values, axis=0) / steps[:, None], axis=0)
