@@ -116,7 +116,7 @@ def cases(device: str) -> list[Case]:
     wide = {"student_steps": 5, "generator_steps": 1, **few}
     colour = {"settings": wide, "channels": 3, "classes": 100}
     return [
-        Case("digits", "dfad", "digits", rounds=15, stages=4),
+        Case("digits", "dfad", "digits", rounds=9, stages=2),
         Case("MNIST", "dfad", "mnist", paper="dfad"),
         Case("WRN-40-2 → WRN-16-2", "dfad", "cifar100", WRN, **colour),
         Case("ResNet-34 → ResNet-18", "dfad", "cifar100", RESNET, **colour),
