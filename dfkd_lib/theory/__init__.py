@@ -2,7 +2,6 @@
 # ruff: noqa: F403
 
 from .averages import *
-from .balance import *
 from .discrepancy import *
 from .evaluation import *
 from .hybrid import *

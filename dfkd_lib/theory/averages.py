@@ -49,10 +49,10 @@ def coloured_ratio(momentum: float, memory: float) -> float:
 
 
 def adam_on_noise(
-    rates: Float[ndarray, " stages"], steps: int, beta1: float = 0.9, beta2: float = 0.999
+    rates: Float[ndarray, " stages"], steps: int, beta1: float = 0.9
 ) -> Increments:
     """Adam's increments per stage of `steps` steps if all gradients are N(0, 1)."""
-    rng, m, v = np.random.default_rng(0), 0, 0
+    rng, beta2, m, v = np.random.default_rng(0), 0.999, 0, 0
     increments = np.zeros((len(rates), 512))
     for t in range(len(rates) * steps):
         g = rng.normal(size=512)

@@ -33,15 +33,15 @@ def covariance(w: Sample, d: Sample) -> tuple[float, float]:
 
 
 def folded_ratio(
-    x: Float[ndarray, "n d"], centres: Float[ndarray, "k d"], sigma: float, radius: float
+    x: Float[ndarray, "n d"], c: Float[ndarray, "k d"], sigma: float, radius: float
 ) -> Float[ndarray, " n"]:
-    """p_G / p_u at n points for k centres + N(0, σ²), reflected into [−radius, radius]^d.
+    """p_G / p_u at x for centres c + N(0, σ²), reflected into [−radius, radius]^d.
 
     Reflections beyond the sixth box are left out: for σ ≤ radius they are negligible.
     """
     boxes = 4 * radius * np.arange(-3, 4)[:, None]
-    ratio = np.ones((len(x), len(centres)))
-    for here, centre in zip(x.T, centres.T, strict=True):
+    ratio = np.ones((len(x), len(c)))
+    for here, centre in zip(x.T, c.T, strict=True):
         mirrored = np.concatenate([boxes + centre, boxes + 2 * radius - centre])
         away = (here[:, None, None] - mirrored) / sigma  # (n, reflections, k)
         density = np.exp(-(away**2) / 2).sum(1) / (sigma * math.sqrt(2 * math.pi))

@@ -1,7 +1,10 @@
 """Chapter 4: HiDFD's mixtures of collected and synthetic data, its Eq. 1 to 7 and 14.
 
-Distributions are arrays that sum to one, on a finite set; joint ones have a row per
-image and a column per class. The balance of classes is in `balance`.
+Distributions are arrays that sum to one; joint ones have a row per image and a column
+per class. The second part is Eq. 10 to 12, category frequency smoothing, as a feedback
+loop: class fractions p among the synthetic images, smoothed frequencies n̂, and the
+regulariser L_reg = Σ_c p_c log p_c / n̂_c. The model of the generator is p = softmax(θ),
+where θ descends the gradient of L_reg with step η, once per iteration.
 """
 
 import math
@@ -9,13 +12,18 @@ import math
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
+from scipy.optimize import brentq
+from scipy.special import rel_entr, softmax
 
 Pointwise = Float[ndarray, "*shape"]
 PerImage = Float[ndarray, " images"]
 Joint = Float[ndarray, "images classes"]
 Features = Float[ndarray, "images width"]
 Weight = Float[ndarray, "classes width"]
-Bias = Float[ndarray, " classes"]
+Classes = Float[ndarray, " classes"]
+Many = Float[ndarray, "*many classes"]
+Path = Float[ndarray, "steps classes"]
+Shares = Float[ndarray, " shares"]
 
 
 def tvd(p: Float[ndarray, "*many n"], q: Float[ndarray, "*any n"]) -> Pointwise:
@@ -50,9 +58,7 @@ def best_inflation(synthetic: int, bias: float, spread: float) -> float:
 
 def kl_divergence(p: Pointwise, q: Pointwise) -> float:
     """KL(p ‖ q) over all entries, in nats; infinite where only p has mass."""
-    here = p > 0
-    with np.errstate(divide="ignore"):
-        return float((p[here] * np.log(p[here] / q[here])).sum())
+    return float(rel_entr(p, q).sum())
 
 
 def optimal_classifier(p: Joint, q: Joint) -> tuple[Joint, Joint]:
@@ -64,9 +70,7 @@ def optimal_classifier(p: Joint, q: Joint) -> tuple[Joint, Joint]:
 def class_term(p: Joint, q: Joint) -> float:
     """E_Q[log Ψ*(y⁻ | x) − log Ψ*(y⁺ | x)]: a generator's loss under Ψ* (Eq. 1)."""
     real, fake = optimal_classifier(p, q)
-    here = q > 0
-    with np.errstate(divide="ignore"):
-        return float((q[here] * np.log(fake[here] / real[here])).sum())
+    return float((rel_entr(fake, real) * (p + q).sum(1, keepdims=True)).sum())
 
 
 def adversarial_term(p: PerImage, q: PerImage) -> float:
@@ -75,7 +79,7 @@ def adversarial_term(p: PerImage, q: PerImage) -> float:
     return kl_divergence(p, middle) + kl_divergence(q, middle) - math.log(4)
 
 
-def feature_radius(features: Features, weight: Weight, bias: Bias) -> PerImage:
+def feature_radius(features: Features, weight: Weight, bias: Classes) -> PerImage:
     """min_k (T_j − T_k) / ‖w_j − w_k‖: the distance to the decision boundary."""
     logits = features @ weight.T + bias
     rows, best = np.arange(len(logits)), logits.argmax(1)
@@ -86,24 +90,21 @@ def feature_radius(features: Features, weight: Weight, bias: Bias) -> PerImage:
         return np.where(margin > 0, margin / apart, 0.0).min(1)
 
 
-def norm_radius(features: Features, weight: Weight, bias: Bias) -> PerImage:
+def norm_radius(features: Features, weight: Weight, bias: Classes) -> PerImage:
     """(T_j − next largest logit) / (2 max_k ‖w_k‖): never above `feature_radius`."""
-    logits = np.sort(features @ weight.T + bias, axis=1)
-    largest = np.linalg.norm(weight, axis=1).max()
-    return (logits[:, -1] - logits[:, -2]) / (2 * largest)
+    *_, second, first = np.sort(features @ weight.T + bias, axis=1).T
+    return (first - second) / (2 * np.linalg.norm(weight, axis=1).max())
 
 
 def agreement(
-    teacher: Features, student: Features, weight: Weight, bias: Bias
+    teacher: Features, student: Features, weight: Weight, bias: Classes
 ) -> dict[str, float]:
     """Fractions of images with equal answers: guaranteed by either radius; observed."""
     moved = np.linalg.norm(student - teacher, axis=1)
+    radii = {"by_norms": norm_radius, "by_distances": feature_radius}
+    found = {k: moved < radius(teacher, weight, bias) for k, radius in radii.items()}
     one, other = ((x @ weight.T + bias).argmax(1) for x in (teacher, student))
-    return {
-        "by_norms": float((moved < norm_radius(teacher, weight, bias)).mean()),
-        "by_distances": float((moved < feature_radius(teacher, weight, bias)).mean()),
-        "observed": float((one == other).mean()),
-    }
+    return {k: float(v.mean()) for k, v in (found | {"observed": one == other}).items()}
 
 
 def disagreement_bound(radii: PerImage, mean_distance: float) -> float:
@@ -117,3 +118,85 @@ def disagreement_bound(radii: PerImage, mean_distance: float) -> float:
     with np.errstate(divide="ignore", invalid="ignore"):
         bound = np.where(s > 0, below + mean_distance / s, 1.0)
     return float(min(bound.min(), 1.0))
+
+
+# --- the balance of classes -----------------------------------------------------------
+
+
+def preferred_shares(frequencies: Classes) -> Classes:
+    """The minimiser of L_reg at given positive n̂: e^{μ n̂_c − 1}, of sum one."""
+    # At the low end no term exceeds 1/C; at the high one the largest is 1.
+    low = min(1.01 * (1 - math.log(len(frequencies))) / frequencies.min(), 0.0)
+    high = 1 / frequencies.max()
+    options = {"xtol": 1e-14, "rtol": 1e-14, "maxiter": 1000}
+    mu = brentq(lambda m: np.exp(m * frequencies - 1).sum() - 1, low, high, **options)
+    return np.exp(mu * frequencies - 1)
+
+
+def share_gradient(theta: Many, frequencies: Many) -> Many:
+    """∂L_reg/∂θ: p_k (g_k − Σ_c p_c g_c), with g_c = (log p_c + 1) / n̂_c."""
+    log_p = theta - np.logaddexp.reduce(theta, axis=-1, keepdims=True)
+    p = np.exp(log_p)
+    pg = p * (log_p + 1) / frequencies  # in this order: zero where p is zero
+    return pg - p * pg.sum(-1, keepdims=True)
+
+
+def push(p: Shares, classes: int, kind: str, floor: float = 0.0) -> Shares:
+    """−∂L/∂θ of one class with fraction p, when the others share the rest equally.
+
+    ``weights``: L_reg at n̂ = max(p, floor/C). ``entropy``: L_reg at n̂ = 1/C.
+    """
+    rest = (1 - p) / (classes - 1)
+    shares = np.stack([p, *[rest] * (classes - 1)], axis=-1)
+    floored = np.maximum(shares, floor / classes)
+    n = floored if kind == "weights" else np.full_like(shares, 1 / classes)
+    return -share_gradient(np.log(shares), n)[..., 0]
+
+
+def loop_radius(classes: int, gamma: float, eta: float) -> float:
+    """Spectral radius of the loop linearised at balance; it is stable below one."""
+    matrix = [[1 - eta, -eta * (math.log(classes) - 1)], [gamma, 1 - gamma]]
+    return float(np.abs(np.linalg.eigvals(matrix)).max())
+
+
+def largest_step(classes: int, gamma: float) -> float:
+    """The step η at which balance becomes unstable, for C ≥ 3; infinite if none does.
+
+    Stable: log C < 1/γ + 1/η (else it oscillates) and (2 − γ log C) η < 4 − 2γ (else it
+    changes sign in every iteration).
+    """
+    delay = gamma * math.log(classes)
+    swing = gamma / (delay - 1) if delay > 1 else math.inf
+    flip = (4 - 2 * gamma) / (2 - delay) if delay < 2 else math.inf
+    return min(swing, flip)
+
+
+def balance_loop(
+    theta: Classes,
+    gamma: float,
+    eta: float,
+    iterations: int,
+    floor: float = 0.0,
+    batch: int = 0,
+    seed: int = 0,
+) -> tuple[Path, Path]:
+    """Fractions p and frequencies n̂ over the iterations, starting at θ with n̂ = p.
+
+    `batch`: the counts are those of this many images drawn from p; 0: p itself. n̂ is
+    at least floor/C, and at least 1e-100, so that an extinct class stays finite.
+    """
+    rng, classes = np.random.default_rng(seed), len(theta)
+    theta, n = theta.copy(), softmax(theta)
+    shares, frequencies = np.empty((2, iterations + 1, classes))
+    for t in range(iterations + 1):
+        p = softmax(theta)
+        shares[t], frequencies[t] = p, np.maximum(n, max(floor / classes, 1e-100))
+        theta -= eta * share_gradient(theta, frequencies[t])
+        made = rng.multinomial(batch, p) / batch if batch else p
+        n = (1 - gamma) * n + gamma * made
+    return shares, frequencies
+
+
+def weight_growth(classes: int, batch: int, gamma: float, moment: int) -> float:
+    """(1 − 1/C)^B / (1 − γ)^m: E[n̂^−m] is bounded exactly if this is below 1."""
+    return (1 - 1 / classes) ** batch / (1 - gamma) ** moment

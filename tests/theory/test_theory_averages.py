@@ -79,17 +79,16 @@ def test_filtered_ratio_is_the_spectrum_weighted_by_the_gain(colour):
 
 
 def test_adam_on_noise_is_torchs_adam():
-    w = torch.zeros(7, dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.Adam([w], lr=1.0, betas=(0.8, 0.95))
-    rng, path = np.random.default_rng(3), [np.zeros(7)]
+    w = torch.zeros(512, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.Adam([w], lr=1.0, betas=(0.8, 0.999))
+    rng, path = np.random.default_rng(0), [np.zeros(512)]
     for rate in (1.0, 0.5):
         optimizer.param_groups[0]["lr"] = rate
         for _ in range(2):
-            w.grad = torch.tensor(rng.normal(size=7))
+            w.grad = torch.tensor(rng.normal(size=512))
             optimizer.step()
         path.append(w.detach().numpy().copy())
-    rates, options = np.array([1.0, 0.5]), {"coordinates": 7, "seed": 3}
-    ours = theory.adam_on_noise(rates, 2, beta1=0.8, beta2=0.95, **options)
+    ours = theory.adam_on_noise(np.array([1.0, 0.5]), 2, beta1=0.8)
     assert ours == pytest.approx(np.diff(np.stack(path), axis=0), abs=1e-9)
 
 
