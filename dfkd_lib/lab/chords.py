@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..errors import UserError
 from ..models import Classifier
 
-Image = Float[Tensor, "channels height width"]
+Image = Float[Tensor, "c h w"]
 _AFFINE = (nn.Conv2d, nn.Linear, nn.Flatten, nn.BatchNorm2d, nn.AvgPool2d)
 
 
@@ -20,12 +20,8 @@ def bends(network: Classifier, x: Image, z: Image) -> dict[str, Float[Tensor, " 
 
     Keys are layers, as in "1 ReLU": a ReLU switches where its input changes sign, a
     max-pool where another input becomes the largest. Between known positions a layer's
-    inputs are affine. Exact up to rounding, for float64 in evaluation mode.
-
-    Raises
-    ------
-    UserError
-        for another type of numbers, or layers whose bends cannot be found.
+    inputs are affine. Exact up to rounding, for float64 in evaluation mode; a UserError
+    for other numbers, or for layers whose bends cannot be found.
     """
     if x.dtype != torch.float64:
         raise UserError(
@@ -63,9 +59,9 @@ def along(
 
 def _zeros(s: Tensor, h: Tensor) -> Tensor:
     """Where a component of h, affine between the positions s, changes its sign."""
-    low, high = h[:-1].flatten(1), h[1:].flatten(1)
-    at, unit = torch.where(low * high < 0)
-    low, high = low[at, unit], high[at, unit]
+    h = h.flatten(1)
+    at, unit = torch.where(h[:-1] * h[1:] < 0)
+    low, high = h[at, unit], h[at + 1, unit]
     return (s[at] + (s[at + 1] - s[at]) * low / (low - high)).sort().values
 
 
@@ -89,19 +85,18 @@ def _swaps(s: Tensor, h: Tensor, pool: nn.MaxPool2d) -> Tensor:
 
 
 def distance_to_zeros(
-    functions: Float[ndarray, "functions side side"],
-    points: Float[ndarray, "points 2"],
+    functions: Float[ndarray, "k side side"],
+    points: Float[ndarray, "n 2"],
     radius: float,
-) -> Float[ndarray, " points"]:
+) -> Float[ndarray, " n"]:
     """The distance of points to the nearest sign change of any function; else infinite.
 
     Functions are given on `models.grid` of the square (−radius, radius)², and distances
     are right to about one of its cells.
     """
     signs, side = functions > 0, functions.shape[1]
-    crossed = np.zeros((side, side), dtype=bool)
-    crossed[:, 1:] |= (signs[:, :, 1:] != signs[:, :, :-1]).any(0)
-    crossed[1:, :] |= (signs[:, 1:, :] != signs[:, :-1, :]).any(0)
+    crossed = np.diff(signs, axis=1, prepend=signs[:, :1]).any(0)
+    crossed |= np.diff(signs, axis=2, prepend=signs[:, :, :1]).any(0)
     if not crossed.any():
         return np.full(len(points), np.inf)
     away = distance_transform_edt(~crossed) * 2 * radius / side

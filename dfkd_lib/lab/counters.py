@@ -12,8 +12,7 @@ from ..models.network import as_named
 def flop(settings: Any, state: State) -> int:
     """FLOP of the method's next stage, two a multiply-add; it runs on a copy.
 
-    Counted are the convolutions and matrix products of all passes, forward and
-    backward, through all networks.
+    Of all passes, forward and backward, the convolutions and matrix products count.
     """
     twin = copy.deepcopy(state)
     twin.observe, twin.stage = None, state.stage + 1

@@ -4,6 +4,7 @@ import copy
 from collections import defaultdict
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -39,15 +40,14 @@ class GANProbe:
         if self.unseen is None:
             self.unseen = self._not_collected(s)
         # Copies: spectral norms and statistics change at every pass in training mode.
-        judge, generator = copy.deepcopy(s.discriminator).eval(), s.generator
+        judge, generator = map(copy.deepcopy, (s.discriminator, s.generator))
         y = torch.arange(self.images, device=s.task.device) % len(s.present)
         y, random = s.present[y], torch.Generator(s.task.device).manual_seed(s.stage)
         with torch.no_grad():
-            x = hidfd.images_of(s, copy.deepcopy(generator), y, random)
-        self._slopes(s, judge, x, y)
-        with torch.no_grad():
-            self._judge(s, judge, x)
+            x = hidfd.images_of(s, generator, y, random)
+            self._judge(s, judge.eval(), x)
             self._classes(s, x, y)
+        self._slopes(s, judge, x, y)
         shown = slice(10 * len(s.present))
         self.samples, self.labels = x[shown].cpu(), y[shown].cpu()
 
@@ -76,8 +76,8 @@ class GANProbe:
 
     def _classes(self, s: State, x: Tensor, y: Tensor) -> None:
         answers = s.teacher(x)
-        agreement = (answers.argmax(1) == y).double().mean().item()
-        self.series["agreement"].append(agreement)
+        right = answers.argmax(1) == y
+        self.series["agreement"].append(right.double().mean().item())
         self.series["shares"].append(answers.softmax(1).mean(0).tolist())
         ratio = _spread(x, y) / _spread(*_some(s.task.images))
         self.series["variety"].append(ratio.item())
@@ -93,15 +93,13 @@ class GANProbe:
         index = torch.randperm(len(pool), generator=random)[: _MOST + len(images)]
         known = set(_bytes(images.pixels(torch.arange(len(images)))))
         fresh = [one not in known for one in _bytes(pool.pixels(index))]
-        if not any(fresh):
-            raise UserError(
-                "probe: every image of the source was collected; collect fewer"
-            )
-        return pool[index[torch.tensor(fresh)][:_MOST]]
+        if any(fresh):
+            return pool[index[torch.tensor(fresh)][:_MOST]]
+        raise UserError("probe: every image of the source was collected; collect fewer")
 
     def summary(self) -> dict[str, list[Any]]:
         """A record's entry ``probe``: a value per stage of the GAN."""
-        return {name: _rounded(values) for name, values in self.series.items()}
+        return {name: np.round(v, 5).tolist() for name, v in self.series.items()}
 
 
 def _some(images: Images) -> tuple[Tensor, Tensor]:
@@ -109,7 +107,7 @@ def _some(images: Images) -> tuple[Tensor, Tensor]:
     return images.batch(index), images.y[index]
 
 
-def _spread(x: Float[Tensor, "n channels height width"], y: Tensor) -> Tensor:
+def _spread(x: Float[Tensor, "n c h w"], y: Tensor) -> Tensor:
     """Standard deviation within a class, averaged over classes and pixels."""
     parts = [x[y == label] for label in y.unique()]
     return torch.stack([part.std(0).mean() for part in parts if len(part) > 1]).mean()
@@ -117,7 +115,3 @@ def _spread(x: Float[Tensor, "n channels height width"], y: Tensor) -> Tensor:
 
 def _bytes(pixels: Tensor) -> list[bytes]:
     return [image.numpy().tobytes() for image in pixels.cpu()]
-
-
-def _rounded(value: Any) -> Any:
-    return [_rounded(v) for v in value] if isinstance(value, list) else round(value, 5)

@@ -84,14 +84,13 @@ class Landscape:
 def gradient_norms(
     teacher: Callable[[Tensor], Tensor],
     student: Callable[[Tensor], Tensor],
-    x: Float[Tensor, "n channels h w"],
+    x: Float[Tensor, "n c h w"],
 ) -> dict[str, Float[ndarray, " n"]]:
     """‖∇ₓ‖ of each image's loss, for the four losses of DFAD Fig. 4."""
-    norms = {}
+    norms, x = {}, x.detach().requires_grad_()
     for name, loss in DISCREPANCIES.items():
-        image = x.detach().requires_grad_()
-        total = len(x) * loss(teacher(image), student(image))  # a sum over the images
-        (gradient,) = torch.autograd.grad(total, image)
+        total = len(x) * loss(teacher(x), student(x))  # a sum over the images
+        (gradient,) = torch.autograd.grad(total, x)
         norms[name] = gradient.flatten(1).norm(dim=1).numpy(force=True)
     return norms
 

@@ -23,7 +23,7 @@ class Probe:
 
     Pass it as `observe`. With ``js_every``, every so many stages also the JS divergence
     between teacher and student on `batch` samples of earlier versions of G and EMA(G),
-    by their age (MAD Section 5.2.3). Only the first `stages` stages are recorded.
+    by their age (MAD Section 5.2.3). Only the first 400 stages are recorded.
     """
 
     def __init__(
@@ -31,11 +31,10 @@ class Probe:
         images: int = 64,
         coordinates: int = 4096,
         js_every: int = 0,
-        stages: int = 400,
         batch: int = 128,
     ):
         self.images, self.coordinates, self.batch = images, coordinates, batch
-        self.js_every, self.stages = js_every, stages
+        self.js_every, self.stages = js_every, 400
         self.seen: list[int] = []  # the numbers of the stages
         self.weights: list[ndarray] = []
         self.samples: dict[str, list[Tensor]] = {"G": [], "EMA(G)": []}

@@ -1,7 +1,6 @@
 """Every figure and table of the book, in one style."""
 # ruff: noqa: F403
 
-from .board import *
 from .curves import *
 from .diagrams import *
 from .grids import *

@@ -1,11 +1,13 @@
-"""Lines, seeds' ranges, and intervals."""
+"""Lines, seeds' ranges, intervals, and the scoreboard's losses against costs."""
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import EngFormatter, NullFormatter, SymmetricalLogLocator
 from numpy import ndarray
 
 from .style import COLOURS, MARKERS, STYLES
@@ -16,50 +18,37 @@ Estimate = tuple[float, float]  # and its standard error, or half its interval
 
 
 def lines(
-    x: Numbers,
-    ys: Mapping[str, Numbers],
-    *,
-    x_label: str,
-    y_label: str,
-    x_scale: str = "linear",
-    y_scale: str = "linear",
-    ax: Axes | None = None,
+    x: Numbers, ys: Mapping[str, Numbers], *, ax: Axes | None = None, **axes: str
 ) -> Axes:
-    """Lines over a common x, one per name; up to 25 points are marked."""
+    """Lines over a common x, one per name; up to 25 points are marked.
+
+    `axes` of this and the next are x_label, y_label, x_scale and y_scale.
+    """
     ax = ax or plt.figure().add_subplot()
-    few = len(x) <= 25
     for name, y, marker, style in _styled(ys):
-        look = {"marker": marker, "markersize": 4} if few else {"linestyle": style}
-        ax.plot(x, y, label=name, **look)
-    ax.set(xlabel=x_label, ylabel=y_label, xscale=x_scale, yscale=y_scale)
-    if len(ys) > 1:
-        ax.legend()
-    return ax
+        few = {"marker": marker, "markersize": 4}
+        ax.plot(x, y, label=name, **(few if len(x) <= 25 else {"linestyle": style}))
+    return _set(ax, axes, legend=len(ys) > 1)
 
 
 def curves(
     groups: Mapping[str, Histories],
     key: str,
     *,
-    y_label: str,
     x: str = "stage",
-    x_label: str = "stage",
-    x_scale: str = "linear",
     spread: bool = True,
+    **axes: str,
 ) -> Axes:
     """A key of histories against another: each group's mean, and the range of seeds."""
     ax = plt.figure().add_subplot()
     for name, group, _, style in _styled(groups):
-        at = np.array(group[0][x])
-        y = np.array([history[key] for history in group])  # (seeds, tests)
+        at, y = group[0][x], np.array([one[key] for one in group])  # (seeds, tests)
         label = f"{name}, {len(group)} seed{'s' * (len(group) > 1)}"
         (line,) = ax.plot(at, y.mean(0), style, label=label)
         if spread:
             look = {"color": line.get_color(), "alpha": 0.2, "linewidth": 0}
             ax.fill_between(at, y.min(0), y.max(0), **look)
-    ax.set(xlabel=x_label, ylabel=y_label, xscale=x_scale)
-    ax.legend()
-    return ax
+    return _set(ax, {"x_label": "stage"} | axes)
 
 
 def intervals(
@@ -67,11 +56,12 @@ def intervals(
 ) -> Axes:
     """Means with their intervals, a row per name; `zero` draws a line at zero."""
     ax = plt.figure(figsize=(6.4, 0.6 + 0.42 * len(rows))).add_subplot()
-    for row, (mean, half) in enumerate(rows.values()):
-        ax.errorbar(mean, -row, xerr=half, fmt="o", color=COLOURS[0], capsize=3)
+    means, halves = np.array(list(rows.values())).reshape(-1, 2).T
+    at = -np.arange(len(rows))
+    ax.errorbar(means, at, xerr=halves, fmt="o", color=COLOURS[0], capsize=3)
     if zero:
         ax.axvline(0, color="black", linewidth=0.8)
-    ax.set(yticks=-np.arange(len(rows)), yticklabels=list(rows), xlabel=x_label)
+    ax.set(yticks=at, yticklabels=list(rows), xlabel=x_label)
     ax.set_ylim(0.5 - len(rows), 0.5)
     return ax
 
@@ -80,10 +70,8 @@ def means_over(
     x: Sequence[float],
     groups: Mapping[str, Sequence[Estimate]],
     *,
-    x_label: str,
-    y_label: str,
-    x_scale: str = "log",
     ax: Axes | None = None,
+    **axes: str,
 ) -> Axes:
     """Means with their intervals over x, one line per name, moved apart."""
     ax = ax or plt.figure().add_subplot()
@@ -92,10 +80,7 @@ def means_over(
         at = np.array(x) * 1.05 ** (k - (len(groups) - 1) / 2)
         look = {"marker": marker, "markersize": 4, "capsize": 3}
         ax.errorbar(at, means, yerr=halves, label=name, **look)
-    ax.set(xscale=x_scale, xlabel=x_label, ylabel=y_label)
-    if len(groups) > 1:
-        ax.legend()
-    return ax
+    return _set(ax, {"x_scale": "log"} | axes, legend=len(groups) > 1)
 
 
 def sides(
@@ -110,11 +95,10 @@ def sides(
         at, pairs = list(points), np.array(list(points.values()))
         (direct, error), (line, width) = pairs.transpose(1, 2, 0)
         (drawn,) = ax.plot(at, line, label=f"{name}: covariance")
-        colour = drawn.get_color()
-        band = {"color": colour, "alpha": 0.25, "linewidth": 0}
+        band = {"color": drawn.get_color(), "alpha": 0.25, "linewidth": 0}
         ax.fill_between(at, line - 2 * width, line + 2 * width, **band)
-        look = {"fmt": marker, "color": colour, "markersize": 3, "capsize": 3}
-        ax.errorbar(at, direct, 2 * error, label=f"{name}: direct", **look)
+        look = {"fmt": marker, "color": drawn.get_color(), "markersize": 3}
+        ax.errorbar(at, direct, 2 * error, label=f"{name}: direct", capsize=3, **look)
     ax.axhline(0, color="black", linewidth=0.8)
     ax.set_yscale("symlog", linthresh=threshold)
     ax.set(xlabel="stage", ylabel="$E_G[d] - E_u[d]$ (logits)")
@@ -122,7 +106,52 @@ def sides(
     return ax
 
 
+class Point(NamedTuple):
+    """A method: its group, its cost, its mean loss in points, half of the interval."""
+
+    group: str
+    cost: float
+    lost: float
+    half: float = float("nan")
+
+
+def lost_against_cost(points: Mapping[str, Point], *, x_label: str) -> Axes:
+    """Loss against cost, numbered by loss; a colour and a marker per group.
+
+    The cost is logarithmic, and so are losses above one point.
+    """
+    ax = plt.figure(figsize=(6.4, max(3.6, 1.2 + 0.17 * len(points)))).add_subplot()
+    groups = list(dict.fromkeys(point.group for point in points.values()))
+    order = sorted(points, key=lambda name: points[name].lost)
+    for rank, name in enumerate(order, 1):
+        group, cost, lost, half = points[name]
+        look = {"fmt": MARKERS[groups.index(group)], "label": group, "elinewidth": 1}
+        ax.errorbar(cost, lost, half, color=COLOURS[groups.index(group)], **look)
+        near = {"textcoords": "offset points", "fontsize": 8}
+        ax.annotate(str(rank), (cost, lost), (4, 3), **near)
+    names = "\n".join(f"{rank} {name}" for rank, name in enumerate(order, 1))
+    ax.annotate(names, (1.02, 1), xycoords="axes fraction", va="top", fontsize=9)
+    ax.set(xscale="log", xlabel=x_label, ylabel="accuracy lost to the teacher (points)")
+    ax.set_yscale("symlog", linthresh=1)
+    ticks = SymmetricalLogLocator(base=10, linthresh=1, subs=(1, 2, 5))
+    ax.yaxis.set_major_locator(ticks)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(EngFormatter(sep="\N{NO-BREAK SPACE}"))
+        axis.set_minor_formatter(NullFormatter())
+    handles = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
+    where = {"loc": "outside upper left", "ncols": len(groups), "fontsize": 9}
+    ax.figure.legend(handles.values(), handles.keys(), **where)
+    return ax
+
+
 def _styled(rows: Mapping) -> Iterable[tuple]:
     """Names and values, each with a marker and a line style."""
     cycles = itertools.cycle(MARKERS), itertools.cycle(STYLES)
     return zip(rows.keys(), rows.values(), *cycles, strict=False)
+
+
+def _set(ax: Axes, axes: Mapping[str, str], legend: bool = True) -> Axes:
+    ax.set(**{name.replace("_", ""): value for name, value in axes.items()})
+    if legend:
+        ax.legend()
+    return ax

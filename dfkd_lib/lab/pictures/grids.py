@@ -15,33 +15,30 @@ from ...models import grid
 from ..chords import hidden_units
 from .style import COLOURS, panels
 
+Plane = Float[ndarray, "side side"]
 Points = Float[ndarray, "points 2"]
+Clouds = Mapping[str, Points]
 _RADIUS, _SIDE = 3.0, 201  # of the square that `landscape` shows, and its cells
 
 
-def images(
-    rows: Mapping[str, Float[Tensor, "n channels height width"]], *, columns: int = 12
-) -> None:
-    """The first images of each row, each scaled from black to white."""
+def images(rows: Mapping[str, Float[Tensor, "n c h w"]]) -> None:
+    """The first twelve images of each row, each scaled from black to white."""
     size = (6.4, 0.8 * len(rows))
     _, axes = plt.subplots(len(rows), 1, figsize=size, squeeze=False)
-    look = {"normalize": True, "scale_each": True, "padding": 2, "pad_value": 1}
+    look = {"normalize": True, "scale_each": True, "pad_value": 1}
     for ax, (name, x) in zip(axes[:, 0], rows.items(), strict=True):
-        shown = make_grid(x[:columns].float(), nrow=columns, **look)
+        shown = make_grid(x[:12].float(), nrow=12, **look)
         ax.imshow(shown.permute(1, 2, 0).numpy(), interpolation="nearest")
         ax.set_axis_off()
-        place = {"transform": ax.transAxes, "ha": "right", "va": "center"}
-        ax.text(-0.01, 0.5, name, **place)
+        ax.text(-0.01, 0.5, name, transform=ax.transAxes, ha="right", va="center")
 
 
 def answers(
-    images: Float[ndarray, "images height width"],
-    probabilities: Mapping[str, Float[ndarray, "images classes"]],
+    images: Float[ndarray, "n h w"], probabilities: Mapping[str, Float[ndarray, "n c"]]
 ) -> None:
     """Images side by side, and below each its class probabilities, a row per name."""
-    rows = 1 + len(probabilities)
-    size = (6.4, 1.25 * rows)
-    figure, axes = plt.subplots(rows, len(images), figsize=size, sharey="row")
+    shape = rows, _ = 1 + len(probabilities), len(images)
+    figure, axes = plt.subplots(*shape, figsize=(6.4, 1.25 * rows), sharey="row")
     for ax, image in zip(axes[0], images, strict=True):
         ax.imshow(image, cmap="gray", interpolation="nearest")
         ax.set_axis_off()
@@ -56,31 +53,27 @@ def answers(
 
 
 def planes(
-    values: Mapping[str, Float[ndarray, "side side"]],
+    values: Mapping[str, Plane],
     *,
+    points: Clouds,
+    boundary: Plane,
     radius: float,
     label: str,
-    points: Mapping[str, Points] | None = None,
-    boundary: Float[ndarray, "side side"] | None = None,
-    columns: int = 3,
 ) -> ndarray:
     """Functions on the square (−radius, radius)², rows from below, a panel each.
 
     `points` are drawn in the panel of their name, the zeros of `boundary` in all.
     """
-    width = min(len(values), columns)
+    width = min(len(values), 3)
     square = {"subplot_kw": {"aspect": 1}, "sharex": True, "sharey": True}
     axes = panels(len(values), width, 5.1 / width, **square)
-    low = min(value.min() for value in values.values())
-    high = max(value.max() for value in values.values())
-    look = {"cmap": "viridis", "vmin": low, "vmax": high, "rasterized": True}
+    every = np.stack(list(values.values()))
+    look = {"vmin": every.min(), "vmax": every.max(), "rasterized": True}
     for ax, (name, value) in zip(axes.flat, values.items(), strict=False):
         line = radius * ((2 * np.arange(len(value)) + 1) / len(value) - 1)
         shown = ax.pcolormesh(line, line, value, **look)
-        if boundary is not None:
-            white = {"colors": "white", "linewidths": 1.2}
-            ax.contour(line, line, boundary, levels=[0], **white)
-        if points and name in points:
+        ax.contour(line, line, boundary, levels=[0], colors="white", linewidths=1.2)
+        if name in points:
             ax.plot(*points[name].T, ".", color=COLOURS[1], markersize=2)
         ax.set_title(name)
         ax.grid(visible=False)
@@ -95,8 +88,7 @@ def landscape(teacher: nn.Module, ax: Axes) -> None:
     x = grid(_SIDE, _RADIUS).to(next(teacher.parameters()).dtype)
     line = x[:_SIDE, 0, 0, 0].numpy()
     square = (-1, _SIDE, _SIDE)
-    logits = teacher(x).double()
-    (height,) = (logits[:, 1] - logits[:, 0]).reshape(square).numpy()
+    (height,) = teacher(x).double().diff(dim=1).T.reshape(square).numpy()
     look = {"cmap": "RdBu", "vmin": -60, "vmax": 60}  # pale: points are drawn over it
     ax.pcolormesh(line, line, height, rasterized=True, **look)
     for unit in hidden_units(teacher, x).T.reshape(square).double().numpy():
@@ -123,31 +115,22 @@ def chord_and_profile(
     left, right = axes
     landscape(teacher, left)
     left.plot(*np.stack([z, x], 1), color=COLOURS[3], marker="o", linewidth=2)
-    for name, point, away in (("$z$", z, -0.25), ("$x$", x, 0.25)):
-        align = {"ha": "right" if away < 0 else "left", "va": "center"}
-        left.text(point[0] + away, point[1], name, **align)
+    left.text(z[0] - 0.25, z[1], "$z$", ha="right", va="center")
+    left.text(x[0] + 0.25, x[1], "$x$", ha="left", va="center")
     left.set(xlabel="first coordinate", ylabel="second coordinate")
     right.plot(np.linspace(0, 1, len(profile)), profile, label="teacher")
-    ticks = {"color": COLOURS[0], "markersize": 8, "label": "its bends"}
-    right.plot(t, at_bends, "|", **ticks)
-    ends = [profile[0], profile[-1]]
-    right.plot([0, 1], ends, "--", color=COLOURS[1], label="its chord")
+    right.plot(t, at_bends, "|", color=COLOURS[0], markersize=8, label="its bends")
+    right.plot([0, 1], profile[[0, -1]], "--", color=COLOURS[1], label="its chord")
     right.axhline(0, color="black", linewidth=0.8)
     right.set(xlabel=r"position $\lambda$ on the chord", ylabel="logit 1 − logit 0")
     right.legend(fontsize=8)
     return axes
 
 
-def clouds(
-    teacher: nn.Module,
-    points: Mapping[str, Points],
-    mixtures: Mapping[str, Points],
-    columns: int = 3,
-) -> ndarray:
+def clouds(teacher: nn.Module, points: Clouds, mixtures: Clouds) -> ndarray:
     """Points over the landscape, a panel per name; their mixtures as crosses."""
-    axes = panels(len(points), columns, 2.3, sharex=True, sharey=True)
-    lowest = slice(max(len(points) - columns, 0), len(points))
-    for ax in axes.flat[lowest]:
+    axes = panels(len(points), 3, 2.3, sharex=True, sharey=True)
+    for ax in axes.flat[max(len(points) - 3, 0) : len(points)]:  # above empty cells
         ax.tick_params(labelbottom=True)
     for ax, (name, cloud) in zip(axes.flat, points.items(), strict=False):
         landscape(teacher, ax)

@@ -32,9 +32,8 @@ plt.rcParams.update(
 def panels(count: int, columns: int, height: float, **options: Any) -> ndarray:
     """`count` axes of a new figure in rows of `columns`, each `height` inches high."""
     rows = -(-count // columns)
-    _, axes = plt.subplots(
-        *(rows, columns), figsize=(6.4, 0.4 + height * rows), squeeze=False, **options
-    )
+    options |= {"figsize": (6.4, 0.4 + height * rows), "squeeze": False}
+    _, axes = plt.subplots(rows, columns, **options)
     for ax in axes.flat[count:]:
         ax.set_axis_off()
     return axes

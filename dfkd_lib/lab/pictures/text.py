@@ -12,16 +12,13 @@ class Markdown:
     def __init__(self, text: str):
         self.text = text
 
-    def _repr_markdown_(self) -> str:
-        return self.text
-
     def __repr__(self) -> str:
         return self.text
 
+    _repr_markdown_ = __repr__
 
-def table(
-    head: Sequence[str], rows: Sequence[Sequence[object]], *, texts: int = 1
-) -> Markdown:
+
+def table(head: Sequence, rows: Sequence[Sequence], *, texts: int = 1) -> Markdown:
     """A table: the first `texts` columns left-aligned, the others right-aligned."""
     align = ["---"] * texts + ["---:"] * (len(head) - texts)
     lines = ["| " + " | ".join(map(str, row)) + " |" for row in (head, align, *rows)]
