@@ -1,11 +1,12 @@
 """Mistakes of the caller's, reported in one line, and the checks that find them."""
 
 import argparse
+import contextlib
 import difflib
 import math
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
 
 
@@ -48,6 +49,15 @@ def first_line(error: Exception) -> str:
     lines = [line for line in lines if not line.endswith(":")] or lines
     line = lines[0] if lines else type(error).__name__
     return line if len(line) <= 160 else line[:157] + "..."
+
+
+@contextlib.contextmanager
+def told(before: str, after: str, kinds: Any = Exception) -> Iterator[None]:
+    """A UserError in place of one of these kinds: before (its first line); after."""
+    try:
+        yield
+    except kinds as error:
+        raise UserError(f"{before} ({first_line(error)}); {after}") from error
 
 
 def one_of(name: str, value: Any, allowed: Iterable[str]) -> str:

@@ -25,22 +25,13 @@ from ..train import History, Keep, compile_networks, hold, train
 from .export import export
 from .fresh import Enough, FreshImages
 from .networks import (
-    check_on,
-    check_play,
-    constants_of,
-    seen_constants,
-    square_shape,
-    student_of,
-)
+    check_on, check_play, constants_of, seen_constants, square_shape, student_of,
+)  # fmt: skip
 
 __all__ = ["Distilled", "Enough", "FreshImages", "distill", "export", "seen_constants"]
 
 NAME = "student"  # of the files
-GAMES = {
-    name: kind
-    for name, kind in METHODS.items()
-    if kind.data is None and "generator" in readable(kind)
-}
+GAMES = {n: m for n, m in METHODS.items() if not m.data and "generator" in readable(m)}
 
 
 @dataclass(frozen=True)
@@ -60,26 +51,14 @@ class Distilled:
 
 
 def distill(
-    teacher: str | nn.Module,
-    student: str | nn.Module,
-    *,
-    input_shape: tuple[int, int, int],
-    num_classes: int,
-    mean: tuple[float, ...] | None = None,
-    std: tuple[float, ...] | None = None,
-    method: Any = "mad",
-    stages: int = 1000,
-    percent: float = 99.5,
-    patience: int = 20,
-    check: str | Path | None = None,
-    output_dir: str | Path = "output/own",
-    seed: int = 0,
-    device: str = "auto",
-    precision: str = "auto",
-    resume: bool = False,
-    onnx: bool = True,
-    **settings: Any,
-) -> Distilled:
+    teacher: str | nn.Module, student: str | nn.Module, *,
+    input_shape: tuple[int, int, int], num_classes: int,
+    mean: tuple[float, ...] | None = None, std: tuple[float, ...] | None = None,
+    method: Any = "mad", stages: int = 1000, percent: float = 99.5, patience: int = 20,
+    check: str | Path | None = None, output_dir: str | Path = "output/own",
+    seed: int = 0, device: str = "auto", precision: str = "auto",
+    resume: bool = False, onnx: bool = True, **settings: Any,
+) -> Distilled:  # fmt: skip
     """Train a student to answer as a teacher does, on images that a generator makes.
 
     Parameters
@@ -117,14 +96,9 @@ def distill(
     settings
         any setting that the method reads, as ``student_lr=0.01``.
 
-    Raises
-    ------
-    UserError
-        before any work starts, for what is not allowed.
-    FloatingPointError
-        where a loss is not finite.
-    train.Interrupted
-        where a signal ended the run; its checkpoint is written.
+    Raises UserError before any work starts, for what is not allowed, FloatingPointError
+    where a loss is not finite, and train.Interrupted where a signal ended the run; its
+    checkpoint is written.
     """
     channels, size = square_shape(input_shape, num_classes)
     name, m = _settings(method, channels, size, whole("stages", stages, 1), settings)
@@ -133,8 +107,8 @@ def distill(
     whole("seed", seed)
     device = resolve_device("device", device)
     precision = resolve_precision(precision, device)
-    output_dir = str(output_dir) if isinstance(output_dir, Path) else output_dir
-    text("output_dir", output_dir)
+    if not isinstance(output_dir, Path):
+        text("output_dir", output_dir)
     make, called = student_of(student, input_shape, num_classes)
     taught = load_foreign(teacher, num_classes=num_classes, input_shape=input_shape)
     for role, network in (("teacher", taught.network), ("student", make())):
@@ -146,67 +120,53 @@ def distill(
     report |= {"shape": input_shape, "constants": constants, "device": device}
     report["parameters"] = {n: getattr(m, n) for n in readable(type(m))}
     report = json.loads(json.dumps(report | {"precision": precision}))
-    folder = output_folder(output_dir)  # last: a refused call leaves no folder
+    folder = output_folder(str(output_dir))  # last: a refused call leaves no folder
     with hold(folder, NAME, resume), torch.random.fork_rng(devices=[]):
         commit, tests = records.commit(), FreshImages(batch=getattr(m, "batch", 128))
         where, dtype = torch.device(device), getattr(torch, precision)
         torch.default_generator.manual_seed(seed)
         played = renormalised(taught.network, seen, constants)
-        state = m.start(
-            played, make(), Task(num_classes, input_shape, where, dtype), seed
-        )
+        task = Task(num_classes, input_shape, where, dtype)
+        state = m.start(played, make(), task, seed)
         mode, refused = compile_networks(m, state) if device == "cuda" else ("none", "")
         if refused:
             print(f"torch.compile: {refused}; mode: {mode}", file=sys.stderr)
         every, path = max(stages // 100, 1), folder / f"{NAME}.ckpt"
-        history = train(
-            m,
-            state,
-            tests,
-            title=f"distill, {name}",
-            report=0 if sys.stderr.isatty() else m.stages_per_epoch * 4,
-            until=Enough(percent, patience),
-            keep=Keep(path, dict(report), every, resume),
-        )
+        keep, until = Keep(path, dict(report), every, resume), Enough(percent, patience)
+        told = {"report": 0 if sys.stderr.isatty() else m.stages_per_epoch * 4}
+        told["title"] = f"distill, {name}"
+        history = train(m, state, tests, until=until, keep=keep, **told)
         ended, agreement = history.stage[-1], history.agreement[-1]
         if ended < stages:
             print(f"ended after stage {ended} of {stages}: agreement {agreement:.1f} %")
         classes = len(tests.logits(state)[0].argmax(1).unique())
         if classes == 1:
-            print(
-                "the teacher puts all fresh images into one class: mean and std may be "
-                "wrong, or the generator has collapsed; do not trust this student"
+            line = (
+                "the teacher puts all fresh images into one class: mean and std may be"
             )
+            line += " wrong, or the generator has collapsed; do not trust this student"
+            print(line)
         trained = make().eval()  # as it was given: float32, contiguous
         trained.load_state_dict(state.student.state_dict())
         taken = renormalised(trained, constants, seen)
         taken = taken.network if isinstance(taken, Foreign) else taken
         pair = {"teacher": taught.network, "student": taken}
         scores = {"agreement": agreement, "kl": history.kl[-1], "classes": classes}
+        sizes = {w: sum(p.numel() for p in n.parameters()) for w, n in pair.items()}
         report |= {
             "weights_take": {"mean": list(seen[0]), "std": list(seen[1])},
-            "stages": ended,
-            "samples": history.samples[-1],
-            "seconds": round(history.seconds[-1], 2),
-            "synthetic": scores,
+            "stages": ended, "samples": history.samples[-1],
+            "seconds": round(history.seconds[-1], 2), "synthetic": scores,
             "check": images and check_on(pair, images, constants, device),
-            "sizes": {
-                w: sum(p.numel() for p in n.parameters()) for w, n in pair.items()
-            },
-            "hardware": hardware(device),
-            "compiled": mode,
-            "versions": versions(),
-            "commit": commit,
-            "history": asdict(history),
-        }
+            "sizes": sizes, "hardware": hardware(device), "compiled": mode,
+            "versions": versions(), "commit": commit, "history": asdict(history),
+        }  # fmt: skip
         files = _written(folder, trained, taken, report, onnx)
         path.unlink(missing_ok=True)
         return Distilled(taken, history, report, files)
 
 
-def _settings(
-    method: Any, channels: int, size: int, stages: int, given: dict[str, Any]
-) -> tuple[str, Any]:
+def _settings(method: Any, channels: int, size: int, stages: int, given: dict) -> tuple:
     """The method's name, and its settings for images of this size."""
     kind = method if isinstance(method, type) else type(method)
     name = kind.__name__
@@ -214,20 +174,16 @@ def _settings(
         name, kind = method, GAMES[one_of("method", method, GAMES)]
     names = set(readable(kind)) - {"stages"}
     if "generator" not in names or kind.data is not None:
-        raise UserError(
-            f"method: {name} has no generator, or needs real images; give a method "
-            f"like {', '.join(GAMES)}"
-        )
+        line = f"method: {name} has no generator, or needs real images; give a method"
+        raise UserError(f"{line} like {', '.join(GAMES)}")
     for setting in given:
         one_of("setting", setting, names)
     tests = {"stages": stages, "stages_per_epoch": math.ceil(stages / 40)}
     if not isinstance(method, type | str):
         return name, replace(method, **tests | given)
-    usual = {  # DFAD's generators at their full width
-        "generator": "generator_a" if size <= 64 else "generator_b",
-        "generator_width": 64,
-        "z_dim": 100 if channels == 1 else 256,
-    }
+    # DFAD's generators at their full width
+    usual = {"generator_width": 64, "z_dim": 100 if channels == 1 else 256}
+    usual["generator"] = "generator_a" if size <= 64 else "generator_b"
     return name, kind(**usual | tests | given)
 
 
@@ -243,13 +199,13 @@ def _written(
         files["report"].unlink(missing_ok=True)  # it describes an earlier student
         write_atomically(files["weights"], weights(trained))
         report["exports"] = export(taken, x, folder / NAME, onnx=onnx)
-        for kind, made in report["exports"].items():
-            if "file" in made:
-                files[kind] = folder / made["file"]
+        made = {k: m for k, m in report["exports"].items() if "file" in m}
+        files |= {kind: folder / each["file"] for kind, each in made.items()}
         write_atomically(files["report"], json.dumps(report, indent=1) + "\n")
     except OSError as error:
-        raise UserError(
+        line = (
             f"output_dir: cannot write to {folder} ({error.strerror}); the checkpoint "
-            "is kept: correct that, and call again with resume=True"
-        ) from error
+        )
+        line += "is kept: correct that, and call again with resume=True"
+        raise UserError(line) from error
     return files

@@ -3,7 +3,6 @@
 import contextlib
 import importlib.util
 import io
-import os
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -38,19 +37,15 @@ def export(
         path.unlink(missing_ok=True)  # of an earlier student
         if name in made:
             continue
+        quiet = contextlib.redirect_stdout(io.StringIO())
         try:
-            with warnings.catch_warnings(), contextlib.ExitStack() as stack:
-                warnings.simplefilter("ignore")
-                nowhere = stack.enter_context(open(os.devnull, "w"))
-                stack.enter_context(contextlib.redirect_stdout(nowhere))
+            with quiet, warnings.catch_warnings(action="ignore"):
                 data, program = write(network, x)
                 with torch.no_grad():
                     pairs = [(program(part), network(part)) for part in (x, x[:1])]
             largest = max((one - other).abs().max().item() for one, other in pairs)
             if not largest <= _TOLERANCE * max(1.0, pairs[0][1].abs().max().item()):
-                raise ValueError(
-                    f"its logits differ from the student's by {largest:.2g}"
-                )
+                raise ValueError(f"its logits are {largest:.2g} off the student's")
         except Exception as error:  # exporters fail in many ways; the student is fine
             made[name] = {"not_made": first_line(error)}
             continue

@@ -4,11 +4,10 @@ import copy
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from ..losses import kl
 from ..methods import State
+from ..models.network import Logits
 from ..teachers import accuracy, logits_of
 from ..train import History, Scores
 
@@ -30,9 +29,7 @@ class FreshImages:
         agreement = accuracy(logits, answers.argmax(1))
         return Scores(None, agreement, kl(answers, logits).item())
 
-    def logits(
-        self, state: State
-    ) -> tuple[Float[Tensor, "images classes"], Float[Tensor, "images classes"]]:
+    def logits(self, state: State) -> tuple[Logits, Logits]:
         """The teacher's and the student's; the state stays as it is."""
         device = state.task.device
         # By seed and progress: a resumed run is tested on the same images.

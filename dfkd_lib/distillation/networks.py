@@ -8,14 +8,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import UserError, first_line, one_of, real, shown
+from ..errors import UserError, one_of, real, shown, told
 from ..losses import kl
 from ..models import CLASSIFIERS, build
+from ..models.network import Shape
 from ..teachers import Constants, Teacher, accuracy, digest, logits_of, weights
 from ..teachers.foreign import as_foreign, copied, library_of, task_of, try_out
 from ..teachers.names import LIBRARIES
-
-Shape = tuple[int, int, int]
 
 
 def square_shape(input_shape: Any, num_classes: Any) -> tuple[int, int]:
@@ -31,9 +30,7 @@ def square_shape(input_shape: Any, num_classes: Any) -> tuple[int, int]:
     return channels, height
 
 
-def student_of(
-    source: Any, shape: Shape, num_classes: int
-) -> tuple[Callable[[], nn.Module], dict[str, str]]:
+def student_of(source: Any, shape: Shape, num_classes: int) -> tuple[Callable, dict]:
     """A function that makes the student, from torch's random state; and its name."""
     library, _, name = str(source).partition(":")
     called = {"name": source}
@@ -47,10 +44,8 @@ def student_of(
         options = options if library == "timm" else {}
         make = partial(create, name, num_classes=num_classes, **options)
     elif name:
-        raise UserError(
-            f"student: {shown(source)} is not known; give a module, a network's name, "
-            "torchvision:NAME or timm:NAME"
-        )
+        line = f"student: {shown(source)} is not known; give a module, a network's name"
+        raise UserError(f"{line}, torchvision:NAME or timm:NAME")
     else:
         make = partial(build, one_of("student", source, CLASSIFIERS), num_classes)
     with torch.random.fork_rng(devices=[]):
@@ -63,21 +58,17 @@ def check_play(role: str, network: nn.Module, shape: Shape) -> None:
     """Refuse batches of one size only, changed images, and images without gradient."""
     for n in (1, 3):
         images = torch.randn(n, *shape, requires_grad=True)
-        try:
+        fails = f"{role}: it fails on {n} images or in the backward pass"
+        todo = "give a module for batches of any size that changes no image in place "
+        todo += "and works without inference_mode"
+        with told(fails, todo, RuntimeError):
             logits = network.eval()(images)
             if logits.requires_grad:
                 logits.sum().backward()
-        except RuntimeError as error:
-            raise UserError(
-                f"{role}: it fails on {n} images or in the backward pass "
-                f"({first_line(error)}); give a module for batches of any size that "
-                "changes no image in place and works without inference_mode"
-            ) from error
         if images.grad is None:
-            raise UserError(
-                f"{role}: its logits have no gradient with respect to its images, so "
-                "the generator cannot learn; remove no_grad, detach or quantisation"
-            )
+            line = f"{role}: its logits have no gradient with respect to its images, so"
+            todo = "remove no_grad, detach or quantisation"
+            raise UserError(f"{line} the generator cannot learn; {todo}")
 
 
 def constants_of(teacher: Teacher, channels: int, mean: Any, std: Any) -> Constants:
@@ -92,10 +83,10 @@ def constants_of(teacher: Teacher, channels: int, mean: Any, std: Any) -> Consta
         )
     for name, value, low in (("mean", mean, 0), ("std", std, 1e-6)):
         if not isinstance(value, tuple | list) or len(value) not in (1, channels):
-            raise UserError(
-                f"{name}: {shown(value)} is not allowed; give {channels} numbers, one "
-                "per channel, or one number for all"
+            line = (
+                f"{name}: {shown(value)} is not allowed; give {channels} numbers, one"
             )
+            raise UserError(f"{line} per channel, or one number for all")
         for number in value:
             real(name, number, low, 1)  # of pixels from 0 to 1
     mean, std = (tuple(map(float, value)) for value in (mean, std))
@@ -117,7 +108,7 @@ def seen_constants(constants: Constants) -> Constants:
 
 
 def check_on(
-    networks: dict[str, nn.Module], images: Any, constants: Constants, device: str
+    networks: dict[str, nn.Module], images: tuple, constants: Constants, device: str
 ) -> dict[str, int | float]:
     """Agreement in percent and KL on real images; accuracies where there are labels."""
     pixels, y = images
@@ -129,8 +120,9 @@ def check_on(
         parts = (((part.float() / 255 - mean) / std).to(device) for part in parts)
         logits[who] = torch.cat([logits_of(network, part).cpu() for part in parts])
     answers, student = logits["teacher"], logits["student"]
-    agreement = accuracy(student, answers.argmax(1))
-    found = {"images": len(pixels), "agreement": agreement}
+    found = {"images": len(pixels), "agreement": accuracy(student, answers.argmax(1))}
     found["kl"] = kl(answers, student).item()
-    labels = {} if y is None else {who: torch.from_numpy(y) for who in logits}
-    return found | {f"{w}_accuracy": accuracy(logits[w], y) for w, y in labels.items()}
+    if y is not None:
+        y = torch.from_numpy(y)
+        found |= {f"{who}_accuracy": accuracy(logits[who], y) for who in logits}
+    return found

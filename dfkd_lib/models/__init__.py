@@ -1,3 +1,4 @@
+# ruff: noqa: I001  (long imports in a few lines)
 """Network definitions, and the functions that turn a name into a network."""
 
 import math
@@ -8,15 +9,9 @@ from .generators import GeneratorA, GeneratorB
 from .lenet import LeNet5
 from .mad_generators import ConditionalGenerator, MADGenerator, MADResNetGenerator
 from .network import (
-    Classifier,
-    Features,
-    Foreign,
-    Generator,
-    Network,
-    classifier_of,
-    embedding_and_logits,
-    place,
-)
+    Classifier, Features, Foreign, Generator, Network, classifier_of,
+    embedding_and_logits, place,
+)  # fmt: skip
 from .plane import MLP, Flow, grid
 from .resnet import ResNet
 from .torchvision_networks import from_torchvision, torchvision_names
@@ -65,9 +60,7 @@ GENERATORS = {
     "flow": lambda z, channels, size, _: Flow(z, channels, size),
     "mad_cifar": lambda z, channels, size, _: MADGenerator(z, channels, size),
     "mad_tiny_imagenet": lambda z, channels, size, _: MADGenerator(z, channels, size),
-    "mad_imagenet": lambda z, channels, size, _: MADResNetGenerator(
-        z, channels, math.ceil(size / 64) * 64
-    ),
+    "mad_imagenet": lambda z, c, s, _: MADResNetGenerator(z, c, math.ceil(s / 64) * 64),
 }
 
 
@@ -77,15 +70,9 @@ def build(name: str, num_classes: int) -> Classifier:
 
 
 def generator(
-    name: str,
-    *,
-    z_dim: int,
-    channels: int,
-    size: int,
-    width: int,
-    num_classes: int,
+    name: str, *, z_dim: int, channels: int, size: int, width: int, num_classes: int,
     conditioning: str = "none",
-) -> Generator:
+) -> Generator:  # fmt: skip
     """The generator `name`, given its class by `conditioning` (MAD App. B.3).
 
     Only DFAD's generators read `width`. mad_imagenet doubles its grid six times: its
@@ -93,8 +80,7 @@ def generator(
     """
     make = GENERATORS[one_of("generator", name, GENERATORS)]
     one_of("conditioning", conditioning, ("cat", "none", "sum"))
-    inputs = 2 * z_dim if conditioning == "cat" else z_dim
-    made = make(inputs, channels, size, width)
+    made = make(z_dim * (1 + (conditioning == "cat")), channels, size, width)
     if conditioning == "none":
         return made
     return ConditionalGenerator(made, num_classes, conditioning)

@@ -8,7 +8,6 @@ of 8 (ADCGAN's: 32).
 import math
 from typing import NamedTuple
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -60,9 +59,7 @@ class BigGANGenerator(Generator):
     def __init__(self, z_dim, num_classes, channels, size=32, width=64):
         super().__init__()
         side = grid_side("BigGAN", size, 3)
-        self.z_dim = z_dim
-        self.size = size
-        self.grid = (4 * width, side, side)
+        self.z_dim, self.size, self.grid = z_dim, size, (4 * width, side, side)
         self.embedding = nn.Embedding(num_classes, _EMBEDDED)
         self.project = spectral_norm(nn.Linear(z_dim, 4 * width * side**2))
         self.blocks = nn.ModuleList(UpBlock(4 * width) for _ in range(3))
@@ -85,9 +82,9 @@ class BigGANGenerator(Generator):
 class Judged(NamedTuple):
     """What the discriminator says of images."""
 
-    features: Float[Tensor, "batch features"]  # Φ_D
-    real: Float[Tensor, " batch"]  # the logit u of being real: N_D = σ(u)
-    classes: Float[Tensor, "batch two_classes"]  # logits of "real, class y", then y⁻
+    features: Float[Tensor, "n f"]  # Φ_D
+    real: Float[Tensor, " n"]  # the logit u of being real: N_D = σ(u)
+    classes: Float[Tensor, "n two_classes"]  # logits of "real, class y", then y⁻
 
 
 class DownBlock(nn.Module):
@@ -133,26 +130,3 @@ class BigGANDiscriminator(Network):
     def forward(self, x: Images) -> Judged:
         features = self.blocks(x).relu().sum((2, 3))
         return Judged(features, self.real(features)[:, 0], self.classes(features))
-
-
-def differentiable_augmentation(x: Images, random: torch.Generator) -> Images:
-    """Brightness, a shift of up to an eighth, a square of half the side cut out.
-
-    Zhao et al. 2020, image by image; for real and generated images alike, so that the
-    discriminator cannot memorise the real ones. Gradients pass through.
-    """
-    n, _, height, width = x.shape
-    here = {"generator": random, "device": x.device}
-    x = x + torch.rand(n, 1, 1, 1, **here) - 0.5
-    pad = height // 8
-    shifts = torch.randint(0, 2 * pad + 1, (2, n, 1), **here)
-    rows = shifts[0] + torch.arange(height, device=x.device)
-    columns = shifts[1] + torch.arange(width, device=x.device)
-    each = torch.arange(n, device=x.device)[:, None, None]
-    x = F.pad(x, (pad, pad, pad, pad))
-    x = x[each, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
-    centre = torch.randint(0, height, (2, n, 1), **here)
-    line = torch.arange(height, device=x.device)
-    low, high = ((line - centre[k]).abs() < height // 4 for k in range(2))
-    inside = (low[:, :, None] & high[:, None, :])[:, None]
-    return x.masked_fill(inside, 0.0)

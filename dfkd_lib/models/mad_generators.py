@@ -4,6 +4,8 @@ The output's Tanh and BatchNorm are DFAD's; MAD's generators end in a sigmoid. T
 default initialisation; the paper gives none.
 """
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 
@@ -20,14 +22,14 @@ class MADGenerator(GridGenerator):
 
     def __init__(self, z_dim: int, channels: int = 3, size: int = 32):
         super().__init__("MAD's generator", z_dim, 256, size, doublings=3)
-        layers: list[nn.Module] = [nn.ReLU(), nn.BatchNorm2d(256)]
-        for c_in, c_out in ((256, 128), (128, 64), (64, 32)):
+        layers = [nn.ReLU(), nn.BatchNorm2d(256)]
+        for c_in, c_out in itertools.pairwise((256, 128, 64, 32)):
             layers.append(nn.UpsamplingBilinear2d(scale_factor=2))
             for c in (c_in, c_out):
                 layers += [nn.Conv2d(c, c_out, 3, 1, 1), nn.ReLU()]
                 layers.append(nn.BatchNorm2d(c_out))
-        layers += [nn.Conv2d(32, channels, 1)]
-        layers += [nn.Tanh(), nn.BatchNorm2d(channels, affine=False)]
+        layers += [nn.Conv2d(32, channels, 1), nn.Tanh()]
+        layers.append(nn.BatchNorm2d(channels, affine=False))
         self.layers = nn.Sequential(*layers)
 
 
@@ -40,7 +42,7 @@ class ResNetBlockY(nn.Module):
 
     def __init__(self, c_in: int, c_out: int):
         super().__init__()
-        layers: list[nn.Module] = []
+        layers = []
         for c in (c_in, c_out):
             layers += [nn.Conv2d(c, c_out, 3, 1, 1), nn.LeakyReLU(0.2)]
             layers.append(nn.BatchNorm2d(c_out, momentum=0.01))
@@ -60,12 +62,11 @@ class MADResNetGenerator(GridGenerator):
 
     def __init__(self, z_dim: int, channels: int = 3, size: int = 256):
         super().__init__("MAD's residual generator", z_dim, 512, size, doublings=6)
-        layers: list[nn.Module] = [ResNetBlockY(512, 512)]
-        widths = ((512, 256), (256, 128), (128, 64), (64, 32), (32, 16), (16, 16))
-        for pair in widths:
+        layers = [ResNetBlockY(512, 512)]
+        for pair in itertools.pairwise((512, 256, 128, 64, 32, 16, 16)):
             layers += [nn.UpsamplingBilinear2d(scale_factor=2), ResNetBlockY(*pair)]
-        layers += [nn.Conv2d(16, channels, 3, 1, 1)]
-        layers += [nn.Tanh(), nn.BatchNorm2d(channels, affine=False)]
+        layers += [nn.Conv2d(16, channels, 3, 1, 1), nn.Tanh()]
+        layers.append(nn.BatchNorm2d(channels, affine=False))
         self.layers = nn.Sequential(*layers)
 
 

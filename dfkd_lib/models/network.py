@@ -7,6 +7,7 @@ import contextlib
 import copy
 import math
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 import torch
@@ -16,11 +17,12 @@ from torch.nn import functional as F
 
 from ..errors import UserError
 
-Images = Float[Tensor, "batch channels height width"]
-Logits = Float[Tensor, "batch classes"]
-Noise = Float[Tensor, "batch z"]
-Classes = Int[Tensor, " batch"]
-Embedding = Float[Tensor, "batch features"]
+Images = Float[Tensor, "n c h w"]
+Logits = Float[Tensor, "n classes"]
+Noise = Float[Tensor, "n z"]
+Classes = Int[Tensor, " n"]
+Embedding = Float[Tensor, "n f"]
+Shape = tuple[int, int, int]  # an image's channels, height and width
 
 
 class Network(nn.Module):
@@ -32,9 +34,7 @@ class Network(nn.Module):
     dtype: torch.dtype = torch.float32
     least = 16  # channels: narrower convolutions lose more to conversion than they gain
 
-    def precision(
-        self, x: Tensor, reduced: bool = True
-    ) -> contextlib.AbstractContextManager:
+    def precision(self, x: Tensor, reduced: bool = True) -> AbstractContextManager:
         """The context of the layers, or, not `reduced`, of the last one.
 
         That keeps its digits, all 7: the student has to agree with the teacher.
@@ -54,20 +54,16 @@ def classifier_of(network: nn.Module) -> nn.Linear:
     """The linear layer that makes a network's logits: the last one defined."""
     layers = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
     if not layers:
-        raise UserError(
-            f"network: {type(network).__name__} has no nn.Linear, so no embedding in "
-            "front of one; give a classifier that ends in an nn.Linear"
-        )
+        line = f"network: {type(network).__name__} has no nn.Linear, so no embedding in"
+        todo = "give a classifier that ends in an nn.Linear"
+        raise UserError(f"{line} front of one; {todo}")
     return layers[-1]
-
-
-# --- classifiers ----------------------------------------------------------------------
 
 
 class Features(NamedTuple):
     """What one pass through a classifier shows."""
 
-    maps: list[Float[Tensor, "batch _ _ _"]]  # one per stage, the deepest last
+    maps: list[Float[Tensor, "n _ _ _"]]  # one per stage, the deepest last
     embedding: Embedding  # what the last layer reads
     logits: Logits
 
@@ -81,13 +77,9 @@ class Classifier(Network):
     """
 
     def __init__(
-        self,
-        features: nn.Sequential,
-        classifier: nn.Linear,
-        cuts: tuple[int, ...],
-        size: int | None = None,
-        smallest: int = 1,
-    ):
+        self, features: nn.Sequential, classifier: nn.Linear, cuts: tuple[int, ...],
+        size: int | None = None, smallest: int = 1,
+    ):  # fmt: skip
         super().__init__()
         self.features, self.classifier = features, classifier
         self.cuts, self.size, self.smallest = cuts, size, smallest
@@ -123,10 +115,8 @@ class Classifier(Network):
         sides, size, smallest = x.shape[-2:], self.size, self.smallest
         if set(sides) != {size} if size else min(sides) < smallest:
             needs = f"{size}×{size}" if size else f"at least {smallest}×{smallest}"
-            raise UserError(
-                f"images: {sides[0]}×{sides[1]} pixels are not allowed for this "
-                f"network, which needs {needs}; resize them"
-            )
+            line = f"images: {sides[0]}×{sides[1]} pixels are not allowed for this "
+            raise UserError(f"{line}network, which needs {needs}; resize them")
 
 
 def he_normal(network: nn.Module) -> None:
@@ -137,10 +127,7 @@ def he_normal(network: nn.Module) -> None:
 
 
 def embedding_and_logits(network: nn.Module, x: Images) -> tuple[Embedding, Logits]:
-    """What any network's last linear layer reads, and its logits, in one pass.
-
-    Raises UserError if it has no linear layer, or its output is not that layer's.
-    """
+    """What a network's last linear layer reads, and its logits; a UserError without."""
     if isinstance(network, Classifier):
         return network.embedding_and_logits(x)
     layer, seen = classifier_of(network), []
@@ -155,9 +142,6 @@ def embedding_and_logits(network: nn.Module, x: Images) -> tuple[Embedding, Logi
             f"nn.Linear ({layer}); give a classifier whose logits come straight from it"
         )
     return seen[-1]
-
-
-# --- generators -----------------------------------------------------------------------
 
 
 def grid_side(name: str, size: int, doublings: int) -> int:
@@ -243,19 +227,14 @@ class UpsampledConv2d(Phased, nn.Conv2d):
     def __init__(self, c_in: int, c_out: int):
         super().__init__(c_in, c_out, 3, 1, 1)
 
-    def forward(
-        self, x: Float[Tensor, "batch c_in height width"]
-    ) -> Float[Tensor, "batch c_out 2*height 2*width"]:
+    def forward(self, x: Images) -> Float[Tensor, "n c_out 2*h 2*w"]:
         if x.device.type != "cpu" or not self.phases:
             return super().forward(F.interpolate(x, scale_factor=2.0))
         h, w = x.shape[2:]
         y = F.conv2d(x, self.kernels(), self.bias.repeat(4), padding=1)
         groups = y.permute(0, 2, 3, 1).chunk(4, 3)  # channels last: quick to copy
-        shifts = ((0, 0), (0, 1), (1, 0), (1, 1))
-        shifted = [
-            group[:, a : a + h, b : b + w]
-            for group, (a, b) in zip(groups, shifts, strict=True)
-        ]
+        pairs = zip(groups, ((0, 0), (0, 1), (1, 0), (1, 1)), strict=True)
+        shifted = [group[:, a : a + h, b : b + w] for group, (a, b) in pairs]
         y = torch.stack(shifted, 3).unflatten(3, (2, 2))  # (batch, h, w, a, b, c_out)
         return y.transpose(2, 3).flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
 
@@ -268,9 +247,6 @@ class UpsampledConv2d(Phased, nn.Conv2d):
         return kernels.contiguous(memory_format=torch.channels_last)
 
 
-# --- where a network is put -----------------------------------------------------------
-
-
 class Foreign(Network):
     """A network that is not the library's, in `dtype`, with logits in full precision.
 
@@ -281,7 +257,7 @@ class Foreign(Network):
 
     def __init__(self, network: nn.Module):
         super().__init__()
-        self.network = network
+        self.network, self.training = network, network.training
         self.reads_channels_last = True
 
     def gains(self) -> bool:
@@ -317,15 +293,12 @@ class Foreign(Network):
 
 
 def place(
-    network: nn.Module,
-    device: torch.device | str,
-    dtype: torch.dtype,
-    shape: tuple[int, int, int],
+    network: nn.Module, device: torch.device | str, dtype: torch.dtype, shape: Shape
 ) -> nn.Module:
     """Move a network to `device`, channels-last, to compute in `dtype` if it gains.
 
     A module that is neither a `Network` nor wrapped in `Foreign` is moved, nothing
-    else. `shape`: channels, height and width of its images.
+    else. `shape` is that of its images.
     """
     network.to(device)
     if isinstance(network, Foreign):

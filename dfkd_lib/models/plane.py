@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from ..errors import UserError
 from .network import Classes, Classifier, Generator, Noise
 
-Points = Float[Tensor, "points 2 1 1"]
+Points = Float[Tensor, "n 2 1 1"]
 
 
 def grid(side: int = 101, radius: float = 3.0) -> Points:
@@ -41,29 +41,27 @@ class Flow(Generator):
     """An invertible generator with an exact density: noise → points of (−3, 3)².
 
     Affine coupling layers (Dinh et al. 2017): each shifts and scales one coordinate by
-    functions of the other, by e^±`LIMIT` at most, so no point's density is near 0.
+    functions of the other, by e^±½ at most, so no point's density is near 0.
     """
 
     RADIUS = 3.0  # of the normalised space: nearly all of the data lies within 2
-    LIMIT = 0.5
     START = 0.6  # the initial spread of the points before squashing
 
     def __init__(self, z_dim: int = 2, channels: int = 2, size: int = 1):
         if (z_dim, channels, size) != (2, 2, 1):
+            asked = f"{channels}×{size}×{size} images from z_dim = {z_dim}"
             raise UserError(
-                f"generator: flow makes 2-D points from z_dim = 2, not "
-                f"{channels}×{size}×{size} images from z_dim = {z_dim}; it is for "
-                "moons (without conditioning = cat); elsewhere give generator_a"
+                f"generator: flow makes 2-D points from z_dim = 2, not {asked}; it is "
+                "for moons (without conditioning = cat); elsewhere give generator_a"
             )
         super().__init__()
         self.z_dim, self.size = z_dim, size
-        self.couplings = nn.ModuleList(
-            nn.Sequential(nn.Linear(1, 32), nn.Tanh(), nn.Linear(32, 2))
-            for _ in range(6)
-        )
-        for coupling in self.couplings:  # an identity at first
-            nn.init.zeros_(coupling[-1].weight)
-            nn.init.zeros_(coupling[-1].bias)
+        self.couplings = nn.ModuleList()
+        for _ in range(6):
+            layers = nn.Linear(1, 32), nn.Tanh(), nn.Linear(32, 2)
+            for value in layers[-1].parameters():  # an identity at first
+                nn.init.zeros_(value)
+            self.couplings.append(nn.Sequential(*layers))
 
     def logits(self, z: Noise, y: Classes | None = None) -> Points:
         return self._transform(z)[0][..., None, None]
@@ -71,7 +69,7 @@ class Flow(Generator):
     def squash(self, logits: Points) -> Points:
         return self.RADIUS * logits.tanh()
 
-    def log_density(self, z: Float[Tensor, "batch 2"]) -> Float[Tensor, " batch"]:
+    def log_density(self, z: Float[Tensor, "n 2"]) -> Float[Tensor, " n"]:
         """log p_G at G(z), by area: log p(z) − log ``|det ∂G/∂z|``."""
         u, log_det = self._transform(z)
         # d tanh(u)/du = 1/cosh²(u), and its log is 2 (log 2 − u − softplus(−2u))
@@ -79,29 +77,29 @@ class Flow(Generator):
         prior = -0.5 * z.square().sum(1) - math.log(2 * math.pi)
         return prior - log_det - squashed.sum(1)
 
-    def inverse(self, x: Points) -> Float[Tensor, "points 2"]:
+    def inverse(self, x: Points) -> Float[Tensor, "n 2"]:
         """The noise that makes a point of the open square."""
         u = (x.flatten(1) / self.RADIUS).atanh() / self.START
         for index in reversed(range(len(self.couplings))):
-            scale, shift = self._coupling(index, u)
-            kept, moved = u[:, index % 2], u[:, 1 - index % 2]
-            u = self._pair(index, kept, (moved - shift) * (-scale).exp())
+            moved, scale, shift = self._coupling(index, u)
+            u = self._with(u, index, (moved - shift) * (-scale).exp())
         return u
 
     def _transform(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """The points before squashing, and the log of the determinant up to there."""
         u, log_det = z, z.new_zeros(len(z))
         for index in range(len(self.couplings)):
-            scale, shift = self._coupling(index, u)
-            kept, moved = u[:, index % 2], u[:, 1 - index % 2]
-            u = self._pair(index, kept, moved * scale.exp() + shift)
+            moved, scale, shift = self._coupling(index, u)
+            u = self._with(u, index, moved * scale.exp() + shift)
             log_det = log_det + scale
         return self.START * u, log_det + 2 * math.log(self.START)
 
-    def _coupling(self, index: int, u: Tensor) -> tuple[Tensor, Tensor]:
+    def _coupling(self, index: int, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The coordinate that the layer moves, the log of its scale, and its shift."""
         raw, shift = self.couplings[index](u[:, index % 2, None]).unbind(1)
-        return self.LIMIT * raw.tanh(), shift
+        return u[:, 1 - index % 2], 0.5 * raw.tanh(), shift
 
     @staticmethod
-    def _pair(index: int, kept: Tensor, moved: Tensor) -> Tensor:
+    def _with(u: Tensor, index: int, moved: Tensor) -> Tensor:
+        kept = u[:, index % 2]
         return torch.stack((moved, kept) if index % 2 else (kept, moved), 1)

@@ -35,14 +35,11 @@ class BasicBlock(nn.Module):
 
 
 class ResNet(Classifier):
-    """A stem, then one stage for each of ``blocks`` and ``widths``; any size of image.
-
-    Each stage but the first halves the grid.
-    """
+    """A stem and a stage for each of ``blocks``; all stages but the first halve."""
 
     def __init__(self, stem: int, blocks: tuple, widths: tuple, num_classes: int):
-        layers = [nn.Conv2d(3, stem, 3, 1, 1, bias=False), nn.BatchNorm2d(stem)]
-        layers.append(nn.ReLU())
+        layers = [nn.Conv2d(3, stem, 3, 1, 1, bias=False)]
+        layers += [nn.BatchNorm2d(stem), nn.ReLU()]
         c_in, stride = stem, 1
         for count, width in zip(blocks, widths, strict=True):
             stage = [BasicBlock(c_in, width, stride)]

@@ -9,19 +9,12 @@ from torch import nn
 from .network import Classifier
 
 # This library's names, and torchvision's.
-_THEIRS = {
-    "resnet18": "resnet18",
-    "resnet34": "resnet34",
-    "alexnet": "alexnet",
-    "shufflenet_v2": "shufflenet_v2_x1_0",
-}
+_THEIRS = {name: name for name in ("resnet18", "resnet34", "alexnet")}
+_THEIRS["shufflenet_v2"] = "shufflenet_v2_x1_0"
 
 
 def torchvision_names(name: str) -> list[str]:
-    """torchvision's state-dict keys of the network called `name` here, in order.
-
-    Empty if the network is not torchvision's.
-    """
+    """torchvision's state-dict keys of the network `name`, in order; [] for others."""
     if name not in _THEIRS:
         return []
     from torchvision import models

@@ -12,14 +12,16 @@ import torch
 from safetensors.torch import load_file
 
 from ..data import Dataset, check_fits
-from ..errors import UserError, first_line
+from ..errors import UserError, told
 from ..files import cache_folder, writable_folder
 from ..models import build
 from .foreign import load_foreign, renormalised
 from .machine import hardware, resolve_device, resolve_precision, versions
 from .names import parse_teacher
 from .recipes import TeacherRecipe, teacher_recipe
-from .trained import Constants, Teacher, accuracy, accuracy_on, digest, logits_of, weights  # fmt: skip
+from .trained import (
+    Constants, Teacher, accuracy, accuracy_on, digest, logits_of, weights,
+)  # fmt: skip
 from .training import command, train_teacher
 
 __all__ = [
@@ -71,15 +73,11 @@ def _read(dataset: Dataset, name: str, folder: Path) -> Teacher:
     path = folder / f"{dataset.name}-{name}.safetensors"
     with torch.random.fork_rng(devices=[]):  # its first weights are drawn
         network = build(name, dataset.num_classes)
-    try:
+    again = f"train it again with: {command(dataset.name, name, folder)}"
+    with told(f"teacher: {path} and its record cannot be used", again):
         record = json.loads(path.with_suffix(".json").read_text())
         found, score = digest(path.read_bytes()), float(record["accuracy"])
         if found != record["hash"]:
             raise ValueError("its hash is not the one in its record")
         network.load_state_dict(load_file(path))
-    except Exception as error:  # each of the formats fails in its own way
-        raise UserError(
-            f"teacher: {path} and its record cannot be used ({first_line(error)}); "
-            f"train it again with: {command(dataset.name, name, folder)}"
-        ) from error
     return Teacher(name, network.eval().requires_grad_(False), score, found)

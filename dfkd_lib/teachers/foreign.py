@@ -12,14 +12,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..data import Dataset, check_fits
-from ..errors import UserError, first_line, shown, text, whole
+from ..errors import UserError, shown, text, told, whole
 from ..models import Foreign, build, torchvision_names
-from ..models.network import Images, Logits, Network
+from ..models.network import Images, Logits, Network, Shape
 from .machine import resolve_device
 from .names import parse_teacher
 from .trained import Constants, Teacher, accuracy_on, digest, least_accuracy, weights
-
-Shape = tuple[int, int, int]  # an image's channels, height and width
 
 
 class Renormalised(Network):
@@ -33,7 +31,7 @@ class Renormalised(Network):
         scale, shift = std / their_std, (mean - their_mean) / their_std
         self.register_buffer("scale", scale.float(), persistent=False)
         self.register_buffer("shift", shift.float(), persistent=False)
-        self.train(network.training)
+        self.training = network.training
 
     def gains(self) -> bool:
         return False
@@ -46,10 +44,9 @@ def renormalised(network: nn.Module, ours: Constants, theirs: Constants) -> nn.M
     """The network, for images normalised by `ours` instead of by `theirs`."""
     if ours == theirs:
         return network
-    if not isinstance(network, Foreign):
-        return Renormalised(network, ours, theirs)
-    inner = Renormalised(network.network, ours, theirs)
-    return Foreign(inner).train(network.training)
+    if isinstance(network, Foreign):
+        return Foreign(Renormalised(network.network, ours, theirs))
+    return Renormalised(network, ours, theirs)
 
 
 def load_foreign(
@@ -93,32 +90,24 @@ def load_foreign(
         score = accuracy_on(network.to(device), dataset, device)
         network.cpu()
         if score < least_accuracy(dataset.y_test):
-            print(
-                f"teacher {name}: {score:.1f} % of {dataset.name}'s test images is "
-                "next to chance; check the order of its classes and its constants",
-                file=sys.stderr,
-            )
+            line = f"teacher {name}: {score:.1f} % of {dataset.name}'s test images is "
+            line += "next to chance; check the order of its classes and its constants"
+            print(line, file=sys.stderr)
     return Teacher(name, network, score, sha or digest(weights(network)), constants)
 
 
 def as_foreign(network: nn.Module) -> nn.Module:
     """Wrap a module that is not the library's, so that `place` can prepare it."""
-    if isinstance(network, Network):
-        return network
-    return Foreign(network).train(network.training)
+    return network if isinstance(network, Network) else Foreign(network)
 
 
 def copied(role: str, network: nn.Module) -> nn.Module:
     """A copy on the CPU; `role` is teacher or student."""
-    try:
+    cannot = f"{role}: {type(network).__name__} cannot be copied to the CPU"
+    with told(cannot, "give a module with initialised weights"):
         made = copy.deepcopy(network).cpu()
         weights(made)  # fails for lazy layers and for meta tensors
-        return made
-    except Exception as error:  # anything that the module's author wrote
-        raise UserError(
-            f"{role}: {type(network).__name__} cannot be copied to the CPU "
-            f"({first_line(error)}); give a module with initialised weights"
-        ) from error
+    return made
 
 
 def task_of(dataset: Dataset | None, num_classes: Any, input_shape: Any) -> tuple:
@@ -137,18 +126,19 @@ def task_of(dataset: Dataset | None, num_classes: Any, input_shape: Any) -> tupl
 
 def _from_file(path: Path, architecture: str, classes: int) -> nn.Module:
     """The library's network with the weights of a file."""
-    try:
-        safe = path.suffix == ".safetensors"
+    safe, save = path.suffix == ".safetensors", "safetensors.torch.save_file"
+    todo = (
+        f"nothing in it was executed; write it with {save}(network.state_dict(), ...)"
+    )
+    with told(f"teacher: {path} cannot be read as weights and nothing else", todo):
         state = load_file(path) if safe else torch.load(path, "cpu", weights_only=True)
-    except Exception as error:  # every format's reader has errors of its own
-        raise UserError(
-            f"teacher: {path} cannot be read as weights and nothing else "
-            f"({first_line(error)}); nothing in it was executed; write it with "
-            "safetensors.torch.save_file(network.state_dict(), ...)"
-        ) from error
     with torch.random.fork_rng(devices=[]):
         network = build(architecture, classes)
-    try:
+    wrong = (
+        f"teacher: {path} does not hold the weights of {architecture} with {classes}"
+    )
+    todo, kinds = "that it was saved from", (RuntimeError, TypeError, AttributeError)
+    with told(f"{wrong} classes", f"name the network {todo}", kinds):
         for key in ("state_dict", "model"):  # a checkpoint holds more than the weights
             state = state[key] if isinstance(state.get(key), dict) else state
         # DataParallel and torchvision have names of their own for the layers.
@@ -161,33 +151,24 @@ def _from_file(path: Path, architecture: str, classes: int) -> nn.Module:
             if other.is_floating_point() != value.is_floating_point():
                 raise TypeError(f"{key} is {other.dtype}, not {value.dtype}")
         network.load_state_dict(state)
-    except (RuntimeError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"teacher: {path} does not hold the weights of {architecture} with {classes}"
-            f" classes ({first_line(error)}); name the network that it was saved from"
-        ) from error
     return network
 
 
 def _pretrained(library: str, name: str) -> tuple[nn.Module, Constants]:
     """A network with the weights of its library, and its images' constants."""
     module = library_of("teacher", library, name)
-    try:
-        with torch.random.fork_rng(devices=[]):
-            if library == "timm":
-                network = module.create_model(name, pretrained=True)
-                way = network.pretrained_cfg
-                return network, (tuple(way["mean"]), tuple(way["std"]))
-            chosen = module.get_model_weights(name).DEFAULT
-            # Read as weights only first: torchvision would unpickle whatever is there.
-            chosen.get_state_dict(progress=False, check_hash=True, weights_only=True)
-            way, network = chosen.transforms(), module.get_model(name, weights=chosen)
-            return network, (tuple(way.mean), tuple(way.std))
-    except Exception as error:  # every client has errors of its own for being offline
-        raise UserError(
-            f"teacher: {library}:{name} cannot be loaded ({first_line(error)}); "
-            "connect this machine to the network, or give FILE:NETWORK"
-        ) from error
+    cannot = f"teacher: {library}:{name} cannot be loaded"
+    todo = "connect this machine to the network, or give FILE:NETWORK"
+    with told(cannot, todo), torch.random.fork_rng(devices=[]):
+        if library == "timm":
+            network = module.create_model(name, pretrained=True)
+            way = network.pretrained_cfg
+            return network, (tuple(way["mean"]), tuple(way["std"]))
+        chosen = module.get_model_weights(name).DEFAULT
+        # Read as weights only first: torchvision would unpickle whatever is there.
+        chosen.get_state_dict(progress=False, check_hash=True, weights_only=True)
+        way, network = chosen.transforms(), module.get_model(name, weights=chosen)
+        return network, (tuple(way.mean), tuple(way.std))
 
 
 def library_of(role: str, library: str, name: str) -> Any:
@@ -208,14 +189,9 @@ def library_of(role: str, library: str, name: str) -> Any:
 @torch.no_grad()
 def try_out(role: str, name: str, network: nn.Module, classes: int, shape: Shape):
     """Refuse a network that does not answer two images with rows of finite logits."""
-    try:
+    fails = f"{role}: {name} does not take normalised float32 images of "
+    with told(fails + "×".join(map(str, shape)), "give a network for such images"):
         logits = network(torch.zeros(2, *shape))
-    except Exception as error:  # anything that the module's author wrote
-        images = "×".join(map(str, shape))
-        raise UserError(
-            f"{role}: {name} does not take normalised float32 images of {images} "
-            f"({first_line(error)}); give a network for such images"
-        ) from error
     if not isinstance(logits, Tensor):
         form = type(logits).__name__
     elif logits.shape != (2, classes) or not logits.is_floating_point():

@@ -40,8 +40,8 @@ def parse_teacher(value: Any, name: str = "teacher") -> Source:
         raise UserError(f"{name}: there is no file {shown(kind)}; give one of weights")
     if colon or str(value).endswith(SUFFIXES):
         raise UserError(
-            f"{name}: {shown(value)} is not understood; write torchvision:NAME, "
-            f"timm:NAME, or FILE:NETWORK; files end in {', '.join(SUFFIXES)}; networks "
-            f"are {', '.join(CLASSIFIERS)}"
+            f"{name}: {shown(value)} is not understood; write torchvision:NAME, timm:"
+            f"NAME, or FILE:NETWORK; files end in {', '.join(SUFFIXES)}; networks are "
+            f"{', '.join(CLASSIFIERS)}"
         )
     return Source("ours", one_of(name, value, CLASSIFIERS))

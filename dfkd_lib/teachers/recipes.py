@@ -51,7 +51,6 @@ TABLE: dict[tuple[str, str], dict[str, Any]] = {
     ("shufflenet", ""): _LOWER,
     ("", ""): {},
 }  # fmt: skip
-FEW_IMAGES = 10_000  # with fewer, LeNet's 20 epochs are too few steps: digits gets 100
 
 
 def teacher_recipe(dataset: str, network: str, images: int) -> TeacherRecipe:
@@ -61,8 +60,8 @@ def teacher_recipe(dataset: str, network: str, images: int) -> TeacherRecipe:
             f"teacher: none is trained on {dataset} here; give torchvision:alexnet, or "
             "trained weights of your own, as in weights.safetensors:alexnet"
         )
-    fits = (network.startswith(n) and dataset.startswith(d) for n, d in TABLE)
-    settings = next(row for row, fit in zip(TABLE.values(), fits, strict=True) if fit)
-    if network.startswith("lenet") and images < FEW_IMAGES:
+    fits = (n for n in TABLE if network.startswith(n[0]) and dataset.startswith(n[1]))
+    settings = TABLE[next(fits)]
+    if network.startswith("lenet") and images < 10_000:  # 20 epochs are too few steps
         settings = settings | {"epochs": 100}
     return TeacherRecipe(**settings)

@@ -40,26 +40,20 @@ def digest(data: bytes) -> str:
 
 @torch.no_grad()
 def logits_of(
-    network: nn.Module,
-    x: Float[Tensor, "images channels height width"] | Images,
-    batch: int = 512,
-) -> Float[Tensor, "images classes"]:
+    network: nn.Module, x: Float[Tensor, "n c h w"] | Images, batch: int = 512
+) -> Float[Tensor, "n classes"]:
     """A network's logits in evaluation mode; its mode is restored afterwards."""
-    training = network.training
+    images, training = isinstance(x, Images), network.training
+    parts = (torch.arange(len(x), device=x.y.device) if images else x).split(batch)
     network.eval()
     try:
-        if isinstance(x, Images):
-            index = torch.arange(len(x), device=x.y.device)
-            parts = (x.batch(part) for part in index.split(batch))
-        else:
-            parts = x.split(batch)
         # A CUDA graph overwrites its last output, so each is cloned.
-        return torch.cat([network(part).clone() for part in parts])
+        return torch.cat([network(x.batch(p) if images else p).clone() for p in parts])
     finally:
         network.train(training)
 
 
-def accuracy(logits: Float[Tensor, "test classes"], y: Int[Tensor, " test"]) -> float:
+def accuracy(logits: Float[Tensor, "n classes"], y: Int[Tensor, " n"]) -> float:
     """Percent of images whose largest logit is their label's."""
     return 100 * (logits.argmax(1) == y).double().mean().item()
 
@@ -70,7 +64,7 @@ def accuracy_on(network: nn.Module, dataset: Dataset, device: str = "cpu") -> fl
     return accuracy(logits_of(network, images), images.y)
 
 
-def least_accuracy(y: Int[np.ndarray, " test"]) -> float:
+def least_accuracy(y: Int[np.ndarray, " n"]) -> float:
     """The accuracy in percent below which a network has learned next to nothing.
 
     A network that always answers the most frequent class reaches that class's

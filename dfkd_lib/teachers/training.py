@@ -31,29 +31,20 @@ def command(dataset: str, name: str, folder: Path | None = None) -> str:
 
 
 def train_teacher(
-    dataset: Dataset,
-    name: str,
-    recipe: TeacherRecipe,
-    folder: Path,
-    *,
-    seed: int = 0,
-    device: str = "cpu",
-    limit: float = math.inf,
-) -> dict[str, Any]:
+    dataset: Dataset, name: str, recipe: TeacherRecipe, folder: Path, *,
+    seed: int = 0, device: str = "cpu", limit: float = math.inf,
+) -> dict[str, Any]:  # fmt: skip
     """Train a teacher, write its weights and then its record, and return the record.
 
     If another process trains the same teacher, its result is waited for and returned.
-
     A UserError if it would take more than `limit` seconds, if the loss is not finite,
     or if the teacher is hardly better than chance; none is saved then.
     """
     asked = time.time()
     order = f"{command(dataset.name, name)} --epochs {recipe.epochs} --lr {recipe.lr}"
     order += f" --seed {seed} --device {device}"
-    path, record, checkpoint, lock = (
-        folder / f"{dataset.name}-{name}.{ending}"
-        for ending in ("safetensors", "json", "ckpt", "lock")
-    )
+    endings, stem = ("safetensors", "json", "ckpt", "lock"), f"{dataset.name}-{name}"
+    path, record, checkpoint, lock = (folder / f"{stem}.{end}" for end in endings)
     busy = f"waiting for another process, which is training {name} for {dataset.name}"
     with locked(lock, busy, wait=True):
         if record.is_file() and record.stat().st_mtime > asked:
@@ -68,28 +59,21 @@ def train_teacher(
         precision = str(network.dtype).removeprefix("torch.")
         network.dtype = torch.float32  # as others will use it
         score = accuracy_on(network, dataset, device)
-        least = least_accuracy(dataset.y_test)
-        if score < least:
+        if score < (least := least_accuracy(dataset.y_test)):
             checkpoint.unlink()
             raise UserError(
                 f"teacher: {name} on {dataset.name} ended at {score:.1f} % of the test "
                 f"images; below {least:.1f} % is next to chance; nothing was saved; "
                 "train it with a lower lr, or for more epochs"
             )
+        seconds, data = round(time.time() - asked, 1), weights(network)
         made = {
-            "dataset": dataset.name,
-            "teacher": name,
-            "accuracy": score,
-            "hash": digest(data := weights(network)),
-            "recipe": vars(recipe) | {"seed": seed},
-            "seconds": round(time.time() - asked, 1),
-            "device": device,
-            "hardware": hardware(device),
-            "threads": torch.get_num_threads(),
-            "precision": precision,
-            "command": order,
-            "versions": versions(),
-        }
+            "dataset": dataset.name, "teacher": name, "accuracy": score,
+            "hash": digest(data), "recipe": vars(recipe) | {"seed": seed},
+            "seconds": seconds, "device": device, "hardware": hardware(device),
+            "threads": torch.get_num_threads(), "precision": precision,
+            "command": order, "versions": versions(),
+        }  # fmt: skip
         record.unlink(missing_ok=True)  # it describes other weights
         write_atomically(path, data)
         write_atomically(record, json.dumps(made, indent=2) + "\n")
@@ -109,12 +93,9 @@ def _trained(dataset, name, recipe, seed, device, limit, checkpoint) -> nn.Modul
     height, width, channels = dataset.x_train.shape[1:]
     network = build(name, dataset.num_classes).train()
     network = place(network, device, dtype, (channels, height, width))
+    options = {"weight_decay": recipe.weight_decay, "nesterov": recipe.nesterov}
     optimizer = torch.optim.SGD(
-        network.parameters(),
-        recipe.lr,
-        momentum=recipe.momentum,
-        weight_decay=recipe.weight_decay,
-        nesterov=recipe.nesterov,
+        network.parameters(), recipe.lr, recipe.momentum, **options
     )
     batch = min(recipe.batch, len(images))
     per_epoch, title = len(images) // batch, f"{name} on {dataset.name}"
@@ -132,8 +113,8 @@ def _trained(dataset, name, recipe, seed, device, limit, checkpoint) -> nn.Modul
         order = torch.randperm(len(images), generator=random, device=device)
         total = torch.zeros((), device=device)
         for step, index in enumerate(order.split(batch)[:per_epoch], epoch * per_epoch):
-            factor = recipe.lr_factor(step, per_epoch)
-            optimizer.param_groups[0]["lr"] = recipe.lr * factor
+            (group,) = optimizer.param_groups
+            group["lr"] = recipe.lr * recipe.lr_factor(step, per_epoch)
             logits = network(images.augmented(index, random))
             loss = F.cross_entropy(logits, images.y[index])
             optimizer.zero_grad()
@@ -151,13 +132,11 @@ def _trained(dataset, name, recipe, seed, device, limit, checkpoint) -> nn.Modul
                 spoken = f"about {timedelta(seconds=math.ceil(left))} (h:mm:ss)"
                 _say(f"training {title} takes {spoken}")
                 if left > limit:
-                    raise UserError(
-                        f"teacher: training {title} would take {spoken} on this CPU; "
-                        f"the limit is {timedelta(seconds=limit)}; use a GPU, or train "
-                        f"it nevertheless by: {command(dataset.name, name)}"
-                    )
-        mean = total.item() / per_epoch
-        if not math.isfinite(mean):
+                    line = f"teacher: training {title} would take {spoken} on this CPU;"
+                    line += f" the limit is {timedelta(seconds=limit)}; use a GPU, or "
+                    order = command(dataset.name, name)
+                    raise UserError(f"{line}train it nevertheless by: {order}")
+        if not math.isfinite(mean := total.item() / per_epoch):
             checkpoint.unlink(missing_ok=True)
             raise UserError(
                 f"teacher: the loss of {title} is {mean} in epoch {epoch + 1} of "
