@@ -239,8 +239,9 @@ def _student_steps(recipe: Recipe) -> int:
 
 
 def _budget(name: str, value: Any) -> str | int:
+    word = isinstance(value, str) and value in ("auto", "full", "short")
     number = isinstance(value, int) and not isinstance(value, bool)
-    if value in ("auto", "full", "short") or (number and 0 < value < 2**31):
+    if word or (number and 0 < value < 2**31):
         return value
     raise UserError(
         f"{name}: {shown(value)} is not allowed; give auto, full, short, or a whole "
@@ -249,7 +250,7 @@ def _budget(name: str, value: Any) -> str | int:
 
 
 def _teacher(name: str, value: Any) -> str:
-    if value != "auto":
+    if not isinstance(value, str) or value != "auto":
         parse_teacher(value, name)
     return value
 

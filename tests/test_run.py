@@ -1,295 +1,432 @@
-"""`python -m dfkd_lib.run`: what it writes, and that whatever is wrong is told in one line before any work."""
+"""``python -m dfkd_lib.run``: what it leaves and refuses, and how it ends early."""
 
 import dataclasses
-import io
 import json
-import re
+import os
+import random
+import shlex
+import shutil
+import signal
+import socket
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
 from chapters import ROOT
-from faults import related_images, told
 from safetensors.torch import load_file
 
-from dfkd_lib import evaluation, files, results, run
+from dfkd_lib import run
+from dfkd_lib.data import DATASETS, NETWORKS
 from dfkd_lib.errors import UserError
-from dfkd_lib.methods import METHODS
-from dfkd_lib.methods.with_data import images_for
+from dfkd_lib.methods import METHODS, readable
 from dfkd_lib.models import build
-from dfkd_lib.recipe import CHOICES
-from dfkd_lib.recipes import Recipe, recipe_for
+from dfkd_lib.recipes import PAPERS, RECIPES, recipe_for
+from dfkd_lib.train import TestSet, evaluate, hold
 
-QUICK = "--budget 2 --device cpu --precision float32 --set batch=16 --set student_batch=16".split()
-
-
-@pytest.fixture(autouse=True)
-def offline(monkeypatch):
-    monkeypatch.setenv("DFKD_OFFLINE", "1")
+PLACE = ["--device", "cpu", "--precision", "float32"]
+TINY = "generator_width=2 z_dim=6 batch=8 student_batch=8 student_steps=2".split()
+RUN = ["--seed", "1", *PLACE, "--set", *TINY, "stages=7", "stages_per_epoch=3"]
+LONG = ["--seed", "1", *PLACE, "--set", *TINY, "stages=200", "stages_per_epoch=40"]
 
 
-def refused(capsys, tmp_path, *arguments: str) -> str:
-    """The one line on stderr, of a run that ends with status 2 and writes nothing."""
-    before = set(tmp_path.rglob("*"))
-    status = run.main(["--device", "cpu", "--output-dir", str(tmp_path / "out"), *arguments])
-    printed = capsys.readouterr()
-    assert status == 2
-    assert printed.out == ""
-    assert set(tmp_path.rglob("*")) == before
-    [line] = printed.err.splitlines()
-    return line
+def main(folder, *more, arguments=RUN):
+    return run.main([*arguments, "--output-dir", str(folder), *more])
 
 
-# --- a run -----------------------------------------------------------------------------------------------------------
+def told(record):
+    """A record without what equal runs need not share."""
+    history = {
+        n: v for n, v in record["history"].items() if n not in ("seconds", "resumed")
+    }
+    rest = {n: v for n, v in record.items() if n not in ("seconds", "commit", "tree")}
+    return rest | {"history": history}
 
 
-def test_a_run_leaves_its_record_and_its_student(capsys, tmp_path, digits, teacher):
-    arguments = ["--method", "mad", "--seed", "3", "--output-dir", str(tmp_path), *QUICK]
-    assert run.main(arguments) == 0
-    lock_file, record_file, student_file = sorted(tmp_path.iterdir())
-    assert lock_file.name == f".{record_file.stem}.lock" and lock_file.stat().st_size == 0
-    assert student_file.suffix == ".safetensors" and record_file.stem == student_file.stem
+def left(folder):
+    """The record and the student's bytes; nothing else is there but the lock."""
+    names = sorted(path.suffix for path in folder.iterdir())
+    assert names == [".json", ".lock", ".safetensors"]
+    (record,), (student,) = folder.glob("*.json"), folder.glob("*.safetensors")
+    return told(json.loads(record.read_text())), student.read_bytes()
 
-    [record] = results.load_records(tmp_path)
-    assert record["method"] == "mad" and record["seed"] == 3 and record["teacher_hash"] == teacher.hash
-    assert record["changes"] == {"batch": 16, "student_batch": 16, "stages": 2}
-    assert record["samples"] == 2 * 5 * 2 * 16
-    assert record["device"] == "cpu" and record["precision"] == "float32"
-    assert "probe" not in record
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """What a run leaves that nobody interrupts."""
+    folder = tmp_path_factory.mktemp("whole")
+    assert main(folder) == 0
+    return folder
+
+
+# --- a run ----------------------------------------------------------------------------
+
+
+def test_a_run_leaves_its_record_and_its_student(whole, digits, teacher):
+    record, _ = left(whole)
+    assert (record["method"], record["seed"], record["device"]) == ("mad", 1, "cpu")
+    assert record["teacher_hash"] == teacher.hash and record["precision"] == "float32"
+    given = {"generator_width": 2, "z_dim": 6, "batch": 8, "student_batch": 8}
+    given |= {"student_steps": 2, "stages": 7, "stages_per_epoch": 3}
+    assert record["changes"] == given
+    assert record["samples"] == 7 * 2 * 2 * 8 and record["history"]["stage"] == [
+        3,
+        6,
+        7,
+    ]
+    assert record["flop"] > 0 and record["sources"]["batch"] == "given"
+    [path] = whole.glob("*.safetensors")
+    assert path.stem == record["key"]
     student = build(record["student"], 10)
-    student.load_state_dict(load_file(student_file))
-    scores = evaluation.evaluate(student, evaluation.TestSet.of(digits, teacher.network, "cpu"))
+    student.load_state_dict(load_file(path))
+    scores = evaluate(student, TestSet.of(digits, teacher.network, "cpu"))
     assert scores.accuracy == record["accuracy_last"]
-    assert scores.agreement == record["agreement_last"]
     assert scores.kl == pytest.approx(record["kl_last"], rel=1e-4)
-
-    first, last = capsys.readouterr().out.splitlines()
-    assert first.startswith("mad on digits: NOT THE FULL SCHEDULE: 10 student steps")
-    assert last.startswith(f"accuracy {record['accuracy_last']:.2f} % (teacher 99.11 %)") and str(record_file) in last
-
-
-@pytest.mark.parametrize("more", [[], ["--probe"]])
-def test_the_recorded_command_gives_the_same_numbers(tmp_path, more):
-    run.main(["--method", "abm", "--record-only", "--output-dir", str(tmp_path / "first"), *QUICK, *more])
-    [first] = results.load_records(tmp_path / "first")
-    words = first["command"].split()
-    assert words[-1:] == more or not more and "--probe" not in words
-    assert ("probe" in first) == bool(more)
-    run.main([*words[3:], "--record-only", "--output-dir", str(tmp_path / "again")])
-    [again] = results.load_records(tmp_path / "again")
-    assert told(again) == told(first)
-
-
-def test_a_probed_run_records_what_was_seen(tmp_path):
-    arguments = ["--method", "dfad", "--probe", "--record-only", "--output-dir", str(tmp_path), *QUICK]
-    assert run.main([*arguments, "--budget", "24", "--set", "student_steps=1"]) == 0
-    [path] = tmp_path.iterdir()  # and no lock: it keeps no checkpoint
-    probe = json.loads(path.read_text())["probe"]
-    assert len(probe["autocorrelation"]) == 21 and len(probe["power"]) == len(probe["frequency"])
-
-
-def test_a_short_run_can_be_probed(tmp_path):
-    arguments = ["--method", "dfad", "--probe", "--record-only", "--output-dir", str(tmp_path), *QUICK]
-    assert run.main(arguments) == 0
-
-
-SMALL = Recipe(
-    stages=2,
-    batch=8,
-    student_batch=8,
-    student_steps=1,
-    generator_width=2,
-    z_dim=6,
-    stages_per_epoch=1,
-    collected_ratio=0.1,
-)
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_settings_that_a_method_does_not_read_become_the_defaults(digits, teacher, method, tmp_path, monkeypatch):
-    monkeypatch.setenv("DFKD_DATA", str(related_images(tmp_path / "data")))
-    other = {"momentum": 0.5, "lambda0": 2.0, "lambda1": 3.0, "conditional": True, "lambda_nll": 0.1, "lambda_bn": 0.1}
-    if method == "kd_unr":
-        monkeypatch.setattr(run, "images_for", lambda kind, *args, **options: images_for("original", *args, **options))
-    done = run.run(method, SMALL.replace(**other), digits, teacher)
-    asked = SMALL.replace(**other).values()
-    kept = Recipe(**{name: value for name, value in asked.items() if name not in METHODS[method].unused()})
-    assert done.method.recipe == Recipe(**done.record["parameters"]) == kept
-    assert done.record["changes"] == results.changes(kept)
-    assert kept.stages == 2 and (kept.momentum == 0.5) == (method == "mad")
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    "arguments",
     [
-        ({"dataset": "digits_half"}, ["dataset", "'digits_half'", "digits"]),
-        ({"teacher": "lenet5_half"}, ["teacher", "'lenet5_half'", "lenet5"]),
-        ({"student": "wrn16_2"}, ["student", "wrn16_2", "1×32×32"]),
+        ["--method", "abm", *RUN],
+        ["--method", "dfad", "--probe", *RUN],
+        ["--method", "random", "--budget", "short", *PLACE],
+        ["--method", "kd_ori", "--pair", "lenet5-lenet5", "--budget", "2", *PLACE],
     ],
+    ids=["settings", "probe", "short", "pair"],
 )
-def test_a_recipe_for_something_else_is_refused(digits, teacher, change, words):
-    with pytest.raises(UserError) as caught:
-        run.run("mad", SMALL.replace(**change), digits, teacher)
-    assert len(str(caught.value).splitlines()) == 1
-    assert [word for word in words if word not in str(caught.value)] == []
+def test_the_recorded_command_repeats_the_numbers(arguments, tmp_path, capsys):
+    made = []
+    for name in ("first", "again"):
+        assert main(tmp_path / name, "--record-only", arguments=arguments) == 0
+        [path] = (tmp_path / name).glob("*.json")
+        made.append(json.loads(path.read_text()))
+        assert not list((tmp_path / name).glob("*.safetensors"))
+        program, *arguments = shlex.split(made[0]["command"])
+        assert (program, arguments[:2]) == ("python", ["-m", "dfkd_lib.run"])
+        arguments = arguments[2:]
+    assert told(made[0]) == told(made[1])
+    assert ("probe" in made[0]) == ("--probe" in arguments)
+    out = capsys.readouterr().out.splitlines()
+    assert f"record: {path}" in out[-1] and "accuracy" in out[-1]
 
 
-def test_a_teacher_of_other_images_of_the_same_name_is_refused(digits, teacher):
-    """Its record, which the cache keeps by name, tells another accuracy than these test images do."""
-    other = dataclasses.replace(teacher, accuracy=teacher.accuracy - 2)
-    with pytest.raises(UserError, match=f"by its record {other.accuracy:.2f} %: it was trained on other images"):
-        run.run("mad", SMALL, digits, other)
+def test_a_line_at_every_test_where_there_is_no_terminal(tmp_path, capsys):
+    assert main(tmp_path, "--record-only") == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[0].startswith("mad on digits: NOT THE FULL") or "schedule" in out[0]
+    stages = [line.split(":")[1].split(",")[0].strip() for line in out[1:-1]]
+    assert stages == ["stage 3 of 7", "stage 6 of 7"]
 
 
-def test_the_recorded_commit_is_that_of_the_start(digits, teacher, monkeypatch):
-    """The checkout moves on while the run goes on."""
-    now = ["before"]
-    monkeypatch.setattr(results, "commit", lambda: now[0])
-    done = run.run("abm", SMALL, digits, teacher, observe=lambda stage, game: now.__setitem__(0, "after"))
-    assert (done.record["commit"], results.commit()) == ("before", "after")
+def test_list_and_help_name_everything(capsys):
+    assert run.main(["list"]) == 0
+    out = capsys.readouterr().out
+    for name in (*METHODS, *DATASETS, *NETWORKS, *PAPERS):
+        assert name in out
+    for kind in METHODS.values():
+        assert all(name in out for name in readable(kind))
+    for entry in RECIPES:
+        assert f"{entry.teacher}-{entry.student}" in out
+    with pytest.raises(SystemExit):
+        run.main(["--help"])
+    out = capsys.readouterr().out
+    for name in (*METHODS, *DATASETS, *PAPERS, "--resume", "NAME=VALUE", "list"):
+        assert name in out
 
 
-def test_a_relative_folder_lies_in_the_checkout(tmp_path, monkeypatch):
-    (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir(tmp_path / "elsewhere")
-    monkeypatch.setattr(files, "project_folder", lambda: tmp_path / "checkout")
-    assert files.output_folder("output") == tmp_path / "checkout" / "output"
-    assert files.output_folder(str(tmp_path)) == tmp_path
-    monkeypatch.setattr(files, "project_folder", lambda: None)
-    assert files.output_folder("output") == tmp_path / "elsewhere" / "output"
+def test_set_takes_several_values_and_may_be_repeated(tmp_path):
+    more = ["--method", "mad", "--budget", "1", "--record-only", *PLACE]
+    assert main(tmp_path, "--set", *TINY, "--set", "momentum=.5", arguments=more) == 0
+    [path] = tmp_path.glob("*.json")
+    changes = json.loads(path.read_text())["changes"]
+    assert changes["momentum"] == 0.5 and changes["batch"] == 8
 
 
-def test_one_stage_cannot_be_probed(capsys, tmp_path):
-    assert "two stages" in refused(capsys, tmp_path, "--probe", "--budget", "1")
-
-
-@pytest.mark.parametrize("method", ["random", "deepinversion", "kd_ori"])
-def test_a_method_without_generator_cannot_be_probed(capsys, tmp_path, method):
-    assert "no generator to measure" in refused(capsys, tmp_path, "--probe", "--method", method)
-
-
-# --- what is wrong ---------------------------------------------------------------------------------------------------
+# --- what is wrong, before any work ---------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ("--method madd", "method 'madd' mean 'mad' abm dfad mad"),
+        ("--method madd", "method 'madd' mean 'mad' abm dfad"),
         ("--dataset digit", "dataset 'digit' digits digits_half cifar100 DFKD_DATA"),
-        ("--dataset cifar1000", "dataset 'cifar1000' mean 'cifar100' digits"),
         ("--dataset cifar100", "cifar100.npz DFKD_DATA DFKD_OFFLINE"),
-        ("--dataset tiny_imagenet", "tiny_imagenet.npz DFKD_DATA tiny-imagenet-200.zip"),
         ("--recipe mda", "recipe 'mda' mean 'mad' arvi dfad ours"),
         ("--recipe mad", "recipe mad digits ours"),
-        ("--recipe mad --dataset mnist", "recipe mad mnist arvi dfad ours"),
         ("--pair lenet5", "pair 'lenet5' TEACHER-STUDENT auto"),
         ("--pair=-lenet5", "pair '-lenet5' TEACHER-STUDENT auto"),
-        ("--pair lenet5-", "student '' lenet5_half"),
         ("--pair lenet5-lenet", "student 'lenet' mean 'lenet5' lenet5_half"),
         ("--pair lenet-lenet5", "teacher 'lenet' lenet5_half"),
-        ("--pair lenet5-wrn16_2", "student wrn16_2 3×32×32 1×32×32 lenet5 lenet5_half"),
-        ("--pair wrn16_2-lenet5", "teacher wrn16_2 3×32×32 1×32×32 lenet5 lenet5_half"),
+        ("--pair lenet5-wrn16_2", "student wrn16_2 1×32×32 lenet5"),
+        ("--pair wrn16_2-lenet5", "teacher wrn16_2 1×32×32 lenet5"),
         ("--pair none.pt:lenet5-lenet5", "teacher none.pt"),
         ("--checkpoint-every 0", "checkpoint-every 0 1"),
         ("--checkpoint-every x", "checkpoint-every 'x' --help"),
-        ("--probe --resume", "probe checkpoints --resume"),
-        ("--probe --method kd_ori", "probe kd_ori generator"),
-        ("--method kd_rel", "source digits mnist usps DFKD_DATA"),
-        ("--method hidfd --set collected_from=nowhere", "collected_from 'nowhere' usps DFKD_DATA"),
-        ("--method hidfd --set collected_from=a/b", "collected_from 'a/b' auto"),
+        ("--probe --resume", "probe --resume"),
+        ("--probe --method kd_ori", "probe generator"),
+        ("--probe --budget 1", "probe two stages"),
+        ("--method kd_rel", "digits mnist usps DFKD_DATA"),
+        ("--method hidfd --set collected_from=nowhere", "collected_from 'nowhere'"),
+        (
+            "--method hidfd --dataset digits_hybrid --set collected_ratio=9",
+            "ratio many",
+        ),
         ("runs", "action 'runs' run list"),
         ("--seed -1", "seed -1 0"),
         ("--budget 0", "budget 0 auto full short"),
         ("--budget long", "budget 'long' auto full short"),
         ("--device tpu", "device 'tpu' auto cpu cuda"),
         ("--precision float16", "precision 'float16' bfloat16 float32"),
+        ("--compile yes", "compile 'yes' auto off on"),
         ("--output-dir=", "output_dir ''"),
         ("--set momentun=0.5", "setting 'momentun' mean 'momentum' batch z_dim"),
         ("--set momentum", "'momentum' NAME=VALUE"),
         ("--set momentum=.5 --set momentum=.6", "momentum twice"),
-        ("--set momentum=2", "momentum 2 0 1"),
-        ("--set momentum=nan", "momentum 'nan' 0 1"),
-        ("--set generator_lr=-1", "generator_lr -1 0"),
-        ("--set lambda1=inf", "lambda1 'inf'"),
-        ("--set lambda1=1e999", "lambda1 inf"),
-        ("--set batch=0", "batch 0 1"),
-        ("--set batch=1.5", "batch 1.5 whole"),
-        ("--set batch=True", "batch True whole"),
-        ("--set stages=0", "stages 0 1"),
-        ("--set reuse=0", "reuse 0 1"),
-        ("--set reuse=2", "reuse 2 5 divisor"),
-        ("--set reuse=5 --set student_steps=12", "reuse 5 12 divisor"),
-        ("--set conditional=1", "conditional '1' True False"),
-        ("--set milestones=0.5", "milestones '0.5' tuple"),
-        ("--set milestones=(0.5,'x')", "milestones 'x'"),
-        ("--set schedule=linear", "schedule 'linear' constant cosine step"),
-        ("--set student_optimizer=lion", "student_optimizer 'lion' adam sgd"),
-        ("--set ema_statistics=none", "ema_statistics 'none' averaged batch reestimated"),
-        ("--set generator=gan", "generator 'gan' generator_a mad_cifar"),
+        ("--set batch=0 stages=3", "batch 0 1"),
         ("--set student=lenet5", "setting 'student'"),
-        ("--set dataset=cifar10", "setting 'dataset'"),
-        ("--set sources=me", "setting 'sources'"),
+        ("--method abm --set momentum=0.9", "setting of abm 'momentum' batch"),
     ],
 )
-def test_one_clear_line(capsys, tmp_path, arguments, words):
-    line = refused(capsys, tmp_path, *arguments.split())
-    assert line.startswith("error: ")
-    assert [word for word in words.split() if word not in line] == []
+def test_one_clear_line_with_status_2_and_nothing_written(
+    arguments, words, tmp_path, capsys
+):
+    before = set(tmp_path.rglob("*"))
+    given = ["--device", "cpu", "--output-dir", str(tmp_path / "out")]
+    assert run.main([*given, *arguments.split()]) == 2
+    printed = capsys.readouterr()
+    [line] = printed.err.splitlines()
+    assert (
+        line.startswith("error: ") and [w for w in words.split() if w not in line] == []
+    )
+    files = {path for path in tmp_path.rglob("*") if path.is_file()}
+    assert printed.out == "" and not files - before
 
 
-def unusual(name: str) -> str:
-    """Another value of the setting than digits' recipe has."""
-    usual = getattr(recipe_for("digits"), name)
-    if name in CHOICES:
-        return next(choice for choice in CHOICES[name] if choice != usual)
-    if name in ("reuse", "milestones", "collected_from"):
-        return {"reuse": "5", "milestones": "(0.1,)", "collected_from": "usps"}[name]
-    return str(not usual if isinstance(usual, bool) else usual + 1 if isinstance(usual, int) else usual / 2 + 0.1)
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (MemoryError(), "memory: too little"),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+            "memory: too little",
+        ),
+        (ValueError("Expected more than 1 value per channel"), "batch: BatchNorm"),
+    ],
+)
+def test_what_other_settings_cure_is_one_line(error, words, monkeypatch, capsys):
+    def fails(*arguments):
+        raise error
 
-
-@pytest.mark.parametrize("method", METHODS)
-def test_one_clear_line_for_a_setting_that_the_method_does_not_read(capsys, tmp_path, method):
-    for name in METHODS[method].unused():
-        line = refused(capsys, tmp_path, "--method", method, "--set", f"{name}={unusual(name)}")
-        assert line == f"error: setting {name}: {method} does not use it"
-
-
-@pytest.mark.parametrize("setting", ["stu\ndent=auto", "momentum={[]}", "momentum=1" + 400 * "0"])
-def test_one_clear_line_for_odd_settings(capsys, tmp_path, setting):
-    assert repr(setting.split("=")[0]).strip("'") in refused(capsys, tmp_path, "--set", setting)
-
-
-@pytest.mark.parametrize("arguments", ["--seed abc", "--sed 1", "run extra", "--set", "--resume=yes"])
-def test_one_clear_line_for_what_argparse_refuses(capsys, tmp_path, arguments):
-    line = refused(capsys, tmp_path, *arguments.split())
-    assert line.startswith("error: ") and line.endswith("; --help lists what is allowed")
-
-
-def test_a_folder_that_cannot_be_written_is_told_before_the_run(capsys, tmp_path, monkeypatch):
-    (tmp_path / "file").write_text("in the way")
-    monkeypatch.setattr(run, "run", lambda *args, **options: pytest.fail("the run began"))
-    assert "output_dir" in refused(capsys, tmp_path, "--output-dir", str(tmp_path / "file" / "out"))
-
-
-def test_a_run_that_diverges_says_so_in_one_line(capsys, tmp_path):
-    """Its last checkpoint is from before, and finite; and it is not continued from by mistake."""
-    arguments = ["--output-dir", str(tmp_path), *QUICK, "--budget", "9", "--set", "student_lr=1e20"]
-    assert run.main([*arguments, "--checkpoint-every", "1", "--set", "student_steps=1"]) == 2
+    monkeypatch.setattr(run, "load_dataset", fails)
+    assert run.main(PLACE) == 2
     [line] = capsys.readouterr().err.splitlines()
-    where = re.match(r"error: the (student|generator)'s loss is not finite at stage (\d), \1 step 1, term \S+; ", line)
-    [path] = tmp_path.glob("*.ckpt")
-    assert str(path) in line and "lower student_lr" in line
-    made = torch.load(io.BytesIO(path.read_bytes().partition(b"\n")[2]), weights_only=True)
-    assert made["state"]["stage"] == int(where[2]) - 1
-    assert all(torch.isfinite(value).all() for value in made["state"]["method"]["student"].values())
+    assert line.startswith(f"error: {words}") and "student_batch" in line
+
+
+def test_a_mistake_of_ours_stays_one(monkeypatch):
+    def fails(*arguments):
+        raise RuntimeError("a mistake of the library's")
+
+    monkeypatch.setattr(run, "load_dataset", fails)
+    with pytest.raises(RuntimeError, match="a mistake"):
+        run.main(PLACE)
+
+
+def test_a_loss_that_is_not_finite_is_one_line(tmp_path, capsys):
+    """Its last checkpoint is from before."""
+    assert main(tmp_path, "--checkpoint-every", "1", "--set", "student_lr=1e20") == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: not finite at stage ") and "lower student_lr" in line
     assert not list(tmp_path.glob("*.json"))
 
 
-def test_as_a_command(tmp_path):
-    command = [sys.executable, "-m", "dfkd_lib.run", "--method", "madd", "--output-dir", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (2, "")
-    allowed = ", ".join(sorted(METHODS))
-    assert done.stderr == f"error: method: 'madd' is not known (did you mean 'mad'?); allowed: {allowed}\n"
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"dataset": "digits_half"}, "recipe's dataset: 'digits_half'"),
+        ({"teacher": "lenet5_half"}, "recipe's teacher: 'lenet5_half'"),
+        ({"student": "wrn16_2"}, "student: wrn16_2"),
+    ],
+)
+def test_a_recipe_for_something_else_is_refused(change, words, digits, teacher):
+    recipe = dataclasses.replace(recipe_for("digits"), **change)
+    with pytest.raises(UserError, match=words) as caught:
+        run.run(recipe, digits, teacher)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_teacher_of_other_images_of_the_same_name_is_refused(digits, teacher):
+    other = dataclasses.replace(teacher, accuracy=teacher.accuracy - 3)
+    with pytest.raises(UserError, match="by its record .*trained on other images"):
+        run.run(recipe_for("digits"), digits, other)
+
+
+def test_the_recorded_commit_is_that_of_the_start(digits, teacher, monkeypatch):
+    now = ["before"]
+    monkeypatch.setattr("dfkd_lib.records.commit", lambda: now[0])
+    recipe = recipe_for("digits").replace(stages=1, batch=8, student_batch=8)
+    moves = lambda state: now.__setitem__(0, "after")  # noqa: E731
+    done = run.run(recipe, digits, teacher, observe=moves)
+    assert (done.record["commit"], *now) == ("before", "after")
+
+
+# --- ended early, and resumed ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_with_its_status_and_resume_continues(
+    number, whole, tmp_path, capsys, monkeypatch
+):
+    def stop(state):
+        if state.stage == 4:
+            os.kill(os.getpid(), number)
+
+    train = run.train
+    with monkeypatch.context() as patch:
+        options = {"observe": stop}
+        patch.setattr(run, "train", lambda *a, **o: train(*a, **o | options))
+        assert main(tmp_path) == 128 + number
+    name = signal.Signals(number).name
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(
+        f"stopped by {name} after stage 4; its checkpoint is written"
+    )
+    assert "--resume" in line and len(list(tmp_path.glob("*.ckpt"))) == 1
+
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    assert main(tmp_path) == 2  # unasked, a checkpoint is not used nor overwritten
+    assert "--resume" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+    assert main(tmp_path, "--resume") == 0
+    assert "resumed after stage 4 of 7" in capsys.readouterr().out
+    assert left(tmp_path) == left(whole)
+
+
+def test_a_finished_run_is_not_made_again(whole, tmp_path, capsys):
+    shutil.copytree(whole, tmp_path / "copy")
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "copy").iterdir()}
+    for more in ([], ["--record-only"]):
+        assert main(tmp_path / "copy", "--resume", *more) == 0
+        [line] = capsys.readouterr().out.splitlines()
+        assert "this run is finished; record: " in line
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "copy").iterdir()} == before
+    assert main(tmp_path / "copy", "--resume", "--seed", "2") == 0  # another run
+    assert len(list((tmp_path / "copy").glob("*.json"))) == 2
+
+
+def test_the_same_run_twice_at_once_is_refused(whole, tmp_path, capsys):
+    [name] = [path.stem for path in whole.glob("*.json")]
+    with hold(tmp_path, name, resume=False):
+        assert main(tmp_path) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert f"another process runs {name} in {tmp_path}; give another folder" in line
+
+
+def test_killed_at_random_moments_it_ends_as_if_nothing_had_been(tmp_path):
+    """kill −9, three times; each time it continues from its last checkpoint."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "dfkd_lib.run", *LONG, "--checkpoint-every", "1"]
+    folder, moments = tmp_path / "killed", random.Random(0)
+    for _ in range(3):
+        process = subprocess.Popen(
+            [*command, "--output-dir", str(folder), "--resume"],
+            cwd=ROOT, env=environment, stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+        before = max([p.stat().st_mtime_ns for p in folder.glob("*.ckpt")], default=0)
+        end = time.monotonic() + 120
+        while time.monotonic() < end and process.poll() is None:
+            now = [p.stat().st_mtime_ns for p in folder.glob("*.ckpt")]
+            if max(now, default=0) > before:  # it trains
+                break
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0, 0.5))
+        process.kill()
+        assert process.wait() == -signal.SIGKILL, "it was over: more stages are needed"
+    assert main(folder, "--resume", arguments=LONG) == 0
+    assert main(tmp_path / "whole", arguments=LONG) == 0
+    assert left(folder) == left(tmp_path / "whole")
+
+
+# --- two processes, as torchrun starts them -------------------------------------------
+
+WORKER = """
+import sys, torch
+from dfkd_lib import run
+from dfkd_lib.data import load_dataset
+from dfkd_lib.recipes import recipe_for
+from dfkd_lib.teachers import load_teacher
+from dfkd_lib.train import joined, rank
+torch.set_num_threads(1)
+with joined():
+    moons = load_dataset("moons")
+    recipe = recipe_for("moons").replace(stages=30, stages_per_epoch=10, batch=512,
+                                         student_batch=512, student_steps=3)
+    done = run.run(recipe, moons, load_teacher(moons, "mlp"), seed=1)
+    parts = {n: p.state_dict() for n, p in done.state.parts().items() if n in
+             ("student", "generator", "ema", "student_optimizer")}
+    random = done.state.random.get_state()
+    made = {"parts": parts, "history": done.history.asdict(), "random": random}
+    torch.save(made, f"{sys.argv[1]}/{sys.argv[2]}-{rank()}.pt")
+"""
+
+
+def workers(count, *command):
+    """So many processes that find each other; their outputs."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    shared = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "MASTER_PORT": port}
+    shared |= {"MASTER_ADDR": "127.0.0.1", "WORLD_SIZE": str(count)}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, *command], cwd=ROOT, text=True,
+            env=os.environ | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )
+        for rank in range(count)
+    ]  # fmt: skip
+    try:
+        found = [process.communicate(timeout=300) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    return [(p.returncode, *texts) for p, texts in zip(processes, found, strict=True)]
+
+
+def flat(state):
+    return torch.cat([v.flatten() for v in state.values()])
+
+
+def test_two_processes_are_one_run(tmp_path):
+    """Equal weights on both, and losses as one process has them on as many images."""
+    for count in (1, 2):
+        for status, _, err in workers(count, "-c", WORKER, str(tmp_path), str(count)):
+            assert status == 0, err
+    alone, first, second = (
+        torch.load(tmp_path / f"{name}.pt") for name in ("1-0", "2-0", "2-1")
+    )
+    for part in ("student", "generator", "ema"):
+        one, other = (flat(made["parts"][part]) for made in (first, second))
+        assert torch.equal(one, other)
+    assert not torch.equal(first["random"], second["random"])  # noise of its own
+    histories = [made["history"] for made in (alone, first, second)]
+    assert histories[0]["samples"] == histories[1]["samples"]
+    for name in ("student_loss", "generator_loss"):
+        assert histories[1][name] == histories[2][name]
+        assert histories[1][name] == pytest.approx(histories[0][name], rel=0.2)
+    assert histories[1]["flop"] == pytest.approx(histories[0]["flop"], rel=0.01)
+
+
+def test_two_processes_write_once_and_refuse_an_odd_batch(tmp_path):
+    command = ["-m", "dfkd_lib.run", *RUN, "--output-dir", str(tmp_path / "out")]
+    (status, out, err), (other, silent, _) = workers(2, *command)
+    assert (status, other, silent) == (0, 0, ""), err
+    record, _ = left(tmp_path / "out")
+    assert record["ranks"] == 2 and record["command"].startswith("torchrun --nproc-per")
+    odd = [word.replace("batch=8", "batch=9") for word in command[:-1]]
+    odd.append(str(tmp_path / "odd"))
+    for status, _, err in workers(2, *odd):
+        assert status == 2 and "batch: 9 cannot be divided among 2 processes" in err
+        assert len(err.splitlines()) == 1 and not (tmp_path / "odd").exists()
