@@ -61,40 +61,29 @@ def distill(
 ) -> Distilled:  # fmt: skip
     """Train a student to answer as a teacher does, on images that a generator makes.
 
-    Parameters
-    ----------
-    teacher
-        a module from normalised images to logits, which is copied; torchvision:NAME;
-        timm:NAME; or FILE:NETWORK, weights of one of the library's networks.
-    student
-        a module, which is copied and trained from the weights it has; or, with random
-        weights, a network of the library, torchvision:NAME or timm:NAME.
-    input_shape, num_classes
-        an image's channels, height and width, and the number of logits. Images are
-        square; their side divides by 4 (by 16 above 64 pixels).
-    mean, std
-        of each channel, by which the teacher's images were normalised, for pixels from
-        0 to 1: ``mean=(0.0,), std=(1.0,)`` if it takes those, ``std=(1 / 255,)`` if it
-        takes 0 to 255. Known for torchvision's and timm's teachers, never guessed: with
-        wrong ones a student may agree with its teacher and fail on every real image.
-    method
-        dfad, arvi, abm, mad, dfkd_mem or dafl; or settings of your own with `start` and
-        `stage`: a class, or an instance, of which all but `stages` is kept.
-    stages, percent, patience
-        the largest number of stages (a generator step, five student steps); it ends
-        earlier if the student agrees with the teacher on so many percent of fresh
-        images in three tests in a row, or if so many tests brought no gain. A run has
-        at most 40 tests.
-    check
-        images to measure the student on at the end: a folder, or an npz.
-    output_dir
-        for weights, programs (``student.pt2``, ``student.onnx``), ``student.json`` and
-        the checkpoint; a relative one lies in the checkout.
-    resume, onnx
-        whether to continue from the checkpoint there, if there is one; and whether to
-        export to ONNX too, which needs ``dfkd_lib[export]``.
-    settings
-        any setting that the method reads, as ``student_lr=0.01``.
+    - `teacher`: a module from normalised images to logits, which is copied;
+      torchvision:NAME; timm:NAME; or FILE:NETWORK, weights of a network of the library.
+    - `student`: a module, which is copied and trained from the weights it has; or, with
+      random weights, a network of the library, torchvision:NAME or timm:NAME.
+    - `input_shape`, `num_classes`: an image's channels, height and width, and the
+      number of logits. Images are square; their side divides by 4 (by 16 above 64).
+    - `mean`, `std`: of each channel, by which the teacher's images were normalised, for
+      pixels from 0 to 1: ``mean=(0.0,), std=(1.0,)`` if it takes those, and
+      ``std=(1 / 255,)`` if it takes 0 to 255. Known for torchvision's and timm's
+      teachers, never guessed: with wrong ones a student may agree with its teacher and
+      fail on every real image.
+    - `method`: dfad, arvi, abm, mad, dfkd_mem or dafl; or settings of your own with
+      `start` and `stage`: a class, or an instance, of which all but `stages` is kept.
+    - `stages`, `percent`, `patience`: the largest number of stages (a generator step,
+      five student steps); it ends earlier if the student agrees with the teacher on so
+      many percent of fresh images in three tests in a row, or if so many tests brought
+      no gain. A run has at most 40 tests.
+    - `check`: images to measure the student on at the end: a folder, or an npz.
+    - `output_dir`: for weights, programs (``student.pt2``, ``student.onnx``),
+      ``student.json`` and the checkpoint; a relative one lies in the checkout.
+    - `resume`, `onnx`: whether to continue from the checkpoint there, if there is one;
+      and whether to export to ONNX too, which needs ``dfkd_lib[export]``.
+    - `settings`: any setting that the method reads, as ``student_lr=0.01``.
 
     Raises UserError before any work starts, for what is not allowed, FloatingPointError
     where a loss is not finite, and train.Interrupted where a signal ended the run; its

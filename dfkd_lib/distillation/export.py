@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..errors import first_line
 from ..files import write_atomically
+from ..models.network import Images
 
 _TOLERANCE = 1e-3  # of the largest logit: sums are taken in another order
 _BATCH = ({0: torch.export.Dim("batch")},)
@@ -22,7 +22,7 @@ _Program = tuple[bytes, Callable[[Tensor], Tensor]]
 
 
 def export(
-    network: nn.Module, x: Float[Tensor, "n c h w"], stem: Path, *, onnx: bool = True
+    network: nn.Module, x: Images, stem: Path, *, onnx: bool = True
 ) -> dict[str, dict[str, Any]]:
     """Write ``<stem>.pt2`` and ``<stem>.onnx``; read each back and compare its logits.
 

@@ -108,7 +108,7 @@ def _trained(dataset, name, recipe, seed, device, limit, checkpoint) -> nn.Modul
         random.set_state(state["random"])
         torch.set_rng_state(state["dropout"])
     _say(f"training {title}: epochs {done + 1} to {recipe.epochs}")
-    clock, estimated = time.perf_counter(), False
+    clock = time.perf_counter()
     for epoch in range(done, recipe.epochs):
         order = torch.randperm(len(images), generator=random, device=device)
         total = torch.zeros((), device=device)
@@ -122,13 +122,11 @@ def _trained(dataset, name, recipe, seed, device, limit, checkpoint) -> nn.Modul
             optimizer.step()
             total += loss.detach()
             taken = step - done * per_epoch
-            if taken == 0:  # the first step is slower than the others
+            if taken in (0, 5):  # the first step is slower than the others
                 total.item()  # waits for the device
-                clock = time.perf_counter()
-            elif not estimated and (taken == 20 or time.perf_counter() - clock > 3):
-                total.item()
-                each, estimated = (time.perf_counter() - clock) / taken, True
-                left = each * (recipe.epochs * per_epoch - step)
+                before, clock = clock, time.perf_counter()
+            if taken == 5:
+                left = (clock - before) / 5 * (recipe.epochs * per_epoch - step)
                 spoken = f"about {timedelta(seconds=math.ceil(left))} (h:mm:ss)"
                 _say(f"training {title} takes {spoken}")
                 if left > limit:
