@@ -24,10 +24,8 @@ def bends(network: Classifier, x: Image, z: Image) -> dict[str, Float[Tensor, " 
     for other numbers, or for layers whose bends cannot be found.
     """
     if x.dtype != torch.float64:
-        raise UserError(
-            f"points: {x.dtype} is too coarse to find bends; give float64 points and "
-            "network.double()"
-        )
+        why = f"{x.dtype} is too coarse to find bends"
+        raise UserError(f"points: {why}; give float64 points and network.double()")
     s = torch.tensor([0.0, 1.0], dtype=x.dtype)
     h = torch.stack([z, x])  # the layer's input at the positions s
     found = {}
@@ -85,9 +83,7 @@ def _swaps(s: Tensor, h: Tensor, pool: nn.MaxPool2d) -> Tensor:
 
 
 def distance_to_zeros(
-    functions: Float[ndarray, "k side side"],
-    points: Float[ndarray, "n 2"],
-    radius: float,
+    functions: Float[ndarray, "k s s"], points: Float[ndarray, "n 2"], radius: float
 ) -> Float[ndarray, " n"]:
     """The distance of points to the nearest sign change of any function; else infinite.
 

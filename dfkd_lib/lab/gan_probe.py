@@ -33,8 +33,7 @@ class GANProbe:
         self.settings, self.dataset, self.images = settings, dataset, images
         self.series: dict[str, list[Any]] = defaultdict(list)
         self.unseen: Images | None = None
-        self.samples: Tensor | None = None  # synthetic images of the last stage
-        self.labels: Tensor | None = None  # and the classes asked for
+        self.samples = self.labels = None  # the last stage's, as asked of the generator
 
     def __call__(self, s: State) -> None:
         if self.unseen is None:
@@ -45,13 +44,23 @@ class GANProbe:
         y, random = s.present[y], torch.Generator(s.task.device).manual_seed(s.stage)
         with torch.no_grad():
             x = hidfd.images_of(s, generator, y, random)
-            self._judge(s, judge.eval(), x)
-            self._classes(s, x, y)
-        self._slopes(s, judge, x, y)
+            fake, answers = judge.eval()(x).real, s.teacher(x)
+            real, unseen = map(_some, (s.task.images, self.unseen))
+            found = {
+                "fake": (fake < 0).double().mean(),
+                "D(fake)": fake.sigmoid().mean(),
+                "real": _taken(judge, *real),
+                "unseen": _taken(judge, *unseen),
+                "agreement": (answers.argmax(1) == y).double().mean(),
+                "shares": answers.softmax(1).mean(0),
+                "variety": _spread(x, y) / _spread(*real),
+            }
+        for name, value in (found | self._slopes(s, judge, x, y)).items():
+            self.series[name].append(value.tolist())
         shown = slice(10 * len(s.present))
         self.samples, self.labels = x[shown].cpu(), y[shown].cpu()
 
-    def _slopes(self, s: State, judge: nn.Module, x: Tensor, y: Tensor) -> None:
+    def _slopes(self, s: State, judge: nn.Module, x: Tensor, y: Tensor) -> dict:
         r, x = self.settings, x.detach().requires_grad_(True)
         judged = judge(x)
         terms = {"GAN": hidfd.gan_generator(judged.real, r.gan_loss)}
@@ -59,28 +68,12 @@ class GANProbe:
             terms["classes"] = hidfd.class_generator(judged.classes, y)
             n = hidfd.class_frequencies(s.counts, r.frequency_floor)
             terms["L_reg"] = r.lambda_g * hidfd.frequency_regulariser(s.teacher(x), n)
+        slopes = {}
         for name, term in terms.items():
             (slope,) = torch.autograd.grad(term, x, retain_graph=True)
             norm = len(x) * slope.flatten(1).norm(dim=1).mean()  # of one image's term
-            self.series[f"slope {name}"].append(norm.item())
-
-    def _judge(self, s: State, judge: nn.Module, x: Tensor) -> None:
-        fake = judge(x).real
-        self.series["fake"].append((fake < 0).double().mean().item())
-        self.series["D(fake)"].append(fake.sigmoid().mean().item())
-        for name, images in (("real", s.task.images), ("unseen", self.unseen)):
-            pixels, y = _some(images)
-            right = (judge(pixels).real > 0).double()
-            parts = torch.stack([right[y == label].mean() for label in y.unique()])
-            self.series[name].append(parts.mean().item())
-
-    def _classes(self, s: State, x: Tensor, y: Tensor) -> None:
-        answers = s.teacher(x)
-        right = answers.argmax(1) == y
-        self.series["agreement"].append(right.double().mean().item())
-        self.series["shares"].append(answers.softmax(1).mean(0).tolist())
-        ratio = _spread(x, y) / _spread(*_some(s.task.images))
-        self.series["variety"].append(ratio.item())
+            slopes[f"slope {name}"] = norm
+        return slopes
 
     def _not_collected(self, s: State) -> Images:
         """Images of the same source and choice that the GAN does not learn from."""
@@ -105,6 +98,12 @@ class GANProbe:
 def _some(images: Images) -> tuple[Tensor, Tensor]:
     index = torch.arange(min(len(images), _MOST), device=images.y.device)
     return images.batch(index), images.y[index]
+
+
+def _taken(judge: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    """Fraction that D takes for real, averaged over classes."""
+    right = (judge(x).real > 0).double()
+    return torch.stack([right[y == label].mean() for label in y.unique()]).mean()
 
 
 def _spread(x: Float[Tensor, "n c h w"], y: Tensor) -> Tensor:

@@ -82,9 +82,7 @@ class Landscape:
 
 
 def gradient_norms(
-    teacher: Callable[[Tensor], Tensor],
-    student: Callable[[Tensor], Tensor],
-    x: Float[Tensor, "n c h w"],
+    teacher: Callable, student: Callable, x: Float[Tensor, "n c h w"]
 ) -> dict[str, Float[ndarray, " n"]]:
     """‖∇ₓ‖ of each image's loss, for the four losses of DFAD Fig. 4."""
     norms, x = {}, x.detach().requires_grad_()

@@ -43,15 +43,13 @@ class System(NamedTuple):
 
 
 def _read(paper: str) -> list[System]:
-    folder = project_folder()
+    folder, found = project_folder(), []
     folder = folder / "book" / "papers" if folder else Path(__file__).parent / "tables"
     with (folder / f"{paper}.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.reader(file))[1:]
-    found = []
-    for *words, method, changes, top, figure, spread in rows:
-        numbers = (Decimal(x) if x else None for x in (top, figure, spread))
-        how = method or None, tuple(changes.split())
-        found.append(System(paper, *words, *how, *numbers))
+        for *words, method, changes, top, figure, spread in list(csv.reader(file))[1:]:
+            numbers = (Decimal(x) if x else None for x in (top, figure, spread))
+            how = method or None, tuple(changes.split())
+            found.append(System(paper, *words, *how, *numbers))
     return found
 
 

@@ -22,19 +22,12 @@ class Probe:
     """Records, per stage, some weights of the generator and its images of fixed noise.
 
     Pass it as `observe`. With ``js_every``, every so many stages also the JS divergence
-    between teacher and student on `batch` samples of earlier versions of G and EMA(G),
-    by their age (MAD Section 5.2.3). Only the first 400 stages are recorded.
+    between teacher and student on 2 · `images` samples of earlier versions of G and of
+    EMA(G), by their age (MAD Section 5.2.3). Only the first 400 stages are recorded.
     """
 
-    def __init__(
-        self,
-        images: int = 64,
-        coordinates: int = 4096,
-        js_every: int = 0,
-        batch: int = 128,
-    ):
-        self.images, self.coordinates, self.batch = images, coordinates, batch
-        self.js_every, self.stages = js_every, 400
+    def __init__(self, images: int = 64, coordinates: int = 4096, js_every: int = 0):
+        self.images, self.coordinates, self.js_every = images, coordinates, js_every
         self.seen: list[int] = []  # the numbers of the stages
         self.weights: list[ndarray] = []
         self.samples: dict[str, list[Tensor]] = {"G": [], "EMA(G)": []}
@@ -67,18 +60,21 @@ class Probe:
     def _begin(self, s: State) -> None:
         random, device = torch.Generator().manual_seed(0), s.task.device
         size = sum(p.numel() for p in s.generator.parameters())
-        index = torch.randint(size, (self.coordinates,), generator=random)
-        z = torch.randn(self.images, s.generator.z_dim, generator=random)
-        self.index, self.z = index.to(device), z.to(device)
+        self.index = torch.randint(size, (self.coordinates,), generator=random).to(
+            device
+        )
+        self.z = torch.randn(self.images, s.generator.z_dim, generator=random).to(
+            device
+        )
         self.y = torch.arange(self.images, device=device) % s.task.num_classes
         most = _HOST // (2 * 4 * self.images * math.prod(s.task.shape))
-        self.stages = max(min(self.stages, most), 1)
+        self.stages = max(min(400, most), 1)
 
     def _measure_js(self, s: State) -> None:
-        device, random = s.task.device, torch.Generator(s.task.device).manual_seed(1)
-        options = {"generator": random, "device": device}
-        z = torch.randn(self.batch, s.generator.z_dim, **options)
-        y = torch.randint(s.task.num_classes, (self.batch,), **options)
+        device, n = s.task.device, 2 * self.images
+        random = {"generator": torch.Generator(device).manual_seed(1), "device": device}
+        z = torch.randn(n, s.generator.z_dim, **random)
+        y = torch.randint(s.task.num_classes, (n,), **random)
         student = copy.deepcopy(s.student).eval()
         for lag in LAGS:
             for name, generator in self.versions[lag].items():

@@ -1,6 +1,7 @@
 """Our records beside the papers' systems, as rows of tables."""
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -53,9 +54,8 @@ class Arm:
         """Whose number of updates it is: a paper's, or this book's short one."""
         if "stages" in self.first["changes"]:
             return "short"
-        names = ("dataset", "method", "teacher", "student")
-        paper = self.first["parameters"]["paper"]
-        return _schedule(recipe_for(*(self.first[name] for name in names), paper))
+        asked = (self.first[n] for n in ("dataset", "method", "teacher", "student"))
+        return _schedule(recipe_for(*asked, self.first["parameters"]["paper"]))
 
     @property
     def own(self) -> bool:
@@ -81,12 +81,9 @@ def _schedule(recipe: Recipe) -> str:
 def arms() -> list[Arm]:
     """The committed records by configuration; of several experiments, the largest.
 
-    Raises
-    ------
-    UserError
-        for a record without provenance.
+    A record without provenance is a UserError.
     """
-    groups: dict[str, dict[str, list[records.Record]]] = {}
+    groups: dict = defaultdict(lambda: defaultdict(list))  # by name, then by experiment
     for path in sorted(records.records_folder().glob("*.jsonl")):
         for made in records.load_records(path.stem):
             if lacking := records.lacking(made):
@@ -96,7 +93,7 @@ def arms() -> list[Arm]:
                 )
             if path.stem not in SPEED:
                 name = made["key"].replace(f"-s{made['seed']}-", "-")
-                groups.setdefault(name, {}).setdefault(path.stem, []).append(made)
+                groups[name][path.stem].append(made)
     largest = [max(g.items(), key=lambda pair: len(pair[1])) for g in groups.values()]
     return [Arm(name, sorted(made, key=lambda r: r["seed"])) for name, made in largest]
 
@@ -112,14 +109,14 @@ def compared(dataset: str, among: Iterable[Arm]) -> list[Arm]:
 
 def undecided(arm: Arm, among: Iterable[Arm]) -> list[Arm]:
     """Arms whose difference from this one has a 95 % interval that contains zero."""
-
-    def contains_zero(other: Arm) -> bool:
+    found = []
+    for other in among:
         common = {*arm.seeds} & {*other.seeds}
         test = records.paired if len(common) > 1 else records.welch
         mean, half, *_ = test(arm.records, other.records, "accuracy_last")
-        return abs(mean) <= half
-
-    return [other for other in among if other is not arm and contains_zero(other)]
+        if other is not arm and abs(mean) <= half:
+            found.append(other)
+    return found
 
 
 # --- the papers' systems -------------------------------------------------------------
@@ -145,8 +142,8 @@ def obstacle(system: System) -> str | None:
         return "segmentation, which is planned (chapter 5)"
     if system.method is None:
         return "no such method here"
-    sizes = [NETWORKS[name].size for name in (system.teacher, system.student)]
-    if any(size not in (None, DATASETS[system.dataset].size) for size in sizes):
+    sizes = {NETWORKS[name].size for name in (system.teacher, system.student)}
+    if sizes - {None, DATASETS[system.dataset].size}:
         return "a network that takes smaller images than the data set's"
     sources = {"related": RELATED, "collected": RELATED, "unrelated": UNRELATED}
     if system.dataset not in sources.get(METHODS[system.method].data, DATASETS):
@@ -156,14 +153,10 @@ def obstacle(system: System) -> str | None:
 
 def arms_of(system: System, among: Iterable[Arm]) -> list[Arm]:
     """The arms of a system, the paper's own schedule first."""
-    pair, changes = f"{system.teacher}-{system.student}", sorted(system.changes)
-    wanted = {"method": system.method, "dataset": system.dataset, "pair": pair}.items()
-    found = [
-        arm
-        for arm in among
-        if all(arm.first[name] == value for name, value in wanted)
-        and list(arm.changes) == changes
-    ]
+    pair = f"{system.teacher}-{system.student}"
+    asked = {"method": system.method, "dataset": system.dataset, "pair": pair}.items()
+    changes = tuple(sorted(system.changes))
+    found = [a for a in among if asked <= a.first.items() and a.changes == changes]
     return sorted(found, key=lambda arm: not arm.own)
 
 
@@ -198,14 +191,10 @@ def system_table(systems: Sequence[System], among: Sequence[Arm]) -> Table:
     head += ["ours: teacher → last (%)", "best (%)", "lost", "seeds", "schedule"]
     rows = []
     for system in systems:
-        spread = "" if system.spread is None else f"{_PM}{system.spread}"
-        figures = system.teacher_figure or "?", system.figure or "failed"
-        start = [
-            shown(system),
-            system.dataset,
-            f"{system.teacher}{_TO}{system.student}",
-        ]
-        start += [_TO.join(map(str, figures)) + spread, str(system.lost or "–")]
+        pair = f"{system.teacher}{_TO}{system.student}"
+        printed = f"{system.teacher_figure or '?'}{_TO}{system.figure or 'failed'}"
+        printed += "" if system.spread is None else f"{_PM}{system.spread}"
+        start = [shown(system), system.dataset, pair, printed, str(system.lost or "–")]
         found = arms_of(system, among)
         if not is_run(system, found):
             schedule = "–" if obstacle(system) else _schedule(recipe_of(system))
@@ -219,12 +208,10 @@ def own_table(dataset: str, among: Sequence[Arm]) -> Table:
     head = [f"method, on {dataset}", "teacher → last (%)", "best (%)", "lost", "seeds"]
     rows = []
     for arm in compared(dataset, among):
-        samples, flop, time = (
-            arm.mean(key)[0] for key in ("samples", "flop", "seconds")
-        )
-        pflop = "–" if math.isnan(flop) else f"{flop / 1e15:.2g}"
-        cost = [f"{samples:,.0f}", pflop, f"{time / 3600:.2g}"]
-        rows.append([label(arm), *_figures(arm), *cost])
+        pflop, hours = arm.mean("flop")[0] / 1e15, arm.mean("seconds")[0] / 3600
+        cost = ["–" if math.isnan(pflop) else f"{pflop:.2g}", f"{hours:.2g}"]
+        images = f"{arm.mean('samples')[0]:,.0f}"
+        rows.append([label(arm), *_figures(arm), images, *cost])
     return [*head, "images", "PFLOP", "hours"], rows
 
 
@@ -232,12 +219,8 @@ def _figures(arm: Arm) -> list[str]:
     mean, half = arm.mean("accuracy_last")
     last = f"{mean:.2f}" + ("" if math.isnan(half) else f"{_PM}{half:.2f}")
     top, best = (arm.mean(key)[0] for key in ("teacher_accuracy", "accuracy_best"))
-    return [
-        f"{top:.2f}{_TO}{last}",
-        f"{best:.2f}",
-        f"{arm.lost:.2f}",
-        str(len(arm.seeds)),
-    ]
+    figures = [f"{best:.2f}", f"{arm.lost:.2f}", str(len(arm.seeds))]
+    return [f"{top:.2f}{_TO}{last}", *figures]
 
 
 def provenance_table(dataset: str, among: Sequence[Arm]) -> Table:
@@ -248,15 +231,14 @@ def provenance_table(dataset: str, among: Sequence[Arm]) -> Table:
         hardware = ", ".join(dict.fromkeys(made["hardware"] for made in arm.records))
         commits = ", ".join(dict.fromkeys(made["commit"][:7] for made in arm.records))
         row = [label(arm), arm.experiment, ", ".join(map(str, arm.seeds)), hardware]
-        rows.append(
-            [*row, arm.first["precision"], commits, f"`{arm.first['command']}`"]
-        )
+        row += [arm.first["precision"], commits, f"`{arm.first['command']}`"]
+        rows.append(row)
     return [*head, "commit", "command"], rows
 
 
 def missing_table(systems: Iterable[System], among: Sequence[Arm]) -> Table:
     """What was not run at its schedule, with the command that runs it."""
-    rows: dict[str, list[str]] = {}
+    rows = {}
     for system in systems:
         if not obstacle(system) and not is_run(system, among):
             recipe = recipe_of(system)

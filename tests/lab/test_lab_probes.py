@@ -60,7 +60,7 @@ def same(one, other):
 
 
 def test_a_probe_leaves_the_run_unchanged():
-    probe = Probe(images=4, coordinates=9, js_every=1, batch=4)
+    probe = Probe(images=4, coordinates=9, js_every=1)
     (_, one), (_, other) = (
         played("digits", "mad", 22, observe, generator_width=1)
         for observe in (None, probe)

@@ -5,4 +5,3 @@ from .curves import *
 from .diagrams import *
 from .grids import *
 from .style import *
-from .text import *

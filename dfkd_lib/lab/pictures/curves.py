@@ -13,8 +13,9 @@ from numpy import ndarray
 from .style import COLOURS, MARKERS, STYLES
 
 Numbers = Sequence[float] | ndarray
-Histories = Sequence[Mapping[str, Sequence[float]]]
+Groups = Mapping[str, Sequence[Mapping[str, Sequence[float]]]]  # of histories, by name
 Estimate = tuple[float, float]  # and its standard error, or half its interval
+Estimates = Mapping[str, Sequence[Estimate]]
 
 
 def lines(
@@ -32,12 +33,7 @@ def lines(
 
 
 def curves(
-    groups: Mapping[str, Histories],
-    key: str,
-    *,
-    x: str = "stage",
-    spread: bool = True,
-    **axes: str,
+    groups: Groups, key: str, *, x: str = "stage", spread: bool = True, **axes: str
 ) -> Axes:
     """A key of histories against another: each group's mean, and the range of seeds."""
     ax = plt.figure().add_subplot()
@@ -67,11 +63,7 @@ def intervals(
 
 
 def means_over(
-    x: Sequence[float],
-    groups: Mapping[str, Sequence[Estimate]],
-    *,
-    ax: Axes | None = None,
-    **axes: str,
+    x: Sequence[float], groups: Estimates, *, ax: Axes | None = None, **axes: str
 ) -> Axes:
     """Means with their intervals over x, one line per name, moved apart."""
     ax = ax or plt.figure().add_subplot()
@@ -121,26 +113,26 @@ def lost_against_cost(points: Mapping[str, Point], *, x_label: str) -> Axes:
     The cost is logarithmic, and so are losses above one point.
     """
     ax = plt.figure(figsize=(6.4, max(3.6, 1.2 + 0.17 * len(points)))).add_subplot()
-    groups = list(dict.fromkeys(point.group for point in points.values()))
+    groups = dict.fromkeys(point.group for point in points.values())
+    for group, marker, colour in zip(groups, MARKERS, COLOURS, strict=False):
+        _, *of_group = zip(
+            *(p for p in points.values() if p.group == group), strict=True
+        )
+        look = {"fmt": marker, "color": colour, "elinewidth": 1}
+        ax.errorbar(*of_group, label=group, **look)
     order = sorted(points, key=lambda name: points[name].lost)
     for rank, name in enumerate(order, 1):
-        group, cost, lost, half = points[name]
-        look = {"fmt": MARKERS[groups.index(group)], "label": group, "elinewidth": 1}
-        ax.errorbar(cost, lost, half, color=COLOURS[groups.index(group)], **look)
         near = {"textcoords": "offset points", "fontsize": 8}
-        ax.annotate(str(rank), (cost, lost), (4, 3), **near)
+        ax.annotate(str(rank), points[name][1:3], (4, 3), **near)
     names = "\n".join(f"{rank} {name}" for rank, name in enumerate(order, 1))
     ax.annotate(names, (1.02, 1), xycoords="axes fraction", va="top", fontsize=9)
     ax.set(xscale="log", xlabel=x_label, ylabel="accuracy lost to the teacher (points)")
     ax.set_yscale("symlog", linthresh=1)
-    ticks = SymmetricalLogLocator(base=10, linthresh=1, subs=(1, 2, 5))
-    ax.yaxis.set_major_locator(ticks)
+    ax.yaxis.set_major_locator(SymmetricalLogLocator(None, (1, 2, 5), 1, 10))
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(EngFormatter(sep="\N{NO-BREAK SPACE}"))
         axis.set_minor_formatter(NullFormatter())
-    handles = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
-    where = {"loc": "outside upper left", "ncols": len(groups), "fontsize": 9}
-    ax.figure.legend(handles.values(), handles.keys(), **where)
+    ax.figure.legend(loc="outside upper left", ncols=len(groups), fontsize=9)
     return ax
 
 

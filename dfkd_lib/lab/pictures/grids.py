@@ -16,8 +16,12 @@ from ..chords import hidden_units
 from .style import COLOURS, panels
 
 Plane = Float[ndarray, "side side"]
+Planes = Mapping[str, Plane]
 Points = Float[ndarray, "points 2"]
 Clouds = Mapping[str, Points]
+End = Float[ndarray, " 2"]
+Bends = Float[ndarray, " bends"]
+Profile = Float[ndarray, " positions"]
 _RADIUS, _SIDE = 3.0, 201  # of the square that `landscape` shows, and its cells
 
 
@@ -53,12 +57,7 @@ def answers(
 
 
 def planes(
-    values: Mapping[str, Plane],
-    *,
-    points: Clouds,
-    boundary: Plane,
-    radius: float,
-    label: str,
+    values: Planes, *, points: Clouds, boundary: Plane, radius: float, label: str
 ) -> ndarray:
     """Functions on the square (−radius, radius)², rows from below, a panel each.
 
@@ -100,12 +99,7 @@ def landscape(teacher: nn.Module, ax: Axes) -> None:
 
 
 def chord_and_profile(
-    teacher: nn.Module,
-    z: Float[ndarray, " 2"],
-    x: Float[ndarray, " 2"],
-    t: Float[ndarray, " bends"],
-    profile: Float[ndarray, " positions"],
-    at_bends: Float[ndarray, " bends"],
+    teacher: nn.Module, z: End, x: End, t: Bends, profile: Profile, at_bends: Bends
 ) -> ndarray:
     """A chord over the landscape, and the teacher's logit difference along it.
 

@@ -1,5 +1,8 @@
-"""The book's one style: colours safe for colour-blind readers, markers, panels."""
+"""The book's one style: colours for colour-blind readers, panels; tables and code."""
 
+import inspect
+import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -11,22 +14,13 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = "os^Dv<>"
 STYLES = ("-", "--", "-.", ":")
 
-plt.rcParams.update(
-    {
-        "figure.figsize": (6.4, 3.6),
-        "figure.dpi": 110,
-        "figure.constrained_layout.use": True,
-        "axes.prop_cycle": plt.cycler(color=COLOURS),
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.grid": True,
-        "axes.titlesize": 10,
-        "grid.alpha": 0.3,
-        "font.size": 10,
-        "legend.frameon": False,
-        "savefig.facecolor": "white",
-    }
-)
+plt.rcParams.update({
+    "figure.figsize": (6.4, 3.6), "figure.dpi": 110, "savefig.facecolor": "white",
+    "figure.constrained_layout.use": True, "legend.frameon": False, "font.size": 10,
+    "axes.prop_cycle": plt.cycler(color=COLOURS), "axes.titlesize": 10,
+    "axes.spines.top": False, "axes.spines.right": False,
+    "axes.grid": True, "grid.alpha": 0.3,
+})  # fmt: skip
 
 
 def panels(count: int, columns: int, height: float, **options: Any) -> ndarray:
@@ -37,3 +31,28 @@ def panels(count: int, columns: int, height: float, **options: Any) -> ndarray:
     for ax in axes.flat[count:]:
         ax.set_axis_off()
     return axes
+
+
+class Markdown:
+    """Text that a notebook renders and a terminal shows unchanged."""
+
+    def __init__(self, text: str):
+        self.text = text
+
+    def __repr__(self) -> str:
+        return self.text
+
+    _repr_markdown_ = __repr__
+
+
+def table(head: Sequence, rows: Sequence[Sequence], *, texts: int = 1) -> Markdown:
+    """A table: the first `texts` columns left-aligned, the others right-aligned."""
+    align = ["---"] * texts + ["---:"] * (len(head) - texts)
+    lines = ["| " + " | ".join(map(str, row)) + " |" for row in (head, align, *rows)]
+    return Markdown("\n".join(lines))
+
+
+def source(*objects: Any) -> Markdown:
+    """The source code of functions, methods and classes."""
+    code = [textwrap.dedent(inspect.getsource(one)).rstrip() for one in objects]
+    return Markdown("```python\n" + "\n\n\n".join(code) + "\n```")
