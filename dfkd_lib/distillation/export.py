@@ -3,7 +3,6 @@
 import contextlib
 import importlib.util
 import io
-import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -68,10 +67,7 @@ def _onnx(network: nn.Module, x: Tensor) -> _Program:
     import onnxruntime
 
     names = {"input_names": ["images"], "output_names": ["logits"]}
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "student.onnx"
-        options = {"dynamo": True, "external_data": False, "dynamic_shapes": _BATCH}
-        torch.onnx.export(network, (x,), path, **options, **names)
-        data = path.read_bytes()
+    options = {"dynamo": True, "dynamic_shapes": _BATCH} | names
+    data = torch.onnx.export(network, (x,), **options).model_proto.SerializeToString()
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     return data, lambda x: torch.from_numpy(session.run(None, {"images": x.numpy()})[0])

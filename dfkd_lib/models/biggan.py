@@ -1,8 +1,7 @@
 """HiDFD's source of synthetic images: a class-conditional GAN.
 
 BigGAN's residual generator and discriminator (Brock et al. 2019), the latter with
-ADCGAN's classifier of 2C classes (Hou et al. 2022), for images whose side is a multiple
-of 8 (ADCGAN's: 32).
+ADCGAN's classifier of 2C classes (Hou et al. 2022). Sides divide by 8 (ADCGAN's: 32).
 """
 
 import math
@@ -118,12 +117,10 @@ class BigGANDiscriminator(Network):
     def __init__(self, num_classes: int, channels: int, width: int = 64):
         super().__init__()
         self.num_features = c = 4 * width
-        self.blocks = nn.Sequential(
-            DownBlock(channels, c, halves=True, first=True),  # (B, c, 16, 16)
-            DownBlock(c, c, halves=True),  # (B, c, 8, 8)
-            DownBlock(c, c, halves=False),
-            DownBlock(c, c, halves=False),
-        )
+        blocks = [DownBlock(channels, c, halves=True, first=True)]  # (n, c, 16, 16)
+        blocks.append(DownBlock(c, c, halves=True))  # (n, c, 8, 8)
+        blocks += [DownBlock(c, c, halves=False) for _ in range(2)]
+        self.blocks = nn.Sequential(*blocks)
         self.real = spectral_norm(nn.Linear(c, 1))
         self.classes = spectral_norm(nn.Linear(c, 2 * num_classes))
 

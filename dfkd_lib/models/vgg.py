@@ -30,6 +30,6 @@ class VGG(Classifier):
         super().__init__(features, nn.Linear(512, num_classes), tuple(cuts), smallest=8)
         he_normal(self)
         nn.init.normal_(self.classifier.weight, 0, 0.01)
-        for layer in (*self.features, self.classifier):
-            if isinstance(layer, nn.Conv2d | nn.Linear):
-                nn.init.zeros_(layer.bias)
+        for name, value in self.named_parameters():
+            if name.endswith("bias"):
+                nn.init.zeros_(value)
