@@ -3,7 +3,6 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from .. import records
 from ..data import DATASETS, NETWORKS, RELATED, UNRELATED
@@ -14,40 +13,28 @@ from . import papers
 from .papers import System
 
 NAMES = {
-    **{"dfad": "DFAD", "arvi": "AR+VI", "abm": "ABM", "dfkd_mem": "DFKD-Mem"},
-    **{"mad": "MAD", "dafl": "DAFL", "deepinversion": "DeepInversion"},
-    **{"random": "RANDOM", "kd_ori": "KD-ORI", "kd_rel": "KD-REL", "kd_unr": "KD-UNR"},
-    **{"kd_collected": "KD, collected", "fitnet": "FitNet", "at": "AT", "ft": "FT"},
-    **{"hidfd": "HiDFD", "degan": "DeGAN"},
-}
+    "dfad": "DFAD", "arvi": "AR+VI", "abm": "ABM", "dfkd_mem": "DFKD-Mem", "mad": "MAD",
+    "dafl": "DAFL", "deepinversion": "DeepInversion", "random": "RANDOM",
+    "kd_ori": "KD-ORI", "kd_rel": "KD-REL", "kd_unr": "KD-UNR", "fitnet": "FitNet",
+    "kd_collected": "KD, collected", "at": "AT", "ft": "FT", "hidfd": "HiDFD",
+    "degan": "DeGAN",
+}  # fmt: skip
 SPEED = ("fast", "plain")  # experiments that repeat others' runs to time them
 _TO, _PM = (f"\N{NO-BREAK SPACE}{sign}\N{NO-BREAK SPACE}" for sign in "→±")
 Table = tuple[list[str], list[list[str]]]  # head and rows
 
 
-@dataclass(frozen=True, eq=False)
 class Arm:
-    """The runs of one configuration in one experiment, in the order of their seeds."""
+    """The runs of one configuration in one experiment, in the order of their seeds.
 
-    experiment: str
-    records: list[records.Record]
+    `changes` are NAME=VALUE, where the runs differ from their paper's recipe.
+    """
 
-    @property
-    def first(self) -> records.Record:
-        return self.records[0]
-
-    @property
-    def method(self) -> str:
-        return self.first["method"]
-
-    @property
-    def changes(self) -> tuple[str, ...]:
-        """NAME=VALUE, where the runs differ from their paper's recipe."""
-        return tuple(f"{n}={v}" for n, v in sorted(self.first["changes"].items()))
-
-    @property
-    def seeds(self) -> list[int]:
-        return [made["seed"] for made in self.records]
+    def __init__(self, experiment: str, made: list[records.Record]):
+        self.experiment, self.records, self.first = experiment, made, made[0]
+        self.method, self.seeds = self.first["method"], [one["seed"] for one in made]
+        changes = sorted(self.first["changes"].items())
+        self.changes = tuple(f"{name}={value}" for name, value in changes)
 
     @property
     def schedule(self) -> str:

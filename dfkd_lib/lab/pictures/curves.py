@@ -115,11 +115,8 @@ def lost_against_cost(points: Mapping[str, Point], *, x_label: str) -> Axes:
     ax = plt.figure(figsize=(6.4, max(3.6, 1.2 + 0.17 * len(points)))).add_subplot()
     groups = dict.fromkeys(point.group for point in points.values())
     for group, marker, colour in zip(groups, MARKERS, COLOURS, strict=False):
-        _, *of_group = zip(
-            *(p for p in points.values() if p.group == group), strict=True
-        )
-        look = {"fmt": marker, "color": colour, "elinewidth": 1}
-        ax.errorbar(*of_group, label=group, **look)
+        of_group = np.array([p[1:] for p in points.values() if p.group == group]).T
+        ax.errorbar(*of_group, fmt=marker, color=colour, label=group, elinewidth=1)
     order = sorted(points, key=lambda name: points[name].lost)
     for rank, name in enumerate(order, 1):
         near = {"textcoords": "offset points", "fontsize": 8}
