@@ -8,14 +8,7 @@ import torch
 
 from dfkd_lib import theory
 from dfkd_lib.data import images_for, load_dataset
-from dfkd_lib.lab import (
-    GANProbe,
-    Landscape,
-    Probe,
-    Snapshot,
-    flop,
-    gradient_norms,
-)
+from dfkd_lib.lab import GANProbe, Landscape, Probe, Snapshot, flop, gradient_norms
 from dfkd_lib.losses import DISCREPANCIES
 from dfkd_lib.methods import Task, hidfd
 from dfkd_lib.models import build, grid
