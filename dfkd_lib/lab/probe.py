@@ -60,12 +60,9 @@ class Probe:
     def _begin(self, s: State) -> None:
         random, device = torch.Generator().manual_seed(0), s.task.device
         size = sum(p.numel() for p in s.generator.parameters())
-        self.index = torch.randint(size, (self.coordinates,), generator=random).to(
-            device
-        )
-        self.z = torch.randn(self.images, s.generator.z_dim, generator=random).to(
-            device
-        )
+        index = torch.randint(size, (self.coordinates,), generator=random)
+        z = torch.randn(self.images, s.generator.z_dim, generator=random)
+        self.index, self.z = index.to(device), z.to(device)
         self.y = torch.arange(self.images, device=device) % s.task.num_classes
         most = _HOST // (2 * 4 * self.images * math.prod(s.task.shape))
         self.stages = max(min(400, most), 1)
