@@ -121,7 +121,10 @@ def joined() -> Iterator[None]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
-    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else None)
+    cuda = torch.cuda.is_available()
+    dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
+    if cuda and (number := int(os.environ["LOCAL_RANK"])) < torch.cuda.device_count():
+        torch.cuda.set_device(number)  # "cuda" is now this process's own GPU
     with contextlib.ExitStack() as stack:
         if rank():
             nowhere = stack.enter_context(open(os.devnull, "w"))
@@ -152,9 +155,11 @@ def averaged_gradients() -> Iterator[None]:
         average([p.grad for p in weights if p.grad is not None])
 
     handle = register_optimizer_step_pre_hook(before) if world() > 1 else None
-    yield
-    if handle:
-        handle.remove()
+    try:
+        yield
+    finally:
+        if handle:
+            handle.remove()
 
 
 def gather(value: Any) -> list[Any]:
