@@ -168,10 +168,6 @@ def test_set_takes_several_values_and_may_be_repeated(tmp_path):
         ("--probe --budget 1", "probe two stages"),
         ("--method kd_rel", "digits mnist usps DFKD_DATA"),
         ("--method hidfd --set collected_from=nowhere", "collected_from 'nowhere'"),
-        (
-            "--method hidfd --dataset digits_hybrid --set collected_ratio=9",
-            "ratio many",
-        ),
         ("runs", "action 'runs' run list"),
         ("--seed -1", "seed -1 0"),
         ("--budget 0", "budget 0 auto full short"),
