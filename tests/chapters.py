@@ -63,11 +63,15 @@ def assert_ran_clean(path: Path) -> None:
     """The notebook ran to its end and no cell raised."""
     code = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
     assert all(cell.execution_count for cell in code)
-    assert not [out for cell in code for out in cell.outputs if out.output_type == "error"]
+    assert not [
+        out for cell in code for out in cell.outputs if out.output_type == "error"
+    ]
 
 
 def assert_student_made(new: set[Path]) -> None:
     """Among the new files are a student's weights and the record of its run."""
     assert [path for path in new if path.suffix == ".safetensors"], sorted(new)
     records = [json.loads(path.read_text()) for path in new if path.suffix == ".json"]
-    assert [r for r in records if isinstance(r, dict) and RECORD_KEYS <= set(r)], sorted(new)
+    assert [r for r in records if isinstance(r, dict) and RECORD_KEYS <= set(r)], (
+        sorted(new)
+    )

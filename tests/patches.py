@@ -11,4 +11,9 @@ def patches() -> dict[str, np.ndarray]:
     for image, label in zip(x, y, strict=True):
         row, column = 8 * (label // 4), 8 * (label % 4)
         image[row : row + 8, column : column + 8] += 200
-    return {"x_train": x[:256], "y_train": y[:256], "x_test": x[256:], "y_test": y[256:]}
+    return {
+        "x_train": x[:256],
+        "y_train": y[:256],
+        "x_test": x[256:],
+        "y_test": y[256:],
+    }

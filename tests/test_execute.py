@@ -66,7 +66,9 @@ def test_same_bytes_twice(chapter):
 def test_an_edit_changes_no_other_cells_id(chapter):
     execute(chapter)
     before = nbformat.read(chapter.with_suffix(".ipynb"), as_version=4)
-    chapter.write_text(CHAPTER.replace("# %% tags", "# %% [markdown]\n# New.\n\n# %% tags"))
+    chapter.write_text(
+        CHAPTER.replace("# %% tags", "# %% [markdown]\n# New.\n\n# %% tags")
+    )
     execute(chapter.with_suffix(".ipynb"))  # the notebook's name stands for its source
     after = nbformat.read(chapter.with_suffix(".ipynb"), as_version=4)
     assert {cell.id for cell in before.cells} < {cell.id for cell in after.cells}
@@ -80,4 +82,7 @@ def test_a_failing_chapter_leaves_its_notebook(chapter):
     assert result.returncode == 1
     assert "ZeroDivisionError" in result.stdout
     assert chapter.with_suffix(".ipynb").read_bytes() == before
-    assert sorted(path.name for path in chapter.parent.iterdir()) == ["00_it.ipynb", "00_it.py"]
+    assert sorted(path.name for path in chapter.parent.iterdir()) == [
+        "00_it.ipynb",
+        "00_it.py",
+    ]
