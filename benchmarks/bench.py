@@ -75,7 +75,7 @@ class Case:
         made = recipe_for(self.dataset, self.method, *self.pair, self.paper)
         return made.replace(**self.settings)
 
-    def stage(self, without: frozenset, device: str, compiling: bool = False):
+    def stage(self, without: frozenset, device: str):
         """A function that runs a stage without some parts of the fast path."""
         torch.manual_seed(0)
         recipe, settings = self.recipe, self.recipe.settings
@@ -97,7 +97,7 @@ class Case:
                 group["fused"] = "fused optimisers" not in without
         s.teacher.requires_grad_("graphs" in without)
         run = partial(public_stage, settings) if "graphs" in without else settings.stage
-        if compiling and device == "cuda" and not without:
+        if device == "cuda" and not without:
             print(self.name, "compiled:", *compile_networks(settings, s))
 
         def stage() -> Losses:
@@ -125,18 +125,17 @@ def cases(device: str) -> list[Case]:
 
 def reuse_cases() -> dict[str, Case]:
     """ABM, and MAD by how often it uses its images: 20 student steps a stage."""
-    given = {"student_steps": 20}
-    made = {"abm": Case("abm", "abm", "digits_half", settings=given, rounds=9)}
-    for r in (1, 2, 4, 5, 10, 20):
-        settings = given | {"reuse": r}
-        case = Case("mad", "mad", "digits_half", settings=settings, rounds=9)
-        made[f"mad, reuse {r}"] = case
-    return made
+    steps = {"student_steps": 20}
+    tried = {f"mad, reuse {r}": steps | {"reuse": r} for r in (1, 2, 4, 5, 10, 20)}
+    return {
+        name: Case(name, name[:3], "digits_half", settings=settings, rounds=9)
+        for name, settings in ({"abm": steps} | tried).items()
+    }
 
 
 def serve(pipe, case: Case, without: frozenset, device: str) -> None:
     """Run a round's stages whenever asked; answer with the time of one of them."""
-    stage = case.stage(without, device, compiling=True)
+    stage = case.stage(without, device)
     with kept_memory(device == "cpu" and "memory" not in without):
         stage()  # chooses kernels and fills caches
         pipe.send(None)
