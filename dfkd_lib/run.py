@@ -124,7 +124,7 @@ def run(
     one_of("recipe's dataset", recipe.dataset, [dataset.name])
     one_of("recipe's teacher", recipe.teacher, [teacher.name])
     check_fits(dataset, "student", recipe.student)
-    sha = records.commit()  # now: the checkout may move on while this runs
+    sha, tree = records.commit(), records.tree()  # now: the checkout may move on
     name = records.key(recipe, seed, precision)
     images, known = _images(recipe, dataset, teacher, seed, device)
     state = begin(
@@ -155,7 +155,7 @@ def run(
     extra = {"images": known} if known else {}
     made = records.record(
         recipe, seed, teacher, history,
-        device=device, precision=precision, commit=sha, tree=records.tree(),
+        device=device, precision=precision, commit=sha, tree=tree,
         ranks=world(), flop=history.flop, compiled=mode, **extra,
     )  # fmt: skip
     return Run(name, made, history, state, finished(recipe.settings, state))
