@@ -106,7 +106,7 @@ def test_the_list_that_ships_is_planned(tmp_path):
 @pytest.mark.slow
 def test_killed_half_way_it_is_finished(tmp_path):
     """`kill -9` of all processes in the second run: the first is not made again."""
-    settings = [f"stages=10 {TINY} student_lr=1e30", f"stages=300 {TINY}"]
+    settings = [f"stages=10 {TINY} student_lr=1e30", f"stages=100 {TINY}"]
     entry = {"methods": ["dfad"], "dataset": "digits", "seeds": 2, "minutes": 1}
     grid = Grid(tmp_path, entry | {"settings": settings[1:]})
     process = grid.start()
