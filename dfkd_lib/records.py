@@ -11,7 +11,6 @@ import math
 import os
 import re
 import shlex
-import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ import torch
 from torch import nn
 
 from .errors import UserError
-from .files import at_home, project_folder, write_atomically
+from .files import at_home, write_atomically
 from .recipes import Recipe, recipe_for
 from .teachers import Teacher, hardware, versions, weights
 from .train import History, world
@@ -292,33 +291,3 @@ def welch(a: Records, b: Records, key: str) -> tuple[float, float]:
         return float(np.mean(x) - np.mean(y)), math.nan
     interval = stats.ttest_ind(x, y, equal_var=False).confidence_interval()
     return (interval.low + interval.high) / 2, (interval.high - interval.low) / 2
-
-
-def commit() -> str:
-    """The checkout's commit; "+changes" if the library has uncommitted ones.
-
-    "unknown" outside a checkout of this project, also inside another repository.
-    """
-    sha = _git("rev-parse", "HEAD")
-    return (
-        sha + "+changes" * bool(_git("status", "--porcelain", "dfkd_lib")) or "unknown"
-    )
-
-
-def tree() -> str:
-    """The hash of the library's files in the checkout's commit, or "unknown"."""
-    return _git("rev-parse", "HEAD:dfkd_lib") or "unknown"
-
-
-def _git(*words: str) -> str:
-    """The answer of git in the project's checkout; empty where there is none."""
-    folder = project_folder()
-    if not folder or not (folder / ".git").exists():
-        return ""
-    try:
-        command = ["git", "-C", folder, *words]
-        return subprocess.check_output(
-            command, text=True, stderr=subprocess.DEVNULL
-        ).strip()
-    except (OSError, subprocess.CalledProcessError):
-        return ""

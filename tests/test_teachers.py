@@ -163,7 +163,9 @@ def test_networks_that_gain_train_in_bfloat16_where_the_cpu_has_it(tmp_path):
 @pytest.mark.parametrize(
     ("dataset", "network", "images", "values"),
     [
-        ("cifar10", "wrn40_2", 50_000, (160, 0.1, 128)),
+        ("cifar10", "resnet34_8x", 50_000, (160, 0.1, 128)),
+        ("cifar10", "wrn40_2", 50_000, (12, 0.3, 256)),
+        ("cifar100", "wrn16_2", 50_000, (20, 0.3, 256)),
         ("cifar100", "vgg11_bn", 50_000, (160, 0.05, 128)),
         ("svhn", "resnet34_8x", 73_257, (160, 0.01, 128)),
         ("tiny_imagenet_32", "resnet34_8x", 100_000, (160, 0.1, 256)),

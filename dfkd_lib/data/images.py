@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from numpy import ndarray
 from torch import Tensor
 from torch.nn import functional as F
@@ -93,9 +93,16 @@ class Images:
 
 
 def augment(
-    x: Pixels, random: torch.Generator, *, pad: int, mode: str, flip: bool
+    x: Pixels,
+    random: torch.Generator,
+    *,
+    pad: int,
+    mode: str,
+    flip: bool | Bool[Tensor, " n"],
 ) -> Pixels:
     """Each image padded, cropped at random to its size, and flipped with probability ½.
+
+    Or those that `flip` names are.
 
     The padding repeats the border's pixels (`mode` "replicate") or is 0 ("zeros").
     `random`, on x's device, draws shifts of the rows, then of the columns, then flips.
@@ -104,8 +111,11 @@ def augment(
     shift = torch.randint(0, 2 * pad + 1, (2, n, 1), generator=random, device=x.device)
     rows = shift[0] + torch.arange(height, device=x.device)  # (n, height)
     columns = shift[1] + torch.arange(width, device=x.device)
-    if flip:
-        flipped = torch.rand(n, 1, generator=random, device=x.device) < 0.5
+    if isinstance(flip, Tensor) or flip:
+        if isinstance(flip, Tensor):
+            flipped = flip[:, None]
+        else:
+            flipped = torch.rand(n, 1, generator=random, device=x.device) < 0.5
         columns = torch.where(flipped, columns.flip(1), columns)
     if mode == "zeros":
         x = F.pad(x, (pad, pad, pad, pad))

@@ -16,7 +16,9 @@ from ..errors import UserError, told
 from ..files import cache_folder, writable_folder
 from ..models import build
 from .foreign import load_foreign, renormalised
-from .machine import hardware, resolve_device, resolve_precision, versions
+from .machine import (
+    commit, hardware, resolve_device, resolve_precision, tree, versions,
+)  # fmt: skip
 from .names import parse_teacher
 from .recipes import TeacherRecipe, teacher_recipe
 from .trained import (
@@ -25,10 +27,11 @@ from .trained import (
 from .training import command, train_teacher
 
 __all__ = [
-    "Constants", "Teacher", "TeacherRecipe", "accuracy", "accuracy_on", "digest",
+    "Constants", "Teacher", "TeacherRecipe", "accuracy", "accuracy_on", "commit",
+    "digest",
     "hardware", "load_foreign", "load_teacher", "logits_of",
     "parse_teacher", "renormalised", "resolve_device", "resolve_precision",
-    "teacher_recipe", "train_teacher", "versions", "weights",
+    "teacher_recipe", "train_teacher", "tree", "versions", "weights",
 ]  # fmt: skip
 
 SHIPPED = Path(__file__).parent / "assets"

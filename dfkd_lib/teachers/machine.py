@@ -1,6 +1,7 @@
-"""The machine a run is on: device, precision, hardware, versions."""
+"""What a run is made on: device, precision, hardware, versions, commit."""
 
 import platform
+import subprocess
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import torch
 
 from ..errors import UserError, one_of
+from ..files import project_folder
 
 
 def resolve_device(name: str, value: Any) -> str:
@@ -45,3 +47,33 @@ def versions() -> dict[str, str]:
     """Of Python and of the packages that decide a run's numbers."""
     names = ("torch", "torchvision", "numpy", "dfkd_lib")
     return {n: version(n) for n in names} | {"python": platform.python_version()}
+
+
+def commit() -> str:
+    """The checkout's commit; "+changes" if the library has uncommitted ones.
+
+    "unknown" outside a checkout of this project, also inside another repository.
+    """
+    sha = _git("rev-parse", "HEAD")
+    return (
+        sha + "+changes" * bool(_git("status", "--porcelain", "dfkd_lib")) or "unknown"
+    )
+
+
+def tree() -> str:
+    """The hash of the library's files in the checkout's commit, or "unknown"."""
+    return _git("rev-parse", "HEAD:dfkd_lib") or "unknown"
+
+
+def _git(*words: str) -> str:
+    """The answer of git in the project's checkout; empty where there is none."""
+    folder = project_folder()
+    if not folder or not (folder / ".git").exists():
+        return ""
+    try:
+        command = ["git", "-C", folder, *words]
+        return subprocess.check_output(
+            command, text=True, stderr=subprocess.DEVNULL
+        ).strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""

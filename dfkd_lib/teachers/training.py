@@ -15,10 +15,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..data import Dataset, Images
+from ..data.images import augment
 from ..errors import UserError, first_line
 from ..files import locked, remove_leftovers, write_atomically
 from ..models import build, place
-from .machine import hardware, resolve_precision, versions
+from .machine import commit, hardware, resolve_precision, versions
 from .recipes import TeacherRecipe
 from .trained import accuracy_on, digest, least_accuracy, weights
 
@@ -40,7 +41,7 @@ def train_teacher(
     A UserError if it would take more than `limit` seconds, if the loss is not finite,
     or if the teacher is hardly better than chance; none is saved then.
     """
-    asked = time.time()
+    asked, sha = time.time(), commit()  # the checkout may move on
     order = f"{command(dataset.name, name)} --epochs {recipe.epochs} --lr {recipe.lr}"
     order += f" --seed {seed} --device {device}"
     endings, stem = ("safetensors", "json", "ckpt", "lock"), f"{dataset.name}-{name}"
@@ -58,6 +59,7 @@ def train_teacher(
             network = _trained(dataset, name, recipe, seed, device, limit, checkpoint)
         precision = str(network.dtype).removeprefix("torch.")
         network.dtype = torch.float32  # as others will use it
+        network.half().float()  # as the file holds it
         score = accuracy_on(network, dataset, device)
         if score < (least := least_accuracy(dataset.y_test)):
             checkpoint.unlink()
@@ -66,10 +68,11 @@ def train_teacher(
                 f"images; below {least:.1f} % is next to chance; nothing was saved; "
                 "train it with a lower lr, or for more epochs"
             )
-        seconds, data = round(time.time() - asked, 1), weights(network)
+        seconds, data = round(time.time() - asked, 1), weights(network.half())
         made = {
             "dataset": dataset.name, "teacher": name, "accuracy": score,
             "hash": digest(data), "recipe": vars(recipe) | {"seed": seed},
+            "commit": sha,
             "seconds": seconds, "device": device, "hardware": hardware(device),
             "threads": torch.get_num_threads(), "precision": precision,
             "command": order, "versions": versions(),
@@ -99,6 +102,11 @@ def _trained(dataset, name, recipe, seed, device, limit, checkpoint) -> nn.Modul
     )
     batch = min(recipe.batch, len(images))
     per_epoch, title = len(images) // batch, f"{name} on {dataset.name}"
+    usual = dict(images.usual)
+    if recipe.shift is not None:
+        usual["pad"] = recipe.shift
+    first = torch.Generator(device).manual_seed(seed)
+    first = torch.rand(len(images), generator=first, device=device) < 0.5
     identity = repr((name, recipe, seed, device, digest(dataset.y_train.tobytes())))
     done = 0
     if state := _state_in(checkpoint, identity):
@@ -115,7 +123,10 @@ def _trained(dataset, name, recipe, seed, device, limit, checkpoint) -> nn.Modul
         for step, index in enumerate(order.split(batch)[:per_epoch], epoch * per_epoch):
             (group,) = optimizer.param_groups
             group["lr"] = recipe.lr * recipe.lr_factor(step, per_epoch)
-            logits = network(images.augmented(index, random))
+            if recipe.alternate and images.usual["flip"]:
+                usual["flip"] = first[index] ^ bool(epoch % 2)
+            pixels = augment(images.pixels(index), random, **usual)
+            logits = network(images.normalise(pixels))
             loss = F.cross_entropy(logits, images.y[index])
             optimizer.zero_grad()
             loss.backward()
