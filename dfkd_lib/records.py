@@ -23,6 +23,8 @@ from .errors import UserError
 from .files import at_home, write_atomically
 from .recipes import Recipe, recipe_for
 from .teachers import Teacher, hardware, versions, weights
+from .teachers import commit as commit  # of a run's start
+from .teachers import tree as tree
 from .train import History, world
 
 Record = dict[str, Any]
