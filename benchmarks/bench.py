@@ -22,7 +22,6 @@ from dfkd_lib.files import write_atomically
 from dfkd_lib.losses import mae
 from dfkd_lib.methods import Losses, State, Task
 from dfkd_lib.models import build
-from dfkd_lib.models.lenet import LeNetFeatures
 from dfkd_lib.models.network import UpsampledConv2d
 from dfkd_lib.recipes import Recipe, recipe_for
 from dfkd_lib.teachers import hardware, versions
@@ -30,7 +29,7 @@ from dfkd_lib.train import compile_networks, kept_memory
 
 RECORDS = Path(__file__).parent / "records"
 # The parts of the fast path: without all of them, a stage runs as in the public code.
-PARTS = ("graphs", "bfloat16", "channels-last", "memory", "upsampling", "pooling")
+PARTS = ("graphs", "bfloat16", "channels-last", "memory", "upsampling")
 LIBRARY, PUBLIC = frozenset(), frozenset((*PARTS, "fused optimisers"))
 WRN, RESNET = ("wrn40_2", "wrn16_2"), ("resnet34_8x", "resnet18_8x")
 
@@ -90,8 +89,6 @@ class Case:
             for module in network.modules():
                 if isinstance(module, UpsampledConv2d):
                     module.phases = "upsampling" not in without
-                if isinstance(module, LeNetFeatures):
-                    module.phases = "pooling" not in without
         for optimizer in (s.student_optimizer, s.generator_optimizer):
             for group in optimizer.param_groups:
                 group["fused"] = "fused optimisers" not in without
@@ -208,8 +205,7 @@ def main(argv: list[str] | None = None) -> int:
     made |= {"threads": torch.get_num_threads(), "commit": records.commit()}
     made |= {"command": f"python -m benchmarks.bench --device {device}", "ratios": []}
     for case in cases(device):
-        parts = PARTS if case.channels == 1 else PARTS[:-1]  # pooling: LeNet's alone
-        tried = ways | {f"without {part}": frozenset([part]) for part in parts}
+        tried = ways | {f"without {part}": frozenset([part]) for part in PARTS}
         tried = {name: (case, without) for name, without in tried.items()}
         row = {"case": case.name, "pair": case.recipe.pair, "rounds": case.rounds}
         row |= {"batch": case.recipe.settings.batch}
