@@ -1,10 +1,9 @@
 """tools/execute.py stores a chapter's outputs, the same bytes each time, and only good ones."""
 
-import shutil
-
 import nbformat
 import pytest
-from chapters import ROOT, shell
+
+from tools import execute
 
 CHAPTER = """\
 # ---
@@ -23,10 +22,6 @@ seed: int = 0  # the seed
 
 # %%
 import os
-import matplotlib.pyplot as plt
-
-plt.plot([seed, 1])
-plt.show()
 print(os.environ["OMP_NUM_THREADS"], os.path.basename(os.getcwd()))
 
 # %%
@@ -38,51 +33,39 @@ print("twice")
 
 
 @pytest.fixture
-def chapter(tmp_path):
+def run(tmp_path, monkeypatch):
+    """Executes a source; returns its notebook's bytes and its cells' ids."""
     path = tmp_path / "book" / "00_it.py"
     path.parent.mkdir()
-    path.write_text(CHAPTER)
-    return path
+    stored = path.with_suffix(".ipynb")
+
+    def run(source, named=path):
+        path.write_text(source)
+        monkeypatch.setattr("sys.argv", ["execute.py", str(named)])
+        execute.main()
+        cells = nbformat.read(stored, as_version=4).cells
+        return stored.read_bytes(), [cell.id for cell in cells]
+
+    run.stored = stored
+    return run
 
 
-def execute(chapter):
-    return shell(f"python {ROOT}/tools/execute.py {chapter}", cwd=chapter.parents[1])
+def test_outputs_are_stored_and_a_failing_chapter_leaves_them(run, capsys):
+    """Run again, the bytes are the same; an edit changes no other cell's id."""
+    first, ids = run(CHAPTER)
+    assert "4/4" in capsys.readouterr().err  # progress
+    cells = nbformat.read(run.stored, as_version=4).cells
+    assert cells[2].outputs[-1].text == "1 book\n"
+    assert len({*ids}) == len(ids) == 5
 
+    with pytest.raises(SystemExit, match="ZeroDivisionError"):
+        run(CHAPTER + "\n# %%\n1 / 0\n")
+    assert run.stored.read_bytes() == first
+    names = sorted(path.name for path in run.stored.parent.iterdir())
+    assert names == ["00_it.ipynb", "00_it.py"]
 
-def test_same_bytes_twice(chapter):
-    first = chapter.with_suffix(".first")
-    result = execute(chapter)
-    assert result.returncode == 0, result.stdout
-    assert "4/4" in result.stdout  # progress
-    shutil.move(chapter.with_suffix(".ipynb"), first)
-    assert execute(chapter).returncode == 0
-    assert chapter.with_suffix(".ipynb").read_bytes() == first.read_bytes()
-
-    notebook = nbformat.read(first, as_version=4)
-    assert notebook.cells[2].outputs[-1].text == "1 book\n"
-    assert len({cell.id for cell in notebook.cells}) == len(notebook.cells)
-
-
-def test_an_edit_changes_no_other_cells_id(chapter):
-    execute(chapter)
-    before = nbformat.read(chapter.with_suffix(".ipynb"), as_version=4)
-    chapter.write_text(
-        CHAPTER.replace("# %% tags", "# %% [markdown]\n# New.\n\n# %% tags")
-    )
-    execute(chapter.with_suffix(".ipynb"))  # the notebook's name stands for its source
-    after = nbformat.read(chapter.with_suffix(".ipynb"), as_version=4)
-    assert {cell.id for cell in before.cells} < {cell.id for cell in after.cells}
-
-
-def test_a_failing_chapter_leaves_its_notebook(chapter):
-    execute(chapter)
-    before = chapter.with_suffix(".ipynb").read_bytes()
-    chapter.write_text(CHAPTER + "\n# %%\n1 / 0\n")
-    result = execute(chapter)
-    assert result.returncode == 1
-    assert "ZeroDivisionError" in result.stdout
-    assert chapter.with_suffix(".ipynb").read_bytes() == before
-    assert sorted(path.name for path in chapter.parent.iterdir()) == [
-        "00_it.ipynb",
-        "00_it.py",
-    ]
+    # the notebook's name stands for its source
+    edited = CHAPTER.replace("# %% tags", "# %% [markdown]\n# New.\n\n# %% tags")
+    _, more = run(edited, run.stored)
+    assert {*ids} < {*more}
+    assert run(CHAPTER)[0] == first
