@@ -63,12 +63,12 @@ class DeepInversion:
 
     def stage(self, s: State) -> Losses:
         """Find images, keep them, and let the student learn from those kept."""
-        losses = Losses()
-        shape, device = (self.batch, *s.task.shape), s.task.device
+        losses, classes = Losses(), s.task.num_classes
+        shape = self.batch, *s.task.shape
+        given = {"generator": s.random, "device": s.task.device}
         for _ in range(self.generator_steps):
-            classes = s.task.num_classes
-            y = torch.randint(classes, shape[:1], generator=s.random, device=device)
-            x = torch.randn(shape, generator=s.random, device=device).requires_grad_()
+            y = torch.randint(classes, shape[:1], **given)
+            x = torch.randn(shape, **given).requires_grad_()
             optimizer = torch.optim.Adam([x], self.inversion_lr)
             s.student.eval()  # its BatchNorm statistics are not the images' business
             with frozen(s.student):
@@ -98,7 +98,7 @@ class DeepInversion:
         terms = {
             "label": F.cross_entropy(logits, y),
             "total variation": self.lambda_tv * total_variation(x),
-            "norm": self.lambda_l2 * image_norm(x),
+            "norm": self.lambda_l2 * x.flatten(1).norm(dim=1).mean(),
             "BatchNorm": self.lambda_bn * bn,
         }
         if self.lambda_compete:
@@ -116,11 +116,6 @@ def total_variation(x: Images) -> Scalar:
     falling = x[..., 1:, 1:] - x[..., :-1, :-1]
     rising = x[..., 1:, :-1] - x[..., :-1, 1:]
     return across.norm() + down.norm() + falling.norm() + rising.norm()
-
-
-def image_norm(x: Images) -> Scalar:
-    """‖x‖₂, averaged over images."""
-    return x.flatten(1).norm(dim=1).mean()
 
 
 def bn_statistics(teacher: nn.Module, x: Images) -> tuple[Logits, Scalar]:

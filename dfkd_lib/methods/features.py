@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from ..errors import UserError
 from ..losses import Images, Scalar, kd, mse, unit
 from ..models import Classifier
+from ..models.network import Shape
 from . import setting
 from .kd import Student
 from .state import Choices, Losses, State, Task
@@ -38,7 +39,7 @@ class FitNet(Student):
     def start(self, teacher: nn.Module, student: nn.Module, task: Task, seed: int):
         """Networks, a regressor from the student's middle maps, and the optimiser."""
         s = State(teacher, student, task, seed)
-        wide, narrow = map_shapes(s)
+        wide, narrow = map_shapes(s.teacher, s.student, task.shape)
         s.layer = len(wide) // 2
         s.regressor = task.place(nn.Conv2d(narrow[s.layer][0], wide[s.layer][0], 1))
         s.optimize_student(self, [*student.parameters(), *s.regressor.parameters()])
@@ -55,7 +56,7 @@ class FitNet(Student):
                 "KL": kd(teacher.logits, student.logits, self.temperature),
                 "hint": self.lambda_hint * mse(teacher.maps[s.layer], guided),
             }
-            _update(s, losses, terms, x)
+            self.learn(s, losses, terms)
         return losses
 
 
@@ -72,7 +73,7 @@ class AT(Student):
     def start(self, teacher: nn.Module, student: nn.Module, task: Task, seed: int):
         """Networks and optimiser."""
         s = State(teacher, student, task, seed)
-        s.layers = spatial(map_shapes(s)[0])
+        s.layers = spatial(map_shapes(s.teacher, s.student, task.shape)[0])
         s.optimize_student(self)
         return s
 
@@ -88,7 +89,7 @@ class AT(Student):
                 "labels": F.cross_entropy(student.logits, y),
                 "attention": self.lambda_attention * gap,
             }
-            _update(s, losses, terms, x)
+            self.learn(s, losses, terms)
         return losses
 
 
@@ -109,7 +110,7 @@ class FT(Student):
     def start(self, teacher: nn.Module, student: nn.Module, task: Task, seed: int):
         """Networks, FT's three helpers, and the optimiser."""
         s = State(teacher, student, task, seed)
-        wide, narrow = map_shapes(s)
+        wide, narrow = map_shapes(s.teacher, s.student, task.shape)
         s.layer = spatial(wide)[-1]
         channels, own = wide[s.layer][0], narrow[s.layer][0]
         factors = max(channels // 2, 1)
@@ -134,7 +135,7 @@ class FT(Student):
                 "labels": F.cross_entropy(student.logits, y),
                 "factors": self.lambda_factor * gap,
             }
-            _update(s, losses, terms, x)
+            self.learn(s, losses, terms)
         return losses
 
     def paraphrase(self, s: State) -> None:
@@ -148,14 +149,6 @@ class FT(Student):
             optimizer.step()
 
 
-def _update(s: State, losses: Losses, terms: dict[str, Tensor], x: Tensor) -> None:
-    loss = losses.add("student", terms)
-    s.student_optimizer.zero_grad()
-    loss.backward()
-    s.student_optimizer.step()
-    s.samples += len(x)
-
-
 def attention_map(features: Images) -> Float[Tensor, "n pixels"]:
     """Squares summed over channels, of unit length per image (AT Section 3.1)."""
     return unit(features.square().sum(dim=1).flatten(1))
@@ -166,42 +159,41 @@ def factor_gap(teacher: Images, student: Images) -> Scalar:
     return (unit(teacher.flatten(1)) - unit(student.flatten(1))).abs().mean()
 
 
-def map_shapes(s: State) -> tuple[list[torch.Size], list[torch.Size]]:
-    """The shapes of both networks' maps, (channels, height, width) per stage.
+def map_shapes(
+    teacher: nn.Module, student: nn.Module, shape: Shape, first: int = 0
+) -> tuple[list[torch.Size], list[torch.Size]]:
+    """The shapes of both networks' maps from stage `first` on: (channels, h, w) each.
 
-    A UserError for a teacher that is not the library's, or maps of different sizes.
+    A UserError for a teacher that is not the library's, or maps of different sizes. The
+    student is in training mode afterwards.
     """
-    if not isinstance(s.teacher, Classifier):
+    if not isinstance(teacher, Classifier):
         raise UserError(
-            "teacher: FitNet, AT and FT look inside it and know only the library's "
-            "own networks; give one of those"
+            "teacher: FitNet, AT, FT and distill=simkd look inside it and know only "
+            "the library's own networks; give one of those"
         )
-    x = torch.zeros(2, *s.task.shape, device=s.task.device)
+    x = torch.zeros(2, *shape, device=next(teacher.parameters()).device)
     with torch.no_grad():  # in evaluation mode: BatchNorm's statistics must not move
-        both = [
-            [maps.shape[1:] for maps in network.eval().stages(x).maps]
-            for network in (s.teacher, s.student)
-        ]
-    s.student.train()
-    sizes = [[shape[1] for shape in shapes] for shapes in both]
+        wide, narrow = (
+            [maps.shape[1:] for maps in network.eval().stages(x).maps][first:]
+            for network in (teacher, student)
+        )
+    student.train()
+    sizes = [[shape[1] for shape in shapes] for shapes in (wide, narrow)]
     if sizes[0] != sizes[1]:
         raise UserError(
-            f"pair: FitNet, AT and FT need maps of equal sizes, but the teacher's have "
+            f"pair: this method needs maps of equal sizes, but the teacher's have "
             f"{sizes[0]} pixels a side and the student's {sizes[1]}; give two networks "
             "of one family, as in wrn40_2-wrn16_2"
         )
-    return both[0], both[1]
+    return wide, narrow
 
 
 def spatial(shapes: list[torch.Size]) -> list[int]:
     """Which maps have more than one pixel; a UserError where none has."""
-    found = [i for i, shape in enumerate(shapes) if shape[1] > 1]
-    if not found:
-        raise UserError(
-            "method: AT and FT compare maps of many pixels, and these networks have "
-            "none; take FitNet"
-        )
-    return found
+    if found := [i for i, shape in enumerate(shapes) if shape[1] > 1]:
+        return found
+    raise UserError("method: AT and FT need maps of many pixels; here, take fitnet")
 
 
 def three_convolutions(channels: int, out: int) -> nn.Sequential:

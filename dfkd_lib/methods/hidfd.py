@@ -4,10 +4,8 @@
 First a GAN learns from few collected images, guided by the teacher; then the student
 learns from its images and from the collected ones, under the teacher's own classifier.
 
-Where the equations are: Eq. 1 `gan_discriminator` to `class_generator`, Eq. 8
-`blend`, Eq. 9 `transfer`, Eq. 10 `smoothed_counts`, Eq. 11 `class_frequencies`, Eq. 12
-`frequency_regulariser`, Eq. 13 the losses of the GAN, Eq. 14 `alignment` (in
-`hidfd_students`). Eq. 2 to 7 are theory (`dfkd_lib.theory`).
+Eq. 14 and the losses that Table 2 compares it with are in `hidfd_students`; Eq. 2 to 7
+are theory (`dfkd_lib.theory`).
 
 Ours, where the paper is silent: the projectors; a discriminator's step has real and
 fake images of the same classes, so that Eq. 8 can pair them; a generator's step asks
@@ -18,6 +16,7 @@ images are shifted and flipped as for KD. The public code's choices are settings
 
 import copy
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -25,7 +24,6 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import UserError
 from ..losses import (
     Classes, Images, Labels, Logits, Rows, Scalar, distance, information_entropy,
     log_class_share, one_hot,
@@ -38,7 +36,6 @@ from .state import Choices, Losses, State, Task, frozen
 
 Vector, TwoClasses = Float[Tensor, " n"], Float[Tensor, "_ two_c"]
 Index = Int[Tensor, " _"]
-_BETAS = (0.0, 0.999)  # Adam's in BigGAN; HiDFD is silent
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,7 @@ class HiDFD:
     # the collected images
     collected_from: str = "auto"  # a data set; auto: the first related one here
     collected_ratio: setting.Positive = 0.2  # ρ: per training image of the teacher's
-    collected_by: Literal["category", "confidence", "random"] = "category"
+    collected_by: Literal["category", "confidence"] = "category"  # not without labels
     collected_imbalance: setting.Weight = 5.0  # largest class : smallest; 0: as it is
     # module 1: the GAN
     gan_share: setting.BelowOne = 0.5  # of the stages: the first ones are the GAN's
@@ -62,12 +59,9 @@ class HiDFD:
     lambda_d: setting.Weight = 0.1  # of L_blend + L_trans, Eq. 13
     integration: Literal["blend", "both", "transfer"] = "both"  # for Table 2
     gate_q: setting.Fraction = 0.7  # q of Eq. 8
-    gate: Literal["formula", "sentence"] = "formula"  # p > q, or with probability q
     lambda_g: setting.Weight = 0.1  # of L_reg, Eq. 13
     gamma: setting.Fraction = 0.5  # of the class counts, Eq. 10
     frequency_floor: setting.Fraction = 0.1  # of Eq. 11, as a fraction of 1/C
-    lambda_onehot: setting.Weight = setting.fixed(1.0)  # DeGAN's
-    lambda_entropy: setting.Weight = setting.fixed(5.0)
     generator_width: setting.Size = 8
     z_dim: setting.Size = 100
     batch: setting.Size = 128
@@ -90,13 +84,7 @@ class HiDFD:
     stages: setting.Count = 160
     stages_per_epoch: setting.Count = 10  # how often the student is tested
 
-    def __post_init__(self) -> None:
-        setting.check(self)
-        if self.collected_by == "random":
-            raise UserError(
-                "collected_by: random images have no labels, which the GAN needs; give "
-                "category or confidence"
-            )
+    __post_init__ = setting.check
 
     @property
     def gan_stages(self) -> int:
@@ -106,33 +94,30 @@ class HiDFD:
     def start(self, teacher: nn.Module, student: nn.Module, task: Task, seed: int):
         """Networks, optimisers and noise of a run."""
         s = State(teacher, student, task, seed)
-        channels, size, _ = task.shape
-        sizes = task.num_classes, channels
-        generator = BigGANGenerator(self.z_dim, *sizes, size, self.generator_width)
-        discriminator = BigGANDiscriminator(*sizes, self.generator_width)
+        classes, (channels, size, _) = task.num_classes, task.shape
+        wide = self.generator_width
+        generator = BigGANGenerator(self.z_dim, classes, channels, size, wide)
+        discriminator = BigGANDiscriminator(classes, channels, wide)
         width = classifier_of(teacher).in_features
         projector = nn.Linear(discriminator.num_features, width)  # Φ_D to Φ_T's width
-        s.generator, s.discriminator, s.projector = (
+        student = student_for(self.distill, s.student, s.teacher, task.shape)
+        s.generator, s.discriminator, s.projector, s.student = (
             task.place(network).train()
-            for network in (generator, discriminator, projector)
+            for network in (generator, discriminator, projector, student)
         )
-        s.student = student_for(self.distill, s.student, s.teacher, task.shape)
-        s.student = task.place(s.student).train()
-        classes, device = task.num_classes, task.device
-        s.counts = torch.full((classes,), self.batch / classes, device=device)
+        s.counts = torch.full((classes,), self.batch / classes, device=task.device)
         s.present = task.images.y.unique()  # D learns no other class
-        makes = s.generator.parameters()
         judges = [*s.discriminator.parameters(), *s.projector.parameters()]
-        rates = self.generator_lr, self.discriminator_lr
-        s.generator_optimizer = torch.optim.Adam(makes, rates[0], _BETAS)
-        s.discriminator_optimizer = torch.optim.Adam(judges, rates[1], _BETAS)
+        adam = partial(torch.optim.Adam, betas=(0.0, 0.999))  # as in BigGAN
+        s.generator_optimizer = adam(s.generator.parameters(), self.generator_lr)
+        s.discriminator_optimizer = adam(judges, self.discriminator_lr)
         learns = [p for p in s.student.parameters() if p.requires_grad]
         s.optimize_student(self, learns, begins=self.gan_stages)
         s.made = None  # D_s and its labels, once the GAN is trained
         return s
 
     def stage(self, s: State) -> Losses:
-        """A stage of Algorithm A-1: the GAN's, or behind `gan_stages` the student's."""
+        """A stage of Algorithm A-1: the GAN's, or after `gan_stages` the student's."""
         gan = s.stage <= self.gan_stages
         return self.gan_stage(s) if gan else self.student_stage(s)
 
@@ -157,9 +142,9 @@ class HiDFD:
 
     def discriminator_loss(self, s: State) -> dict[str, Tensor]:
         """L_D: Eq. 1, and λ_d (L_blend + L_trans) of Eq. 8 and 9."""
-        images, device = s.task.images, s.task.device
-        size = (self.batch,)
-        index = torch.randint(len(images), size, generator=s.random, device=device)
+        images, size = s.task.images, (self.batch,)
+        given = {"generator": s.random, "device": s.task.device}
+        index = torch.randint(len(images), size, **given)
         x, y = images.batch(index), images.y[index]
         with torch.no_grad():
             fake = images_of(s, s.generator, y)
@@ -170,13 +155,11 @@ class HiDFD:
         terms["classes"] = class_discriminator(real.classes, y, made.classes, y)
         if self.lambda_d:
             with torch.no_grad():
-                guides = [
-                    embedding_and_logits(s.teacher, part)[0] for part in (x, fake)
-                ]
+                guides = [embedding_and_logits(s.teacher, i)[0] for i in (x, fake)]
             features = *guides, s.projector(real.features), s.projector(made.features)
-            p = torch.rand(self.batch, generator=s.random, device=device)
+            p = torch.rand(self.batch, **given)
             if self.integration != "transfer":
-                gate = blend_gate(p, self.gate_q, self.gate)
+                gate = (p > self.gate_q).to(p.dtype)
                 terms["L_blend"] = self.lambda_d * blend(*features, gate)
             if self.integration != "blend":
                 terms["L_trans"] = self.lambda_d * transfer(*features)
@@ -188,9 +171,8 @@ class HiDFD:
         DeGAN: L_adv + λ_e L_entropy − λ_d L_diversity, the latter two being DAFL's
         one-hot and information-entropy terms.
         """
-        size, device = (self.batch,), s.task.device
-        index = torch.randint(len(s.present), size, generator=s.random, device=device)
-        y = s.present[index]
+        given = {"generator": s.random, "device": s.task.device}
+        y = s.present[torch.randint(len(s.present), (self.batch,), **given)]
         x = images_of(s, s.generator, y)
         judged = s.discriminator(x)
         terms = {"GAN": gan_generator(judged.real, self.gan_loss)}
@@ -204,7 +186,7 @@ class HiDFD:
             logits = s.teacher(x)
             frequencies = class_frequencies(s.counts, self.frequency_floor)
             terms["L_reg"] = self.lambda_g * frequency_regulariser(logits, frequencies)
-            made = class_counts(logits.detach())
+            made = F.one_hot(logits.argmax(dim=1), len(s.counts)).float().sum(dim=0)
             s.counts.copy_(smoothed_counts(s.counts, made, self.gamma))
         return terms
 
@@ -213,12 +195,10 @@ class HiDFD:
     def student_stage(self, s: State) -> Losses:
         """Steps of the student on D = N × D_c ∪ D_s (Eq. 14, or a loss of Table 2)."""
         losses = Losses()
-        if s.made is None:
-            s.made = self.synthesise(s)
+        s.made = s.made or self.synthesise(s)
         for _ in range(self.student_steps):
             x, y = self.hybrid_batch(s)
-            how = self.distill, self.temperature
-            terms = student_terms(*how, s.teacher, s.student, x, y)
+            terms = student_terms(self, s, x, y)
             loss = losses.add("student", terms)
             s.student_optimizer.zero_grad()
             loss.backward()
@@ -227,9 +207,10 @@ class HiDFD:
         return losses
 
     def hybrid_batch(self, s: State) -> tuple[Tensor, Tensor]:
-        """A batch of the hybrid data and its labels."""
+        """A batch of N times the collected images and D_s; DeGAN's is of D_s alone."""
         images, device = s.task.images, s.task.device
-        repeated = self.repeats(s) * len(images)
+        repeats = self.inflation or max(self.synthetic // len(images), 1)
+        repeated = 0 if self.guide == "DeGAN" else repeats * len(images)
         total, size = repeated + self.synthetic, (self.student_batch,)
         index = torch.randint(total, size, generator=s.random, device=device)
         real, which = index < repeated, index % len(images)
@@ -238,20 +219,11 @@ class HiDFD:
         y = torch.where(real, images.y[which], labels)
         return images.shifted(pixels, s.random), y
 
-    def repeats(self, s: State) -> int:
-        """N: how often each collected image is in the hybrid data; DeGAN shows none."""
-        if self.guide == "DeGAN":
-            return 0
-        return self.inflation or max(self.synthetic // len(s.task.images), 1)
-
     @torch.no_grad()
     def synthesise(self, s: State) -> tuple[UInt8[Tensor, "n c h w"], Labels]:
-        """D_s as whole grey levels, and the classes asked for.
-
-        From a random state of its own, so that a resumed run draws the same.
-        """
+        """D_s as whole grey levels, and the classes asked for."""
         device = s.task.device
-        random = torch.Generator(device).manual_seed(s.seed + 1)
+        random = torch.Generator(device).manual_seed(s.seed + 1)  # as when resumed
         y = s.present[torch.arange(self.synthetic, device=device) % len(s.present)]
         generator = copy.deepcopy(s.generator)  # spectral norms move at every pass
         made = []
@@ -268,11 +240,7 @@ class HiDFD:
 
 @dataclass(frozen=True)
 class DeGAN(HiDFD):
-    """DeGAN (Addepalli et al. 2020) with HiDFD's networks and without its classes.
-
-    The generator also wants the teacher's answers firm and diverse; the student sees
-    synthetic images only.
-    """
+    """DeGAN (Addepalli et al. 2020) with HiDFD's networks and without its classes."""
 
     choices: ClassVar = Choices("KL", "GAN loss; sure and diverse answers", "G", "z")
 
@@ -280,19 +248,18 @@ class DeGAN(HiDFD):
     lambda_d: float = setting.fixed(0.0)
     integration: str = setting.fixed("both")
     gate_q: float = setting.fixed(0.7)
-    gate: str = setting.fixed("formula")
     lambda_g: float = setting.fixed(0.0)
     gamma: float = setting.fixed(0.5)
     frequency_floor: float = setting.fixed(0.1)
     inflation: int = setting.fixed(0)
-    lambda_onehot: setting.Weight = 1.0
-    lambda_entropy: setting.Weight = 5.0
+    lambda_onehot: setting.Weight = 1.0  # the teacher's answers to G's images: firm,
+    lambda_entropy: setting.Weight = 5.0  # and diverse
 
 
 def images_of(s: State, generator: nn.Module, y: Labels, random: Any = None) -> Images:
     """Images of the classes asked for, in the teacher's normalised space."""
-    random = random or s.random
-    z = torch.randn(len(y), generator.z_dim, generator=random, device=y.device)
+    given = {"generator": random or s.random, "device": y.device}
+    z = torch.randn(len(y), generator.z_dim, **given)
     return ((generator(z, y).float() + 1) / 2 - s.task.images.mean) / s.task.images.std
 
 
@@ -301,10 +268,9 @@ def images_of(s: State, generator: nn.Module, y: Labels, random: Any = None) -> 
 
 
 def gan_discriminator(real: Tensor, fake: Tensor, form: str = "log") -> Scalar:
-    """−L_d from the logits u (HiDFD Eq. 1).
+    """−L_d = −log σ(u_real) − log(1 − σ(u_fake)), from the logits u (HiDFD Eq. 1).
 
-    log and non_saturating: −log σ(u_real) − log(1 − σ(u_fake)); hinge, as in the
-    public code: max(1 − u_real, 0) + max(1 + u_fake, 0).
+    hinge, as in the public code: max(1 − u_real, 0) + max(1 + u_fake, 0).
     """
     if form == "hinge":
         return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
@@ -327,8 +293,7 @@ def class_discriminator(
 ) -> Scalar:
     """−E_P log Ψ(y⁺ | x) − E_Q log Ψ(y⁻ | x) (HiDFD Eq. 1, the sign corrected).
 
-    Eq. 1 prints a plus: minimised, that trains the classifier to fail. The appendix
-    maximises both, and the public code has them as here.
+    Eq. 1 prints a plus, which trains D to fail; appendix and public code do not.
     """
     classes = fake.shape[1] // 2
     return F.cross_entropy(real, y_real) + F.cross_entropy(fake, y_fake + classes)
@@ -340,50 +305,33 @@ def class_generator(fake: TwoClasses, y: Labels) -> Scalar:
     return (fake[rows, y + fake.shape[1] // 2] - fake[rows, y]).mean()
 
 
-# --- feature integration. Row i of `real` and row i of `fake` are of one class
-
-
-def blend_gate(p: Vector, q: float, reading: str = "formula") -> Vector:
-    """I(p > q) for p from U(0, 1): one where a pair is blended (HiDFD Eq. 8).
-
-    formula: with probability 1 − q, 0.3 at the paper's q; sentence: p < q, "with a
-    probability of q", as the text below the equation says.
-    """
-    return (p > q if reading == "formula" else p < q).to(p.dtype)
+# --- feature integration: T's and D's features; rows i of real and fake have one class
 
 
 def blend(
-    teacher_real: Rows, teacher_fake: Rows, discriminator_real: Rows,
-    discriminator_fake: Rows, gate: Vector,
-) -> Scalar:  # fmt: skip
-    """L_blend: Φ_D of fakes to Φ_T of real images and vice versa (HiDFD Eq. 8)."""
-    crossed = distance(teacher_real, discriminator_fake)
-    return (gate * (crossed + distance(teacher_fake, discriminator_real))).mean()
+    t_real: Rows, t_fake: Rows, d_real: Rows, d_fake: Rows, gate: Vector
+) -> Scalar:
+    """L_blend: Φ_D of fakes to Φ_T of real images and vice versa (HiDFD Eq. 8).
+
+    `gate` is I(p > q) for p from U(0, 1), open with probability 1 − q. The text below
+    the equation says "with a probability of q": that is `gate_q` = 1 − q.
+    """
+    return (gate * (distance(t_real, d_fake) + distance(t_fake, d_real))).mean()
 
 
-def transfer(
-    teacher_real: Rows, teacher_fake: Rows, discriminator_real: Rows,
-    discriminator_fake: Rows,
-) -> Scalar:  # fmt: skip
+def transfer(t_real: Rows, t_fake: Rows, d_real: Rows, d_fake: Rows) -> Scalar:
     """L_trans: Φ_D to Φ_T of the same image, real and fake (HiDFD Eq. 9)."""
-    of_real = distance(teacher_real, discriminator_real)
-    return (of_real + distance(teacher_fake, discriminator_fake)).mean()
+    return (distance(t_real, d_real) + distance(t_fake, d_fake)).mean()
 
 
 # --- category frequency smoothing
 
 
-def class_counts(teacher: Logits) -> Classes:
-    """n̄: how many images the teacher puts into each class (for HiDFD Eq. 10).
-
-    The paper does not say whose class; its code takes the teacher's.
-    """
-    classes = teacher.shape[1]
-    return F.one_hot(teacher.argmax(dim=1), classes).to(teacher.dtype).sum(dim=0)
-
-
 def smoothed_counts(counts: Classes, made: Classes, gamma: float) -> Classes:
-    """n^t = (1 − γ) n^{t−1} + γ n̄^{t−1} (HiDFD Eq. 10)."""
+    """n^t = (1 − γ) n^{t−1} + γ n̄^{t−1} (HiDFD Eq. 10).
+
+    n̄ counts images by the teacher's class: the paper does not say whose, its code does.
+    """
     return (1 - gamma) * counts + gamma * made
 
 

@@ -9,19 +9,22 @@
 
 import copy
 import math
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import UserError
 from ..losses import Images, Labels, Logits, Rows, Scalar, distance, kd, mse, unit
 from ..models import Classifier, classifier_of, embedding_and_logits
+from ..models.network import Shape
+from .features import map_shapes
+from .state import State
 
 
 def student_for(
-    name: str, student: Classifier, teacher: nn.Module, shape: tuple[int, int, int]
+    name: str, student: Classifier, teacher: nn.Module, shape: Shape
 ) -> nn.Module:
     """The student as it is, or before what it shares with the fixed teacher."""
     if name == "simkd":
@@ -34,26 +37,20 @@ def student_for(
     return _like(student, nn.Sequential(*student.features, *project), classifier)
 
 
-def student_terms(
-    name: str,
-    temperature: float,
-    teacher: nn.Module,
-    student: nn.Module,
-    x: Images,
-    y: Labels,
-) -> dict[str, Tensor]:
+def student_terms(settings: Any, s: State, x: Images, y: Labels) -> dict[str, Tensor]:
     """The named terms of the student's loss on a batch."""
+    name, temperature = settings.distill, settings.temperature
     if name == "simkd":
         with torch.no_grad():
-            wanted = teacher.stages(x).maps[-1]
-        return {"maps": mse(wanted, student.stages(x).maps[-1])}
+            wanted = s.teacher.stages(x).maps[-1]
+        return {"maps": mse(wanted, s.student.stages(x).maps[-1])}
     with torch.no_grad():
-        wanted, answers = embedding_and_logits(teacher, x)
-    features, logits = embedding_and_logits(student, x)
+        wanted, answers = embedding_and_logits(s.teacher, x)
+    features, logits = embedding_and_logits(s.student, x)
     if name == "align":
         return {"L_align": alignment(wanted, features)}
     if name == "dkd":
-        return {"DKD": dkd(answers, logits, y, temperature, alpha=1.0, beta=8.0)}
+        return {"DKD": dkd(answers, logits, y, temperature)}
     if name == "nkd":
         return {"NKD": nkd(answers, logits, y)}
     terms = {"KL": kd(answers, logits, temperature)}
@@ -70,48 +67,34 @@ def merged(name: str, student: nn.Module) -> nn.Module:
     if name != "align" or not isinstance(student.features[-1], nn.Linear):
         return student
     *features, project = copy.deepcopy(student.features)
-    last = copy.deepcopy(student.classifier)
+    last = student.classifier
+    device = project.weight.device
+    one = nn.Linear(project.in_features, last.out_features, device=device)
     with torch.no_grad():
-        weight, bias = last.weight @ project.weight, last.weight @ project.bias
-        bias += 0 if last.bias is None else last.bias
-    one = nn.Linear(project.in_features, last.out_features)
-    one.weight, one.bias = nn.Parameter(weight), nn.Parameter(bias)
+        one.weight.copy_(last.weight @ project.weight)
+        one.bias.copy_(last.weight @ project.bias)
+        if last.bias is not None:
+            one.bias.add_(last.bias)
     return _like(student, nn.Sequential(*features), one)
 
 
 def _like(student: Classifier, features: nn.Sequential, last: nn.Linear) -> Classifier:
-    sizes = student.size, student.smallest
-    return Classifier(features, last, student.cuts, *sizes)
+    return Classifier(features, last, student.cuts, student.size, student.smallest)
 
 
-def _simkd(
-    student: Classifier, teacher: nn.Module, shape: tuple[int, int, int]
-) -> Classifier:
+def _simkd(student: Classifier, teacher: nn.Module, shape: Shape) -> Classifier:
     """The student's maps, a projector of convolutions, and the teacher's end."""
-    if not isinstance(teacher, Classifier):
-        raise UserError(
-            "distill: simkd looks inside the teacher and knows only the library's own "
-            "networks; give align"
-        )
-    device = next(teacher.parameters()).device
-    x = torch.zeros(2, *shape, device=device)
-    with torch.no_grad():  # in evaluation mode: zeros must not move any statistics
-        have, want = (n.eval().stages(x).maps[-1].shape[1:] for n in (student, teacher))
-    if have[1:] != want[1:]:
-        raise UserError(
-            f"distill: simkd needs maps of one size; the student's last have {have[1]} "
-            f"pixels a side, the teacher's {want[1]}; give align, or another student"
-        )
+    wide, narrow = map_shapes(teacher, student, shape, first=-1)
+    want, have = wide[0], narrow[0]
     cut, end = student.cuts[-1] + 1, copy.deepcopy(teacher).requires_grad_(False)
-    hidden = max(want[0] // 2, 1)
-    projector = nn.Sequential(
-        nn.Conv2d(have[0], hidden, 1, bias=False), nn.BatchNorm2d(hidden), nn.ReLU(),
-        nn.Conv2d(hidden, hidden, 3, 1, 1, bias=False), nn.BatchNorm2d(hidden),
-        nn.ReLU(),
-        nn.Conv2d(hidden, want[0], 1, bias=False), nn.BatchNorm2d(want[0]), nn.ReLU(),
-    )  # fmt: skip
+    layers, hidden = [], max(want[0] // 2, 1)
+    for c_in, c_out, kernel in (
+        (have[0], hidden, 1), (hidden, hidden, 3), (hidden, want[0], 1)
+    ):  # fmt: skip
+        layers.append(nn.Conv2d(c_in, c_out, kernel, 1, kernel // 2, bias=False))
+        layers += [nn.BatchNorm2d(c_out), nn.ReLU()]
     after = end.features[teacher.cuts[-1] + 1 :]
-    features = nn.Sequential(*student.features[:cut], projector, *after)
+    features = nn.Sequential(*student.features[:cut], nn.Sequential(*layers), *after)
     made = _like(student, features, end.classifier)
     made.cuts = (*student.cuts[:-1], cut)
     return made
@@ -122,86 +105,61 @@ def alignment(teacher: Rows, student: Rows) -> Scalar:
     return distance(teacher, student).mean()
 
 
-def _others(logits: Logits, y: Labels) -> Float[Tensor, "n others"]:
-    """The logits of all classes but y."""
+def _split(
+    logits: Logits, y: Labels
+) -> tuple[Float[Tensor, "n 2"], Float[Tensor, "n others"]]:
+    """Log-probabilities: of class y or not, and of the other classes among them."""
     index = torch.arange(logits.shape[1] - 1, device=y.device)
-    return logits.gather(1, index + (index >= y[:, None]))
-
-
-def _target_or_not(logits: Logits, y: Labels) -> Float[Tensor, "n 2"]:
-    """log p_y and log(1 − p_y), the latter from the other classes."""
-    log_p = F.log_softmax(logits, dim=1)
-    rest = _others(log_p, y).logsumexp(dim=1)
-    return torch.stack([log_p.gather(1, y[:, None])[:, 0], rest], dim=1)
+    others = logits.gather(1, index + (index >= y[:, None]))
+    target, rest = logits.gather(1, y[:, None]), others.logsumexp(dim=1, keepdim=True)
+    return F.log_softmax(torch.cat([target, rest], 1), 1), F.log_softmax(others, 1)
 
 
 def dkd(
-    teacher: Logits,
-    student: Logits,
-    y: Labels,
-    temperature: float,
-    alpha: float,
-    beta: float,
-) -> Scalar:
+    teacher: Logits, student: Logits, y: Labels, temperature: float,
+    alpha: float = 1.0, beta: float = 8.0,
+) -> Scalar:  # fmt: skip
     """T² (α·TCKD + β·NCKD) (Zhao et al. 2022, DKD).
 
     KL of "class y or not", and KL among the other classes; KD is the same sum with
     weights 1 and 1 − p_T(y), image by image. Needs at least two classes.
     """
-    teacher, student = teacher / temperature, student / temperature
-    pairs = [
-        (_target_or_not(student, y), _target_or_not(teacher, y)),
-        tuple(
-            F.log_softmax(_others(logits, y), dim=1) for logits in (student, teacher)
-        ),
-    ]
+    pairs = zip(
+        _split(student / temperature, y), _split(teacher / temperature, y), strict=True
+    )
     target, others = (
         F.kl_div(s, t, reduction="batchmean", log_target=True) for s, t in pairs
     )
     return temperature**2 * (alpha * target + beta * others)
 
 
-def nkd(
-    teacher: Logits,
-    student: Logits,
-    y: Labels,
-    temperature: float = 1.0,
-    gamma: float = 1.5,
-) -> Scalar:
-    """−p_T(y) log p_S(y) − γT² Σ_{c≠y} q_T(c) log q_S(c) (Yang et al. 2023, NKD).
+def nkd(teacher: Logits, student: Logits, y: Labels) -> Scalar:
+    """−p_T(y) log p_S(y) − 1.5 Σ_{c≠y} q_T(c) log q_S(c) (Yang et al. 2023, NKD).
 
-    q are the probabilities among the other classes, softened by T; p is not softened.
+    q are the probabilities among the other classes. Both temperatures are 1.
     """
-    log_p = F.log_softmax(student, dim=1).gather(1, y[:, None])[:, 0]
-    p = teacher.softmax(dim=1).gather(1, y[:, None])[:, 0]
-    q = (_others(teacher, y) / temperature).softmax(dim=1)
-    log_q = F.log_softmax(_others(student, y) / temperature, dim=1)
-    return -(p * log_p).mean() - gamma * temperature**2 * (q * log_q).sum(1).mean()
+    (p_t, q_t), (p_s, q_s) = _split(teacher, y), _split(student, y)
+    target = (p_t[:, 0].exp() * p_s[:, 0]).mean()
+    return -target - 1.5 * (q_t.exp() * q_s).sum(dim=1).mean()
 
 
-def correlations(features: Rows, gamma: float, order: int) -> Float[Tensor, "n n"]:
-    """exp(−γ‖f_i − f_j‖²) of unit features, its Taylor series cut after `order`."""
+def correlations(features: Rows) -> Float[Tensor, "n n"]:
+    """exp(−γ‖f_i − f_j‖²) of unit features, γ = 0.4, as a Taylor series to order 2."""
     f = unit(features)
-    cosines = f @ f.T
-    powers = range(order + 1)
-    series = [(2 * gamma) ** p / math.factorial(p) * cosines**p for p in powers]
-    return math.exp(-2 * gamma) * torch.stack(series).sum(dim=0)
+    c = 0.8 * f @ f.T
+    return math.exp(-0.8) * (1 + c + c**2 / 2)
 
 
 def cc(
-    teacher: Float[Tensor, "n width_t"],
-    student: Float[Tensor, "n width_s"],
-    gamma: float = 0.4,
-    order: int = 2,
+    teacher: Float[Tensor, "n width_t"], student: Float[Tensor, "n width_s"]
 ) -> Scalar:
     """MSE of both networks' correlations between images (Peng et al. 2019, CC)."""
-    return mse(correlations(teacher, gamma, order), correlations(student, gamma, order))
+    return mse(correlations(teacher), correlations(student))
 
 
 def _relative_distances(features: Rows) -> Float[Tensor, "n n"]:
     """‖f_i − f_j‖₂ over its mean over pairs of distinct images."""
-    n = len(features)
-    exact = "donot_use_mm_for_euclid_dist"
+    n, exact = len(features), "donot_use_mm_for_euclid_dist"
     d = torch.cdist(features, features, compute_mode=exact)
     mean = d.sum() / max(n * (n - 1), 1)
     return d / mean.clamp_min(torch.finfo(d.dtype).tiny)  # all features may be equal

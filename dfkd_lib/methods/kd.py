@@ -48,6 +48,14 @@ class Student:
         index = torch.randint(len(images), size, generator=s.random, device=device)
         return images.augmented(index, s.random), images.y[index]
 
+    def learn(self, s: State, losses: Losses, terms: dict[str, Tensor]) -> None:
+        """A step of the student on the sum of these terms."""
+        loss = losses.add("student", terms)
+        s.student_optimizer.zero_grad()
+        loss.backward()
+        s.student_optimizer.step()
+        s.samples += self.student_batch
+
 
 @dataclass(frozen=True)
 class KD(Student):
@@ -69,11 +77,7 @@ class KD(Student):
         for _ in range(self.student_steps):
             x = self.images(s)
             terms = {"KL": kd(s.teacher(x), s.student(x), self.temperature)}
-            loss = losses.add("student", terms)
-            s.student_optimizer.zero_grad()
-            loss.backward()
-            s.student_optimizer.step()
-            s.samples += len(x)
+            self.learn(s, losses, terms)
         return losses
 
 

@@ -79,11 +79,9 @@ def dkd(t, s, y, temperature, alpha, beta):
     return temperature**2 * (alpha * kl_of(b_t, b_s) + beta * kl_of(q_t, q_s))
 
 
-def nkd(t, s, y, temperature=1.0, gamma=1.5):
-    rows = np.arange(len(y)), y
-    target = -(softmax(t)[rows] * np.log(softmax(s)[rows])).mean()
-    q_t, q_s = split(t / temperature, y)[1], split(s / temperature, y)[1]
-    return target - gamma * temperature**2 * (q_t * np.log(q_s)).sum(1).mean()
+def nkd(t, s, y):
+    (b_t, q_t), (b_s, q_s) = split(t, y), split(s, y)
+    return -(b_t * np.log(b_s))[:, 0].mean() - 1.5 * (q_t * np.log(q_s)).sum(1).mean()
 
 
 def total_variation(x):
@@ -99,10 +97,12 @@ def total_variation(x):
     return total
 
 
-def kernel(f, gamma=0.4, order=2):
+def kernel(f):
+    """exp(−0.4‖f_i − f_j‖²) for unit f, its series in the cosine cut after order 2."""
     cosines = unit(f) @ unit(f).T
-    series = [(2 * gamma * cosines) ** p / math.factorial(p) for p in range(order + 1)]
-    return np.exp(-2 * gamma) * sum(series)
+    return np.exp(-0.8) * sum(
+        (0.8 * cosines) ** p / math.factorial(p) for p in range(3)
+    )
 
 
 def relative_distances(f):
@@ -136,22 +136,20 @@ def regulariser(t, frequencies):
     return (p * np.log(p) / frequencies).sum()
 
 
-def gan(form):
-    real = {"hinge": lambda u: np.maximum(1 - u, 0)}
-    fake = {"hinge": lambda u: np.maximum(1 + u, 0)}
-    real = real.get(form, lambda u: -np.log(sigmoid(u)))
-    fake = fake.get(form, lambda u: -np.log(1 - sigmoid(u)))
-    makes = {
-        "log": lambda u: np.log(1 - sigmoid(u)),
-        "non_saturating": lambda u: -np.log(sigmoid(u)),
-        "hinge": lambda u: -u,
-    }[form]
-    return (
-        lambda r, f: real(r).mean() + fake(f).mean(),
-        lambda f: makes(f).mean(),
-        lambda r, f: hidfd.gan_discriminator(r, f, form),
-        lambda f: hidfd.gan_generator(f, form),
-    )
+REAL = {"hinge": lambda u: np.maximum(1 - u, 0)}
+FAKE = {"hinge": lambda u: np.maximum(1 + u, 0)}
+MAKES = {
+    "log": lambda u: np.log(1 - sigmoid(u)),
+    "non_saturating": lambda u: -np.log(sigmoid(u)),
+    "hinge": lambda u: -u,
+}
+
+
+def judged(form):
+    """NumPy's loss of a discriminator on real and fake images."""
+    real = REAL.get(form, lambda u: -np.log(sigmoid(u)))
+    fake = FAKE.get(form, lambda u: -np.log(1 - sigmoid(u)))
+    return lambda r, f: real(r).mean() + fake(f).mean()
 
 
 def at(loss, *constants):
@@ -161,7 +159,6 @@ def at(loss, *constants):
 
 # Of each formula: the library's, NumPy's, and its inputs. An input "n c" is normal, of
 # shape (n, c); "n:c" are labels below c, "n%" lies in (0, 1), "c+" above 0.1.
-GANS = {form: gan(form) for form in ("log", "non_saturating", "hinge")}
 PAIR = ("n c", "n c")
 MAPS = ("n c h w", "n c h w")
 FOUR = ("n w",) * 4
@@ -202,14 +199,15 @@ FORMULAS = {
         lambda x: np.maximum(np.abs(x) - 0.5, 0).mean(), MAPS[:1]),
     # DeepInversion
     "total_variation": (deepinversion.total_variation, total_variation, MAPS[:1]),
-    "image_norm": (deepinversion.image_norm, lambda x: norms(x).mean(), MAPS[:1]),
     # AT and FT
     "attention_map": (features.attention_map, lambda x: unit((x**2).sum(1)), MAPS[:1]),
     "factor_gap": (features.factor_gap, lambda t, s: np.abs(unit(t) - unit(s)).mean(),
         MAPS),
     # HiDFD
-    **{f"gan_discriminator, {n}": (g[2], g[0], ("n", "m")) for n, g in GANS.items()},
-    **{f"gan_generator, {n}": (g[3], g[1], ("n",)) for n, g in GANS.items()},
+    **{f"gan_discriminator, {form}": (at(hidfd.gan_discriminator, form), judged(form),
+        ("n", "m")) for form in MAKES},
+    **{f"gan_generator, {form}": (at(hidfd.gan_generator, form),
+        lambda u, makes=makes: makes(u).mean(), ("n",)) for form, makes in MAKES.items()},
     "class_discriminator": (hidfd.class_discriminator, class_discriminator,
         ("n 2c", "n:c", "m 2c", "m:c")),
     "class_generator": (hidfd.class_generator, class_generator, ("n 2c", "n:c")),
@@ -229,8 +227,6 @@ FORMULAS = {
     "dkd": (at(hidfd_students.dkd, 4.0, 0.7, 3.0), at(dkd, 4.0, 0.7, 3.0),
         (*PAIR, "n:c")),
     "nkd": (hidfd_students.nkd, nkd, (*PAIR, "n:c")),
-    "nkd, softened": (at(hidfd_students.nkd, 4.0, 0.5), at(nkd, 4.0, 0.5),
-        (*PAIR, "n:c")),
     "cc": (hidfd_students.cc, lambda t, s: ((kernel(t) - kernel(s)) ** 2).mean(),
         ("n v", "n w")),
     "rkd_distance": (hidfd_students.rkd_distance,
@@ -323,17 +319,6 @@ def test_kl_sees_probabilities_only_and_js_is_symmetric():
     assert losses.js(SURE, -SURE).item() == pytest.approx(math.log(2))
 
 
-@pytest.mark.parametrize(("name", "power"), [("mae", 0), ("mse", 1), ("kl", 1)])
-def test_only_maes_gradient_stays_near_agreement(name, power):
-    """DFAD Section 3.2.1: at a tenth of the residual, that of the others fades."""
-    loss, (t, direction) = losses.DISCREPANCIES[name], pair()
-    sizes = [
-        gradient(lambda s: loss(t, s), t + step * direction).norm().item()
-        for step in (1e-3, 1e-4)
-    ]
-    assert sizes[1] / sizes[0] == pytest.approx(0.1**power, rel=1e-2)
-
-
 def test_entropy_counts_the_classes_that_are_left():
     assert losses.information_entropy(SURE).item() == pytest.approx(-math.log(3))
     assert losses.one_hot(SURE).item() == 0
@@ -352,28 +337,13 @@ def test_the_ends_of_a_mixture_are_the_images_themselves(random):
     assert torch.equal(made[0], z[0]) and torch.equal(made[1], x[1])
 
 
-def test_the_linearity_gap_is_curvature():
-    """None for an affine map; λ(1 − λ)‖x − z‖² for f(x) = ‖x‖²."""
-    x, z = pair()
-    lam = torch.tensor([0.0, 0.2, 0.7, 1.0], dtype=torch.float64)
-
-    def gap(f):
-        return arvi.linearity_gap(
-            f(x), f(z), f(arvi.mixup(x, z, lam)), lam, losses.mae
-        ).item()
-
-    expected = (lam * (1 - lam) * (x - z).square().sum(1)).mean().item()
-    assert gap(lambda p: 3 * p[:, :2] - 1) == pytest.approx(0, abs=1e-12)
-    assert gap(lambda p: p.square().sum(1, keepdim=True)) == pytest.approx(expected)
-
-
 def mixing(random, n=20_000, **settings):
     state = State(nn.Flatten(), nn.Flatten(), Task(2, (2, 1, 1)), 0)
     state.random = random
     return arvi.ARVI(**settings).mixing(state, n)
 
 
-@pytest.mark.parametrize("a", [0.1, 0.5, 1.0, 3.0])
+@pytest.mark.parametrize("a", [0.1, 3.0])
 def test_beta_mixtures_have_betas_moments(random, a):
     lam = mixing(random, mixup="beta", mixup_a=a)
     assert lam.mean().item() == pytest.approx(0.5, abs=0.01)
@@ -382,18 +352,16 @@ def test_beta_mixtures_have_betas_moments(random, a):
 
 
 def test_the_other_mixtures(random):
-    assert mixing(random, mixup="fixed", mixup_a=0.3).unique().tolist() == [
-        pytest.approx(0.3)
-    ]
+    fixed = mixing(random, mixup="fixed", mixup_a=0.3)
+    assert fixed.unique().tolist() == [pytest.approx(0.3)]
     assert mixing(random).std().item() == pytest.approx(12**-0.5, abs=0.01)
 
 
 def test_bounds_leave_the_inside_alone():
     x = torch.tensor([[19.0, -20.0, 21.0, -22.0]])
     assert mad.logit_bound(x, 20).item() == pytest.approx(3 / 4)
-    assert gradient(lambda x: mad.logit_bound(x, 20), x).tolist() == [
-        [0, 0, 0.25, -0.25]
-    ]
+    pull = gradient(lambda x: mad.logit_bound(x, 20), x)
+    assert pull.tolist() == [[0, 0, 0.25, -0.25]]
     e = torch.tensor([[0.5, 0.5, 0.5, 0.5], [3.0, 0.0, 4.0, 0.0]])
     pull = gradient(lambda e: mad.embedding_norm(e, 1.1), e)
     assert pull.tolist() == [[0, 0, 0, 0], pytest.approx([0.3, 0, 0.4, 0])]
@@ -443,13 +411,6 @@ def test_batchnorm_losses_without_batchnorm_and_behind_an_exception():
             losses.bn_moments(broken, torch.zeros(2, 3, 4, 4))
 
 
-def test_flat_images_have_no_variation():
-    flat = torch.full((2, 3, 4, 4), 7.0)
-    assert deepinversion.total_variation(flat).item() == 0
-    for loss in (deepinversion.total_variation, deepinversion.image_norm):
-        assert gradient(loss, torch.zeros(2, 3, 4, 4)).isfinite().all()
-
-
 @pytest.mark.parametrize("name", ["cc", "rkd_distance", "rkd_angle", "factor_gap"])
 def test_relations_know_no_size(name):
     """Nor do collapsed features, all zero or all equal, blow a gradient up."""
@@ -469,46 +430,6 @@ def test_dkd_with_the_coupled_weight_is_kd():
         beta = 1 - (t / 4).softmax(1)[0, 2].item()
         found = hidfd_students.dkd(t, s, y, 4.0, 1.0, beta).item()
         assert found == pytest.approx(losses.kd(t, s, 4.0).item())
-
-
-# --- HiDFD's GAN ----------------------------------------------------------------------
-
-
-def test_only_the_printed_form_loses_the_gradient():
-    """HiDFD Eq. 6: a discriminator sure of fakes leaves nothing to the generator."""
-    u = torch.tensor([-60.0, -60.0])
-    found = {n: gradient(g[3], u).tolist() for n, g in GANS.items()}
-    assert found["log"] == pytest.approx([0, 0], abs=1e-20)
-    assert found["non_saturating"] == found["hinge"] == pytest.approx([-0.5, -0.5])
-
-
-def test_the_mended_sign_has_its_minimum_at_the_optimal_classifier():
-    """Images that all look the same: Ψ* = (p(y), q(y)) / (p + q)."""
-    p, q = np.array([5, 2, 1]), np.array([1, 3, 4])
-    y, z = (torch.from_numpy(np.repeat(np.arange(3), n)) for n in (p, q))
-
-    def loss(c):
-        return hidfd.class_discriminator(c.expand(8, 6), y, c.expand(8, 6), z)
-
-    best = torch.from_numpy(np.log(np.concatenate([p, q]) / 16))
-    assert gradient(loss, best).abs().max() < 1e-12
-    for direction in torch.eye(6, dtype=torch.float64):
-        assert loss(best + 0.1 * direction) > loss(best)
-
-
-def test_the_gates_two_readings(random):
-    p = torch.rand(100_000, generator=random)
-    assert torch.equal(hidfd.blend_gate(p, 0.7), (p > 0.7).float())
-    assert torch.equal(hidfd.blend_gate(p, 0.7, "sentence"), (p < 0.7).float())
-
-
-def test_class_counts_and_the_floor_of_frequencies():
-    t, _ = pair()
-    wanted = np.bincount(t.argmax(1), minlength=5).tolist()
-    assert hidfd.class_counts(t).tolist() == wanted
-    counts = torch.tensor([0.0, 1.0, 99.0, 100.0])
-    weights = (1 / hidfd.class_frequencies(counts, 0.1)).tolist()
-    assert weights == pytest.approx([4 / 0.1, 4 / 0.1, 200 / 99, 2])
 
 
 # --- what keeps: EMA(G) and a memory --------------------------------------------------
