@@ -4,11 +4,11 @@ import json
 import re
 import shutil
 
-import pytest
 from chapters import ROOT, shell
 
 PAGE = (ROOT / "book" / "add_a_paper.md").read_text()
 BLOCKS = re.findall(r"^```python\n# ([^\n]+)\n(.*?)^```", PAGE, re.M | re.S)
+NAMED = r"`((?:dfkd_lib|book|tests|tools|workflow)/[\w./]+\.\w+)`"
 
 
 def put(root, place, code):
@@ -25,45 +25,27 @@ def put(root, place, code):
     (root / file).write_text(text.replace(f"{line}\n", "".join(parts)))
 
 
-@pytest.fixture(scope="module")
-def added(tmp_path_factory):
-    """A copy of the library in which the page's steps were taken, top to bottom."""
-    root = tmp_path_factory.mktemp("added")
+def test_the_pages_steps_in_a_copy_of_the_library(tmp_path):
+    """In style, with a test that passes, and it distils by its recipe."""
+
+    def run(line):
+        result = shell(line, cwd=tmp_path, library=tmp_path)
+        assert result.returncode == 0, result.stdout
+        return result.stdout
+
     skipped = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "dfkd_lib", root / "dfkd_lib", ignore=skipped)
-    shutil.copy2(ROOT / "pyproject.toml", root)
+    shutil.copytree(ROOT / "dfkd_lib", tmp_path / "dfkd_lib", ignore=skipped)
+    shutil.copy2(ROOT / "pyproject.toml", tmp_path)
     for place, code in BLOCKS:
-        put(root, place, code)
-    return root
-
-
-def ran(line, root):
-    result = shell(line, cwd=root, library=root)
-    assert result.returncode == 0, result.stdout
-    return result.stdout
-
-
-def test_every_block_has_a_place():
-    assert len(BLOCKS) == PAGE.count("```python")
-
-
-def test_the_example_is_in_style(added):
+        put(tmp_path, place, code)
     files = " ".join({place.removeprefix("new: ").split(",")[0] for place, _ in BLOCKS})
-    ran(f"ruff check --no-cache {files} && ruff format --check {files}", added)
-
-
-def test_the_examples_own_test_passes(added):
-    assert "1 passed" in ran("pytest -q -p no:cacheprovider tests", added)
-
-
-def test_the_example_distils_by_its_recipe(added):
-    assert "hellinger" in ran("python -m dfkd_lib.run list", added)
-    ran(
+    run(f"ruff check --no-cache {files} && ruff format --check {files}")
+    assert "1 passed" in run("pytest -q -p no:cacheprovider tests")
+    run(
         "python -m dfkd_lib.run --method hellinger --dataset digits --device cpu "
-        "--set stages=2 --output-dir out",
-        added,
+        "--set stages=2 --output-dir out"
     )
-    [record] = (added / "out").glob("hellinger-digits-*.json")
+    [record] = (tmp_path / "out").glob("hellinger-digits-*.json")
     made = json.loads(record.read_text())
     assert made["parameters"]["paper"] == "hellinger"
     assert made["parameters"]["student_lr"] == 0.01
@@ -71,10 +53,8 @@ def test_the_example_distils_by_its_recipe(added):
     assert made["changes"] == {"stages": 2}
 
 
-NAMED = r"`((?:dfkd_lib|book|tests|tools|workflow)/[\w./]+\.\w+)`"
-
-
-@pytest.mark.parametrize("path", sorted(set(re.findall(NAMED, PAGE))))
-def test_a_file_that_the_page_names_is_there(path):
-    path = path.replace("NN_name", "03_mad").replace("NAME", "mad")
-    assert (ROOT / path).is_file()
+def test_every_block_has_a_place_and_every_file_that_is_named_is_there():
+    assert len(BLOCKS) == PAGE.count("```python")
+    for path in re.findall(NAMED, PAGE):
+        path = path.replace("NN_name", "03_mad").replace("NAME", "mad")
+        assert (ROOT / path).is_file(), path

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -10,66 +11,52 @@ from chapters import ROOT, shell
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from pybtex.database import parse_file, parse_string
 
-from tools.book_html import launch_options
+from tools.book_html import add_launch_options
 
 NOTEBOOK = "book/03_mad"
 TOC = f"format: jb-book\nroot: book/index\nchapters:\n  - file: {NOTEBOOK}\n"
+ADDRESS = "https://github.com/somebody/some.book"
 
 
-@pytest.fixture(scope="module")
-def small_book(tmp_path_factory):
+def test_a_named_repository_gives_launch_buttons_to_notebooks(tmp_path):
     """A page and a notebook, rendered by the book's own _config.yml."""
-    root = tmp_path_factory.mktemp("small")
     for name in ("book/vendor", "tools"):
-        shutil.copytree(ROOT / name, root / name)
+        shutil.copytree(ROOT / name, tmp_path / name)
     for name in ("_config.yml", "book/references.bib"):
-        shutil.copy2(ROOT / name, root / name)
-    (root / "_toc.yml").write_text(TOC)
-    (root / "book" / "index.md").write_text("# A page\n")
+        shutil.copy2(ROOT / name, tmp_path / name)
+    (tmp_path / "_toc.yml").write_text(TOC)
+    (tmp_path / "book" / "index.md").write_text("# A page\n")
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     cells = [new_markdown_cell("# A chapter"), new_code_cell("1")]
     notebook = new_notebook(cells=cells, metadata={"kernelspec": kernel})
-    nbformat.write(notebook, root / f"{NOTEBOOK}.ipynb")
-    return root
-
-
-def render(root, repository):
-    build = "jupyter-book build . -W -n --keep-going --all"
-    return shell(f"BOOK_REPOSITORY={repository} {build}", cwd=root)
-
-
-def outside_links(root, page):
-    html = (root / "_build" / "html" / f"{page}.html").read_text()
-    return sorted(re.findall(r'href="(https://[^"]+)"', html))
-
-
-def test_launch_buttons_need_the_repository(small_book):
-    done = render(small_book, "")
+    nbformat.write(notebook, tmp_path / f"{NOTEBOOK}.ipynb")
+    build = f"BOOK_REPOSITORY={ADDRESS} jupyter-book build . -W -n --keep-going --all"
+    done = shell(build, cwd=tmp_path)
     assert done.returncode == 0, done.stdout
-    assert outside_links(small_book, NOTEBOOK) == []
 
-    assert render(small_book, "https://github.com/somebody/some.book").returncode == 0
+    def outside_links(page):
+        html = (tmp_path / "_build" / "html" / f"{page}.html").read_text()
+        return sorted(re.findall(r'href="(https://[^"]+)"', html))
+
     colab = "https://colab.research.google.com/github/somebody/some.book/blob/main"
     binder = "https://mybinder.org/v2/gh/somebody/some.book/main?urlpath=lab/tree"
     wanted = [f"{place}/{NOTEBOOK}.ipynb" for place in (colab, binder)]
-    assert outside_links(small_book, NOTEBOOK) == wanted
-    assert outside_links(small_book, "book/index") == []
+    assert outside_links(NOTEBOOK) == wanted and outside_links("book/index") == []
 
 
-def test_another_address_is_refused_in_one_line(small_book):
-    result = render(small_book, "github.com/somebody/book")
-    assert result.returncode == 1
-    line = "BOOK_REPOSITORY is 'github.com/somebody/book'; it has to look like"
-    assert result.stdout.splitlines()[-1].startswith(line)
-    assert "Traceback" not in result.stdout
+def test_without_an_address_nothing_is_set_and_a_wrong_one_is_refused(monkeypatch):
+    def options(address):
+        monkeypatch.setenv("BOOK_REPOSITORY", address)
+        config = SimpleNamespace(html_theme_options={})
+        add_launch_options(None, config)
+        return config.html_theme_options
 
-
-@pytest.mark.parametrize(
-    "bad", ["somebody/book", "https://github.com/a/b/", "https://x.org/a/b"]
-)
-def test_addresses_that_are_refused(bad):
-    with pytest.raises(ValueError, match="https://github.com/OWNER/NAME"):
-        launch_options(bad)
+    assert options("") == {} != options(ADDRESS)
+    for bad in ("somebody/book", "https://github.com/a/b/", "https://x.org/a/b"):
+        with pytest.raises(SystemExit) as caught:
+            options(bad)
+        line = f"BOOK_REPOSITORY is '{bad}'; it has to look like https://github.com/"
+        assert str(caught.value).startswith(line)
 
 
 def test_the_page_cites_what_the_citation_file_says():

@@ -3,7 +3,6 @@
 import re
 import tomllib
 
-import pytest
 import yaml
 from chapters import ROOT
 from packaging.requirements import Requirement
@@ -15,24 +14,17 @@ ENVIRONMENT = (ROOT / "environment.yml").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
-def test_environment_holds_the_pins_of_the_lock():
+def test_pip_and_conda_install_the_same_pins_by_their_hashes_from_no_address():
     dependencies = yaml.safe_load(ENVIRONMENT)["dependencies"]
     [pip] = [part["pip"] for part in dependencies if isinstance(part, dict)]
     assert pip == [*pins(LOCK), "-e ."]
     assert environment(LOCK) == ENVIRONMENT
-
-
-def test_every_requirement_is_a_pin_with_hashes():
     requirements = re.split(r"\n(?! )", LOCK.strip())
     assert len(requirements) == len(pins(LOCK))
     form = r"[\w.-]+==[\w.]+( ; .*)? \\\n +--hash=sha256:[0-9a-f]{64}"
     assert all(re.match(form, requirement) for requirement in requirements)
-
-
-@pytest.mark.parametrize("text", [LOCK, ENVIRONMENT], ids=["lock", "environment"])
-def test_no_address(text):
     address = r"://|https?:|www\.|--(extra-)?index|--find-links|^-[if] | @ "
-    assert not re.search(address, text, re.M)
+    assert not re.search(address, LOCK + ENVIRONMENT, re.M)
 
 
 def test_the_lock_meets_every_requirement():

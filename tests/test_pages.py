@@ -2,7 +2,6 @@
 
 import re
 
-import pytest
 from chapters import ROOT
 
 import dfkd_lib
@@ -10,12 +9,9 @@ from dfkd_lib.methods import METHODS, readable
 from dfkd_lib.recipes import METHOD_PAPERS, RECIPES, recipe_for
 from tools import book_pages
 
-PAGES = sorted((ROOT / "book" / "api").glob("*.md"))
-SHOWN = re.findall(
-    r"^\.\. automodule:: (dfkd_lib\.\S+)$",
-    "\n".join(path.read_text() for path in PAGES),
-    re.M,
-)
+PAGES = (ROOT / "book" / "api").glob("*.md")
+AUTOMODULE = re.compile(r"^\.\. automodule:: (dfkd_lib\.\S+)$", re.M)
+SHOWN = [name for path in PAGES for name in AUTOMODULE.findall(path.read_text())]
 
 
 def modules():
@@ -30,13 +26,9 @@ def modules():
             yield ".".join(parts)
 
 
-def test_the_reference_shows_every_module_once():
+def test_the_reference_shows_every_module_once_and_what_is_public():
     assert sorted(SHOWN) == sorted(modules())
-
-
-def test_what_is_public_has_its_home_in_the_reference():
-    for name in dfkd_lib.__all__:
-        assert getattr(dfkd_lib, name).__module__ in SHOWN
+    assert {getattr(dfkd_lib, n).__module__ for n in dfkd_lib.__all__} <= {*SHOWN}
 
 
 def rows(markdown):
@@ -56,51 +48,36 @@ def test_the_mark_is_replaced_by_every_method_and_recipe():
         assert f"`{entry.teacher}` to `{entry.student}`" in source[0]
 
 
-@pytest.mark.parametrize("kind", METHODS.values(), ids=METHODS)
-def test_a_methods_settings_are_listed_with_defaults(kind):
-    listed = {
-        name.strip("`"): value for name, value, _ in rows(book_pages.settings(kind))
-    }
-    usual = {name: getattr(kind(), name) for name in readable(kind)}
-    assert listed == {name: book_pages.shown(value) for name, value in usual.items()}
+def test_a_methods_settings_are_listed_with_defaults_and_comments():
+    """A comment also where the setting is inherited. Only methods' signatures shrink."""
+    for name, kind in METHODS.items():
+        listed = {n.strip("`"): rest for n, *rest in rows(book_pages.settings(kind))}
+        usual = {n: book_pages.shown(getattr(kind(), n)) for n in readable(kind)}
+        assert {n: value for n, (value, _) in listed.items()} == usual
+        if name in ("mad", "dfkd_mem"):
+            assert listed["lambda0"][1] == "of G's images, MAD Eq. 4"
+    for thing, made in (METHODS["mad"], ("(**settings)", "")), (dfkd_lib.train, None):
+        assert book_pages.shorten(None, "class", "", thing, None, "(x)", "") == made
 
 
-def test_a_settings_comment_is_shown_also_where_it_is_inherited():
-    for name in ("mad", "dfkd_mem"):
-        told = {
-            n: comment for n, _, comment in rows(book_pages.settings(METHODS[name]))
-        }
-        assert told["`lambda0`"] == "of G's images, MAD Eq. 4"
-
-
-@pytest.mark.parametrize(
-    "entry", RECIPES, ids=lambda e: f"{e.paper}-{e.dataset}-{e.teacher}-{e.student}"
-)
-def test_a_recipe_can_be_read_off_its_table(entry):
+def test_a_recipe_can_be_read_off_its_table():
     """One screen, with the values and sources that a run of the paper's method has."""
-    listed = rows(book_pages.one(entry.table))
-    assert len(listed) <= 20
-    method = entry.paper if entry.paper in METHOD_PAPERS else "mad"
-    asked = entry.dataset, method, entry.teacher, entry.student, entry.paper
-    made = recipe_for(*asked)
-    sources = {source: cell.split(", `") for source, cell in listed}
-    assert {
-        (name, source)
-        for source, cells in sources.items()
-        for name in (cell.strip("`").split("`")[0] for cell in cells)
-        if name in made.values()
-    } == set(made.sources.items())
-    for name, source in made.sources.items():
-        [cell] = [cell for s, cell in listed if s == source]
-        assert f"`{name}` = {book_pages.shown(made.values()[name])}" in cell
-
-
-def test_only_a_methods_signature_is_shortened():
-    def short(thing):
-        return book_pages.shorten(None, "class", "", thing, None, "(x)", "")
-
-    assert short(METHODS["mad"]) == ("(**settings)", "")
-    assert short(dfkd_lib.train) is None
+    for entry in RECIPES:
+        listed = rows(book_pages.one(entry.table))
+        assert len(listed) <= 20
+        method = entry.paper if entry.paper in METHOD_PAPERS else "mad"
+        asked = entry.dataset, method, entry.teacher, entry.student, entry.paper
+        made = recipe_for(*asked)
+        told = {
+            (text.split("`")[1], source): text
+            for source, cell in listed
+            for text in re.findall(r"`\w+` = `[^`]*`", cell)
+        }
+        told = {key: text for key, text in told.items() if key[0] in made.values()}
+        assert told == {
+            (name, source): f"`{name}` = {book_pages.shown(made.values()[name])}"
+            for name, source in made.sources.items()
+        }, asked
 
 
 def test_the_glossary_is_in_the_order_of_the_alphabet():
