@@ -136,10 +136,21 @@ shown = [
     for c in classes
 ]
 if data.x_test.shape[1] > 1:
-    pictures.answers(
-        data.x_test[shown].mean(3),
-        {f"τ = {tau}": p[shown] for tau, p in p_soft.items()},
+    figure, axes = plt.subplots(
+        4, len(shown), figsize=(6.4, 5), sharey="row"
     )
+    for ax, index in zip(axes[0], shown, strict=True):
+        image = data.x_test[index].mean(2)
+        ax.imshow(image, cmap="gray", interpolation="nearest")
+        ax.set_axis_off()
+    for k, (tau, p) in enumerate(p_soft.items(), 1):
+        for ax, index in zip(axes[k], shown, strict=True):
+            ax.bar(np.arange(p.shape[1]), p[index], color=f"C{k - 1}")
+            ax.set(ylim=(0, 1.02), xticks=np.arange(0, p.shape[1], 3))
+            ax.tick_params(labelsize=8)
+        axes[k, 0].set_ylabel(f"τ = {tau}", fontsize=8)
+    figure.supxlabel("class", fontsize=9)
+    figure.supylabel("probability", fontsize=9)
     plt.show()
 
 # %% [markdown]
@@ -241,7 +252,7 @@ largest = max(
     np.abs(x - x.mean(1, keepdims=True)).max()
     for x in (logits_S, logits_T)
 )
-taus = np.geomspace(0.5, 1000, 23)
+taus, C = np.geomspace(0.5, 1000, 23), data.num_classes
 limit = theory.centred_gap(logits_T, logits_S)
 size, distance, bound = [], [], []
 for tau in taus:
@@ -253,9 +264,7 @@ for tau in taus:
     assert np.abs(gradient - closed).max() < 1e-9
     size.append(np.linalg.norm(gradient, axis=1).mean())
     distance.append(np.abs(gradient - limit).max())
-    bound.append(
-        theory.centred_gap_error(largest, data.num_classes, tau)
-    )
+    bound.append(4 * largest**2 * np.exp(2 * largest / tau) / C / tau)
 assert (np.array(distance) <= bound).all()
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(6.4, 3.2))
@@ -1097,7 +1106,7 @@ print(
 # \bar a \pm t_{0.975,\, n-1}\; \frac{s}{\sqrt n} .
 # $$ (eq-found-t)
 #
-# It is exact for normal values. The rule with 1.96 holds the truth with probability $\Pr(|t_{n-1}| \le 1.96)$, which is less than 95 %. (`theory.mean_interval` and `theory.normal_coverage`.) Check both, and what happens to $t$ if the
+# It is exact for normal values. The rule with 1.96 holds the truth with probability $\Pr(|t_{n-1}| \le 1.96)$, which is less than 95 %. (`theory.mean_interval` is the first.) Check both, and what happens to $t$ if the
 # values are not normal but have a long tail below, as accuracies have when a run goes wrong now and then:
 
 # %%
@@ -1115,7 +1124,7 @@ for n in (2, 3, 5, 8, 20):
             factor = 1.96 / theory.mean_interval(x[0])[1]
             error = x.std(1, ddof=1) / math.sqrt(n)
             naive = (np.abs(m) <= 1.96 * error).mean()
-    exact = theory.normal_coverage(n)
+    exact = 1 - 2 * student_t.sf(1.959964, n - 1)
     assert abs(naive - exact) < 0.02 and abs(held[0] - 0.95) < 0.02
     rows.append(
         [n]
@@ -1264,7 +1273,7 @@ for name, n in (
             name,
             f"{n:,}",
             f"{100 / n:.3f}",
-            f"±{1.96 * theory.accuracy_error(P, n):.2f}",
+            f"±{1.96 * math.sqrt(P * (100 - P) / n):.2f}",
             *(
                 f"±{1.96 * theory.difference_error(u, 0.0, n):.2f}"
                 for u in U
@@ -1570,7 +1579,7 @@ half = student_t.ppf(0.975, degrees) * math.sqrt(variances.sum())
 print(f"{degrees:.1f} degrees of freedom: 0.20 ± {half:.2f} points")
 print(
     "an accuracy of 98.2 % on 10,000 images: "
-    f"± {1.96 * theory.accuracy_error(98.2, 10_000):.2f} points"
+    f"± {1.96 * math.sqrt(98.2 * 1.8 / 10_000):.2f} points"
 )
 
 # %% [markdown]

@@ -43,6 +43,7 @@ settings, data, trained, recipe = prepare(globals(), "dfad")
 
 # %%
 import copy
+import math
 import os
 
 import matplotlib.pyplot as plt
@@ -52,13 +53,7 @@ from scipy.special import softmax
 
 from dfkd_lib import losses, methods, records, run, theory
 from dfkd_lib.data import load_dataset
-from dfkd_lib.lab import (
-    Landscape,
-    Snapshot,
-    gradient_norms,
-    pictures,
-    share_that_speaks,
-)
+from dfkd_lib.lab import pictures
 from dfkd_lib.models import grid
 from dfkd_lib.recipes import recipe_for
 from dfkd_lib.teachers import load_teacher
@@ -80,6 +75,47 @@ plane_teacher = load_teacher(moons, "mlp", device="cpu")
 moons_test = TestSet.of(moons, plane_teacher.network, "cpu")
 
 
+class Snapshot:
+    """A game in the plane at one moment, in float64."""
+
+    def __init__(self, s):
+        self.G, self.S, self.T = (
+            copy.deepcopy(network).double().eval()
+            for network in (s.generator, s.student, s.teacher)
+        )
+
+    @torch.no_grad()
+    def d(self, x):
+        """The discrepancy d(x) at points, in logits (DFAD Eq. 2)."""
+        return theory.discrepancy(self.T(x).numpy(), self.S(x).numpy())
+
+    @torch.no_grad()
+    def generated(self, n, seed):
+        """n points of the generator."""
+        random = torch.Generator().manual_seed(seed)
+        return self.G(
+            torch.randn(n, 2, generator=random, dtype=torch.float64)
+        )
+
+    def uniform(self, n, seed):
+        """n uniform points of the square."""
+        random = torch.Generator().manual_seed(seed)
+        x = torch.rand(n, 2, generator=random, dtype=torch.float64)
+        return (6 * x - 3)[..., None, None]
+
+    @torch.no_grad()
+    def ratio(self, x):
+        """w = p_G / p_u at points, by change of variables."""
+        density = self.G.log_density(self.G.inverse(x)).exp()
+        return (density * 6**2).numpy()
+
+    def sides(self, n, seed):
+        """E_G[d] − E_u[d] and Cov_u(w, d), each with its error."""
+        one, other = (self.uniform(n, seed + k) for k in (1, 2))
+        left = theory.gap(self.d(self.generated(n, seed)), self.d(one))
+        return left, theory.covariance(self.ratio(other), self.d(other))
+
+
 def play(s, head_start=0, frozen=False, every=10, **changes):
     """A game in the plane, watched; its history, its snapshots."""
     game = recipe_for("moons", "dfad").replace(**changes)
@@ -93,33 +129,48 @@ def play(s, head_start=0, frozen=False, every=10, **changes):
     if frozen:
         state.generator_schedule.base_lrs = [0.0]
         state.generator_optimizer.param_groups[0]["lr"] = 0.0
-    watched = Landscape(every)
+    watched = {}
+
+    def watch(s):
+        if s.stage == 1 or s.stage % every == 0:
+            watched[s.stage] = Snapshot(s)
+
     history = train(
-        game.settings,
-        state,
-        moons_test,
-        progress=False,
-        observe=watched,
+        game.settings, state, moons_test, progress=False, observe=watch
     )
-    return history, watched.seen
+    return history, watched
 
 
 history, seen = play(settings.seed)
 
 # %% tags=["nbval-ignore-output"] mystnb={"image": {"alt": "Three maps of the plane, both coordinates from -3 to 3, at stages 1, 40 and 200. The colour is the logarithm of the discrepancy between student and teacher, in logits; a white curve is the teacher's decision boundary, orange dots are generated points. From stage to stage the map turns darker; the dots, spread out at first, crowd in changing places, most of all towards the corners."}}
 shown = {f"stage {t}": seen[t] for t in (1, 40, 200)}
+plane = grid(61).double()
+line = plane[:61, 0, 0, 0]
+maps = {
+    name: np.log10(s.d(plane)).reshape(61, 61)
+    for name, s in shown.items()
+}
 with torch.no_grad():
-    logits = seen[1].teacher(grid(61).double()).numpy()
-pictures.planes(
-    {name: np.log10(s.plane()) for name, s in shown.items()},
-    radius=3,
-    label="log₁₀ d(x) (logits)",
-    points={
-        name: s.generated(300, seed=9).flatten(1).numpy()
-        for name, s in shown.items()
-    },
-    boundary=(logits[:, 1] - logits[:, 0]).reshape(61, 61),
+    boundary = seen[1].T(plane).diff(dim=1).reshape(61, 61)
+every = np.stack(list(maps.values()))
+axes = pictures.panels(
+    3, 3, 1.7, sharex=True, sharey=True, subplot_kw={"aspect": 1}
 )
+for ax, (name, value) in zip(axes.flat, maps.items(), strict=True):
+    colours = ax.pcolormesh(
+        line, line, value, vmin=every.min(), vmax=every.max(),
+        rasterized=True,
+    )  # fmt: skip
+    ax.contour(line, line, boundary, levels=[0], colors="white")
+    points = shown[name].generated(300, seed=9).flatten(1)
+    ax.plot(*points.T, "C1.", markersize=2)
+    ax.set_title(name)
+    ax.grid(visible=False)
+figure = axes[0, 0].figure
+figure.colorbar(colours, ax=axes, label="log₁₀ d(x) (logits)")
+figure.supxlabel("first coordinate", fontsize=10)
+figure.supylabel("second coordinate", fontsize=10)
 plt.show()
 print(
     f"the student agrees with the teacher on "
@@ -256,7 +307,7 @@ assert abs(theory.discrepancy(a, b).mean() - by_library) < 1e-12
 # So measure it. The generator of our plane is *invertible*, so its density is known exactly, by change of variables. Both sides of {eq}`eq-dfad-gap`, from **independent** samples, each with its standard error:
 
 # %%
-pictures.source(theory.gap, theory.covariance, Snapshot.sides)
+pictures.source(theory.gap, theory.covariance)
 
 # %% tags=["nbval-ignore-output"]
 for t in (1, 40, 200):
@@ -326,9 +377,21 @@ def landscape(x):
     return 1 + np.sin(2 * x[:, 0]) * np.sin(x[:, 1])
 
 
+def folded_ratio(x, c, sigma):
+    """w_σ at x for centres c, reflected into [−3, 3]²."""
+    boxes = 12 * np.arange(-3, 4)[:, None]  # as far as it matters
+    ratio = np.ones((len(x), len(c)))
+    for here, centre in zip(x.T, c.T, strict=True):
+        mirrored = np.concatenate([boxes + centre, boxes + 6 - centre])
+        away = (here[:, None, None] - mirrored) / sigma
+        density = np.exp(-(away**2) / 2).sum(1)
+        ratio *= 6 * density / (sigma * math.sqrt(2 * math.pi))
+    return ratio.mean(1)
+
+
 exact = landscape(on_circle).mean() - landscape(box).mean()
 for sigma in (1.0, 0.3, 0.1):
-    w = theory.folded_ratio(box, on_circle, sigma, radius=3)
+    w = folded_ratio(box, on_circle, sigma)
     cov = ((w - 1) * (landscape(box) - landscape(box).mean())).mean()
     bound = 2 * sigma * np.sqrt(np.pi / 2)  # E‖ε‖ in the plane
     print(
@@ -413,7 +476,26 @@ for name, change in arms.items():
     gaps[name] = {
         t: s.sides(10_000, seed=t) for t, s in watched.items()
     }
-pictures.sides(gaps, threshold=0.1)
+ax = plt.figure().add_subplot()
+for (name, points), marker in zip(gaps.items(), "os", strict=True):
+    pairs = np.array(list(points.values())).transpose(1, 2, 0)
+    (direct, error), (line, width) = pairs
+    (drawn_line,) = ax.plot(
+        list(points), line, label=f"{name}: covariance"
+    )
+    colour = drawn_line.get_color()
+    ax.fill_between(
+        list(points), line - 2 * width, line + 2 * width,
+        color=colour, alpha=0.25, linewidth=0,
+    )  # fmt: skip
+    ax.errorbar(
+        list(points), direct, 2 * error, fmt=marker, color=colour,
+        markersize=3, capsize=3, label=f"{name}: direct",
+    )  # fmt: skip
+ax.axhline(0, color="black", linewidth=0.8)
+ax.set_yscale("symlog", linthresh=0.1)
+ax.set(xlabel="stage", ylabel="$E_G[d] - E_u[d]$ (logits)")
+ax.legend(ncols=2, fontsize=9)
 plt.show()
 for name, points in gaps.items():
     first, last = (points[t][0][0] for t in (1, 100))
@@ -705,6 +787,18 @@ PATHS = {  # 2 points · A → 2 logits
         e * (x.flatten(1) @ A / e + c).sin()
     ),
 }
+
+
+def gradient_norms(teacher, student, x):
+    """‖∇ₓ‖ of each image's loss, for the losses of DFAD Fig. 4."""
+    norms, x = {}, x.detach().requires_grad_()
+    for name, loss in losses.DISCREPANCIES.items():
+        total = len(x) * loss(teacher(x), student(x))  # over images
+        (slope,) = torch.autograd.grad(total, x)
+        norms[name] = slope.flatten(1).norm(dim=1).numpy(force=True)
+    return norms
+
+
 epsilons = np.geomspace(1e-4, 1e-1, 31)
 figure, axes = plt.subplots(1, 2, figsize=(6.4, 3.2), sharey=True)
 for ax, (path, added) in zip(axes, PATHS.items(), strict=True):
@@ -903,7 +997,8 @@ stages = list(slopes_seen)
 rows = []
 for key, name in NAMES.items():
     sizes = [slopes_seen[t][1][key].mean() for t in stages]
-    speaks = [share_that_speaks(slopes_seen[t][1][key]) for t in stages]
+    norms = [slopes_seen[t][1][key] for t in stages]
+    speaks = [g.sum() ** 2 / (len(g) * (g**2).sum()) for g in norms]
     quarter = len(stages) // 4
     rows.append(
         [

@@ -49,6 +49,7 @@ import os
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from scipy.ndimage import distance_transform_edt
 
 from dfkd_lib import (
     load_dataset,
@@ -69,6 +70,49 @@ from dfkd_lib.teachers import logits_of
 moons = load_dataset("moons")
 of_moons = load_teacher(moons, "mlp", device="cpu")
 exact = copy.deepcopy(of_moons.network).double().eval()
+
+# %% tags=["hide-input"]
+SIDE = 401
+fine = grid(SIDE).double()
+line = fine[:SIDE, 0, 0, 0]
+units = chords.hidden_units(exact, fine).T.reshape(-1, SIDE, SIDE)
+with torch.no_grad():
+    decision = exact(fine).diff(dim=1).T.reshape(1, SIDE, SIDE)
+
+
+def landscape(ax):
+    """The teacher's logits, decision and activation boundaries."""
+    look = {"cmap": "RdBu", "vmin": -60, "vmax": 60}  # pale
+    ax.pcolormesh(line, line, decision[0], rasterized=True, **look)
+    grey = {"levels": [0], "colors": "0.55", "linewidths": 0.4}
+    for unit in units[:, ::2, ::2]:
+        if unit.min() < 0 < unit.max():
+            ax.contour(line[::2], line[::2], unit, **grey)
+    black = {"levels": [0], "colors": "black", "linewidths": 1.4}
+    ax.contour(line, line, decision[0], **black)
+    ax.set(xlim=(-3, 3), ylim=(-3, 3), aspect=1)
+    ax.grid(visible=False)
+
+
+def clouds(points, mixtures):
+    """Points over the landscape; their mixtures as crosses."""
+    share = {"sharex": True, "sharey": True}
+    axes = pictures.panels(len(points), 3, 2.3, **share)
+    for ax in axes.flat[len(points) - 3 : len(points)]:
+        ax.tick_params(labelbottom=True)  # above empty cells, too
+    for ax, (name, cloud) in zip(
+        axes.flat, points.items(), strict=False
+    ):
+        landscape(ax)
+        if name in mixtures:
+            look = {"color": pictures.COLOURS[2], "markersize": 3}
+            ax.plot(*mixtures[name].T, "x", **look)
+        ax.plot(*cloud.T, ".", color="black", markersize=2.5)
+        ax.set_title(name)
+    axes[0, 0].figure.supxlabel("first coordinate", fontsize=10)
+    axes[0, 0].figure.supylabel("second coordinate", fontsize=10)
+    plt.show()
+
 
 # %% [markdown]
 # (sec-arvi-problem)=
@@ -94,14 +138,23 @@ profile, at_bends = (
     chords.along(exact, x_end, z_end, s).diff(dim=1)[:, 0].numpy()
     for s in (torch.linspace(0, 1, 401, dtype=torch.float64), t)
 )
-pictures.chord_and_profile(
-    exact,
-    pair[1].numpy(),
-    pair[0].numpy(),
-    t.numpy(),
-    profile,
-    at_bends,
+_, (left, right) = plt.subplots(
+    1, 2, figsize=(6.4, 3.1), width_ratios=(1, 1.25)
 )
+landscape(left)
+left.plot(*pair.T, color=pictures.COLOURS[3], marker="o", linewidth=2)
+left.text(-2.45, 1.2, "$z$", ha="right", va="center")
+left.text(2.45, -0.6, "$x$", ha="left", va="center")
+left.set(xlabel="first coordinate", ylabel="second coordinate")
+right.plot(np.linspace(0, 1, 401), profile, label="teacher")
+right.plot(t, at_bends, "C0|", markersize=8, label="its bends")
+right.plot([0, 1], profile[[0, -1]], "C1--", label="its chord")
+right.axhline(0, color="black", linewidth=0.8)
+right.set(
+    xlabel=r"position $\lambda$ on the chord",
+    ylabel="logit 1 − logit 0",
+)
+right.legend(fontsize=8)
 plt.show()
 
 # %% [markdown]
@@ -402,12 +455,19 @@ for size in (0.1, 0.05, 0.025):  # chords around one centre m
 # %% [markdown]
 # Half the chord, an eighth of the rest: third order. And the moments, against the mean of a million draws:
 
+
 # %%
+def mean_weight(a):
+    """E[λ(1 − λ)] for λ ~ Beta(a, a); a = 1 is uniform."""
+    return a / (2 * (2 * a + 1))
+
+
 print("           E[λ(1−λ)] drawn   E[λ²(1−λ)²] drawn")
 for a in (0.5, 1.0, 4.0):
     lam = rng.beta(a, a, size=1_000_000)
     w = lam * (1 - lam)
-    first, second = theory.mean_weight(a), theory.mean_square_weight(a)
+    first = mean_weight(a)
+    second = a * (a + 1) / (4 * (2 * a + 1) * (2 * a + 3))
     print(
         f"a = {a:3.1f}    {first:.4f}    {w.mean():.4f}  {second:.4f}"
         f"      {(w**2).mean():.4f}"
@@ -520,9 +580,18 @@ for name, (network, x, z, layers) in cases.items():
 #
 # The integral of $B$ is twice the last denominator, and so is that of $A$. That denominator, the entropy of a coin, is the density of $m$. At $m = 0$ the bias is $(1 - \ln 2)/(3 \ln 2) = 0.148$. Against quadrature and against a fit:
 
+
 # %% mystnb={"image": {"alt": "The student's answer S(m) over the mixture m, from -1 to 1: three curves like parabolas that meet at both ends. The teacher, m squared, is the lowest. The fit to its chords under the absolute error lies above it, the fit under the squared error is the highest, and black dots of simulated mean labels lie on the highest."}}
+def square_bias(m):
+    """The bias b(m) of chords of T(x) = x², at mixtures m."""
+    p, q = (1 + m) / 2, (1 - m) / 2
+    density = -p * np.log(p) - q * np.log(q)
+    cubes = p * q + p**3 * np.log(p) + q**3 * np.log(q)
+    return 4 / 3 * cubes / density
+
+
 m = np.linspace(-0.995, 0.995, 200)
-bias = theory.square_bias(m)
+bias = square_bias(m)
 
 lam = (np.arange(20_000) + 0.5) / 20_000  # quadrature, all m at once
 low, high = 1 - m[:, None], 1 + m[:, None]
@@ -553,7 +622,7 @@ cell = np.digitize(drawn, edges) - 1
 sums = np.bincount(cell, label - drawn**2, minlength=40)
 fitted = sums / np.bincount(cell, minlength=40)
 middle = (edges[1:] + edges[:-1]) / 2
-error = np.abs(fitted - theory.square_bias(middle))[2:-2].max()
+error = np.abs(fitted - square_bias(middle))[2:-2].max()
 print(f"largest bias {bias.max():.4f}; a fit differs by {error:.3f}")
 print(f"its mean over mixtures {(label - drawn**2).mean():.4f}, 1/9")
 assert abs(bias.max() - 0.1476) < 1e-3 and error < 0.01
@@ -704,12 +773,8 @@ assert floor <= min(reached)
 
 
 # %% tags=["hide-input"]
-SIDE = 401
-fine = grid(SIDE).double()
-units = chords.hidden_units(exact, fine).T.reshape(-1, SIDE, SIDE)
 with torch.no_grad():
     most = embedding_and_logits(exact, fine)[0].abs().sum(1).max()
-    decision = exact(fine).diff(dim=1).T.reshape(1, SIDE, SIDE)
 
 
 def play(**changes):
@@ -728,10 +793,15 @@ def cloud(state, n=1000):
 
 
 def nearest(functions, points):
-    flat = points.flatten(1).double().numpy()
-    return np.median(
-        chords.distance_to_zeros(functions.numpy(), flat, 3.0)
-    )
+    """The median distance to a sign change, to a cell of the grid."""
+    signs = functions > 0
+    wall = torch.zeros(SIDE, SIDE, dtype=torch.bool)
+    wall[1:] |= (signs[:, 1:] != signs[:, :-1]).any(0)
+    wall[:, 1:] |= (signs[:, :, 1:] != signs[:, :, :-1]).any(0)
+    away = distance_transform_edt(~wall.numpy()) * 6 / SIDE
+    cells = ((points.flatten(1) + 3) / 6 * SIDE).int()
+    x, y = cells.clip(0, SIDE - 1).T.numpy()
+    return np.median(away[y, x])
 
 
 OFF = {"lambda_l": 0.0, "lambda_m": 0.0, "lambda_vi": 0.0}
@@ -781,12 +851,9 @@ pictures.table(
 
 # %% mystnb={"image": {"alt": "Three maps of the plane of the two moons, red and blue by the teacher's classes, with generated points as black dots. With nothing added they cover the square; with R_l at weight 10 they gather in the upper left and the lower right; with R_m at weight 1 nearly all are at the edge in these two corners, and few are left in the middle."}}
 shown = ("nothing (DFAD)", "R_l × 10.0", "R_m × 1.0")
-pictures.clouds(
-    exact,
-    {n: cloud(games[n][0], 300).flatten(1).numpy() for n in shown},
-    {},
+clouds(
+    {n: cloud(games[n][0], 300).flatten(1).numpy() for n in shown}, {}
 )
-plt.show()
 
 # %% [markdown]
 # (sec-arvi-run)=
@@ -1007,8 +1074,7 @@ for name, changes in PARTS.items():
         lam = torch.rand(300, generator=torch.manual_seed(3))
         mixed = arvi.mixup(drawn, drawn.roll(1, 0), lam)
         mixtures[name] = mixed.flatten(1).numpy()
-pictures.clouds(exact, points, mixtures)
-plt.show()
+clouds(points, mixtures)
 
 # %% [markdown]
 # Without data, the generator covers the square around the moons, and it does so with every part. The regularisers at this weight leave no trace. The mixtures fill the middle, as mixtures do: the cloud's hull shrinks towards its centre.
@@ -1324,15 +1390,15 @@ for share in (4, 2):
 # %% tags=["hide-input"]
 vi = arms["VI"]
 kinds = {
-    "U(0, 1), chord": (vi, theory.mean_weight(1.0)),
+    "U(0, 1), chord": (vi, mean_weight(1.0)),
     "Beta(½, ½), chord": (
         parts(**ALONE, mixup="beta"),
-        theory.mean_weight(0.5),
+        mean_weight(0.5),
     ),
     "½, chord": (parts(**ALONE, mixup="fixed"), 0.25),
     "U(0, 1), T(m)": (
         parts(**ALONE, mixup_labels="teacher"),
-        theory.mean_weight(1.0),
+        mean_weight(1.0),
     ),
     "no mixture, student's rate × 1.3": (
         parts(**OFF, student_lr=0.039),
@@ -1799,8 +1865,8 @@ assert abs(direct.mean() - 0.25) < 1e-6
 
 # %% tags=["hide-input"]
 a = 0.25
-print(f"mean {theory.mean_weight(a) / theory.mean_weight(1.0):.4f}")
-square_share = theory.mean_square_weight(a) * 30
+print(f"mean {mean_weight(a) / mean_weight(1.0):.4f}")
+square_share = 30 * a * (a + 1) / (4 * (2 * a + 1) * (2 * a + 3))
 print(f"mean square {square_share:.4f} of the uniform's")
 lam = rng.beta(a, a, size=1_000_000)
 assert abs(6 * (lam * (1 - lam)).mean() - 0.5) < 0.01
@@ -1844,7 +1910,7 @@ assert abs(np.diff(where).max() - 0.7**15) < 1e-12
 # The cell below solves {ref}`ex-arvi-small`.
 
 # %% tags=["hide-input"]
-top = theory.square_bias(np.zeros(1))[0]
+top = square_bias(np.zeros(1))[0]
 w = 0.01 / (top - 0.01)
 print(f"λ_vi = {w:.4f} gives a bias of {w / (1 + w) * top:.4f}")
 print(f"λ_vi = 0.3 gives {0.3 / 1.3 * top:.4f}")

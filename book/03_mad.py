@@ -50,6 +50,8 @@ import time
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
 
 from dfkd_lib import losses, methods, records, run, theory
 from dfkd_lib.files import project_folder
@@ -188,7 +190,7 @@ weights = theory.ema_weights(200, alpha)
 gap = np.abs(theory.ema(theta, alpha)[-1] - weights @ theta).max()
 print(f"recursion against the sum: {gap:.0e}")
 print(
-    f"at α = {alpha}: mean age {theory.mean_age(alpha):.1f} stages, "
+    f"at α = {alpha}: mean age {alpha / (1 - alpha):.1f} stages, "
     f"half-life {math.log(2) / -math.log(alpha):.1f} stages"
 )
 assert gap < 1e-12 and abs(weights.sum() - 1) < 1e-12
@@ -257,11 +259,12 @@ u = {
 }
 u["alternating"] = np.cos(np.pi * np.arange(n))[:, None] * np.ones(8)
 u["β = 0.5"] = theory.ema(u["white noise"], 0.5)  # correlation 0.5^k
+white = theory.white_ratio(alpha)
 expected = {
-    "white noise": theory.white_ratio(alpha),
+    "white noise": white,
     "steady drift": 1.0,
     "alternating": theory.ema_gain(np.array([np.pi]), alpha)[0],
-    "β = 0.5": theory.coloured_ratio(alpha, 0.5),
+    "β = 0.5": white / theory.white_ratio(alpha * 0.5),
 }
 for name, increments in u.items():
     ratio = theory.filtered_ratio(increments, alpha)
@@ -271,7 +274,7 @@ for name, increments in u.items():
 line = np.cumsum(u["steady drift"], axis=0)
 lag = (line - theory.ema(line, alpha))[-1, 0]
 print(f"the average trails a steady drift by {lag:.2f} stages")
-assert abs(lag - theory.mean_age(alpha)) < 1e-6
+assert abs(lag - alpha / (1 - alpha)) < 1e-6
 
 # %% mystnb={"image": {"alt": "The power that the average keeps, on a logarithmic axis, over the frequency of the movement in radians per stage, from 0, a drift, to π, a flip at every stage; one curve for each of four momenta α from 0.5 to 0.99. All start at 1 and fall; the larger α, the earlier and the deeper."}}
 omega = np.linspace(0, np.pi, 400)
@@ -328,12 +331,19 @@ plt.show()
 #
 # The condition matters. Two independent samples of the *same* distribution are far apart in many dimensions:
 
+
 # %%
+def wasserstein1(x, y):
+    """Exact W₁ of two sets of equally many points."""
+    cost = cdist(x, y)
+    return cost[linear_sum_assignment(cost)].mean()
+
+
 x, x2 = rng.normal(size=(2, 64, 100))  # twice 64 images of 100 pixels
 moved = x + 0.05 * rng.normal(size=100)  # the same images, shifted
 bound = np.linalg.norm(moved - x, axis=1).mean()
-same = theory.wasserstein1(moved, x)
-independent = theory.wasserstein1(moved, x2)
+same = wasserstein1(moved, x)
+independent = wasserstein1(moved, x2)
 print(
     f"bound {bound:.2f}; W1, same noise {same:.2f}; "
     f"independent noise {independent:.2f}"
@@ -445,23 +455,35 @@ pictures.source(methods.MAD.generator_loss)
 # and the sum of the points is zero, so both inequalities are equalities.
 # ```
 
+
 # %%
+def most_disjoint_balls(gamma):
+    """Of radius √d, with centres within γ√d of the origin."""
+    room = 2 - gamma**2
+    return math.floor(2 / room * (1 + 1e-9)) if room > 0 else math.inf
+
+
+def simplex_scale(K):
+    """The γ that K disjoint balls need."""
+    return math.sqrt(2 * (K - 1) / K)
+
+
 K, d = 1000, 256
 for gamma in (1.0, 1.1, 1.2, 1.4):
     print(
         f"γ = {gamma}: at most "
-        f"{theory.most_disjoint_balls(gamma)} disjoint balls"
+        f"{most_disjoint_balls(gamma)} disjoint balls"
     )
 print(
-    f"K = {K} needs γ ≥ {theory.simplex_scale(K):.4f}; "
+    f"K = {K} needs γ ≥ {simplex_scale(K):.4f}; "
     f"volume asks for {K ** (1 / d):.4f}"
 )
 
 simplex = np.eye(20) - 1 / 20  # 20 vertices, centred
 simplex *= 2 * math.sqrt(d) / np.linalg.norm(simplex[0] - simplex[1])
 attained = np.linalg.norm(simplex, axis=1).max() / math.sqrt(d)
-assert abs(attained - theory.simplex_scale(20)) < 1e-12
-assert theory.most_disjoint_balls(1.1) == 2
+assert abs(attained - simplex_scale(20)) < 1e-12
+assert most_disjoint_balls(1.1) == 2
 
 # %% [markdown]
 # At the paper's $\gamma = 1.1$, of any three balls two overlap, in any dimension. So the derivation does not give what it asks for. (A simplex of 1,000 vertices needs 999
@@ -631,6 +653,22 @@ if settings.recorded:
 # per step. Even if the gradients were pure noise, neighbouring increments would be alike. So we also run Adam on pure noise, with this run's
 # length, steps and learning rates: that is what a generator would do on which the game has no grip.
 
+
+# %%
+def adam_on_noise(rates, steps, beta1=0.9):
+    """Adam's increments per stage if all gradients are N(0, 1)."""
+    rng, beta2, m, v = np.random.default_rng(0), 0.999, 0, 0
+    increments = np.zeros((len(rates), 512))
+    for t in range(len(rates) * steps):
+        g = rng.normal(size=512)
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g**2
+        scale = np.sqrt(v / (1 - beta2 ** (t + 1))) + 1e-8
+        step = m / (1 - beta1 ** (t + 1)) / scale
+        increments[t // steps] -= rates[t // steps] * step
+    return increments
+
+
 # %% tags=["nbval-ignore-output"] mystnb={"image": {"alt": "Autocorrelation of increments over their distance, from 0 to 20 stages, for the generator's weights, for images of fixed noise, and for weights that Adam moves on pure noise. All three curves fall smoothly from 1 towards 0.1 and never below zero; that of pure noise runs a little below the others."}}
 measurable = len(probe.weights) > 2 * max(LAGS)
 if not measurable:
@@ -646,7 +684,7 @@ else:
         )
         for t in range(1, n)
     ]
-    blind = theory.adam_on_noise(
+    blind = adam_on_noise(
         np.array(factors),
         game.generator_steps,
         beta1=game.generator_beta1,
@@ -718,8 +756,8 @@ if measurable:
     for lag in LAGS:
         now, before = drawn[middle], drawn[middle - lag]
         moved = np.linalg.norm(now - before, axis=1).mean()
-        same = theory.wasserstein1(now, before)
-        independent = theory.wasserstein1(now[:32], before[32:])
+        same = wasserstein1(now, before)
+        independent = wasserstein1(now[:32], before[32:])
         assert same <= moved + 1e-9
         rows.append(
             [lag] + [f"{v:.2f}" for v in (moved, same, independent)]
@@ -1048,7 +1086,7 @@ pictures.table(
 )
 
 # %% tags=["hide-input"]
-blind = theory.adam_on_noise(np.ones(79), steps=5)
+blind = adam_on_noise(np.ones(79), steps=5)
 kept = [probed(stress["ABM", lr], "filtered_ratio") for lr in LRS]
 by_noise = theory.filtered_ratio(blind, 0.95)
 print(

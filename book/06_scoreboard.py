@@ -32,7 +32,10 @@ from dfkd_lib import check_parameters
 settings = check_parameters(globals())
 
 # %%
+import math
+
 import matplotlib.pyplot as plt
+from matplotlib.ticker import NullFormatter, SymmetricalLogLocator
 
 from dfkd_lib import records
 from dfkd_lib.lab import papers, pictures, scoreboard
@@ -79,16 +82,46 @@ pictures.Markdown("\n".join(lines))
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Accuracy lost to the teacher against minutes of training, one numbered point per method and schedule, with the names beside; in the default run, on MNIST, methods with the original images lose least and noise most."}}
 KINDS = {None: "no images", "original": "the original images"}
-points = {}
-for arm in scoreboard.compared(settings.dataset, arms):
-    points[scoreboard.label(arm)] = pictures.Point(
-        KINDS.get(METHODS[arm.method].data, "other images"),
-        arm.mean("seconds")[0] / 60,
-        arm.lost,
-        arm.mean("accuracy_last")[1],
+ranked = sorted(
+    scoreboard.compared(settings.dataset, arms),
+    key=lambda arm: arm.lost,
+)
+groups, names = {}, []
+for rank, arm in enumerate(ranked, 1):
+    kind = KINDS.get(METHODS[arm.method].data, "other images")
+    minutes = arm.mean("seconds")[0] / 60
+    point = (minutes, arm.lost, arm.mean("accuracy_last")[1], rank)
+    groups.setdefault(kind, []).append(point)
+    names.append(f"{rank} {scoreboard.label(arm)}")
+if ranked:
+    size = (6.4, max(3.6, 1.2 + 0.17 * len(ranked)))
+    ax = plt.figure(figsize=size).add_subplot()
+    for (kind, points), marker in zip(
+        groups.items(), "os^", strict=False
+    ):
+        x, y, half, ranks = zip(*points, strict=True)
+        ax.errorbar(x, y, half, fmt=marker, label=kind, elinewidth=1)
+        for rank, *at in zip(ranks, x, y, strict=True):
+            ax.annotate(
+                str(rank), at, (4, 3), textcoords="offset points",
+                fontsize=8,
+            )  # fmt: skip
+    ax.annotate(
+        "\n".join(names), (1.02, 1), xycoords="axes fraction",
+        va="top", fontsize=9,
+    )  # fmt: skip
+    ax.set(xscale="log", xlabel="minutes on one thread")
+    ax.set_ylabel("accuracy lost to the teacher (points)")
+    ax.set_yscale("symlog", linthresh=1)  # linear below one point
+    ax.yaxis.set_major_locator(
+        SymmetricalLogLocator(None, (1, 2, 5), 1, 10)
     )
-if points:
-    pictures.lost_against_cost(points, x_label="minutes on one thread")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(NullFormatter())
+    ax.figure.legend(
+        loc="outside upper left", ncols=len(groups), fontsize=9
+    )
     plt.show()
 else:
     print(f"{settings.dataset}: not run. The commands stand below.")
@@ -112,13 +145,35 @@ else:
 # On `mnist`, KD-REL and HiDFD take their images from USPS, KD-UNR photographs (Tiny ImageNet, grey, 32 × 32). `digits_half` has half of the digits held out for testing, `digits_hybrid` leaves a part of them to be collected; `moons` are points of the plane.
 # DeepInversion is missing: it lives on BatchNorm's statistics, and LeNet-5 has none.
 
+
 # %% tags=["hide-input"]
-pictures.Markdown(
-    "\n\n".join(
-        pictures.table(*scoreboard.own_table(name, arms)).text
-        for name in datasets
-    )
+def measured(arm):
+    """Teacher and last accuracy, best, lost, seeds."""
+    mean, half = arm.mean("accuracy_last")
+    spread = "" if math.isnan(half) else f"{PM}{half:.2f}"
+    top = arm.mean("teacher_accuracy")[0]
+    best = arm.mean("accuracy_best")[0]
+    accuracies = f"{top:.2f}{TO}{mean:.2f}{spread}"
+    seeds = len(arm.seeds)
+    return [accuracies, f"{best:.2f}", f"{arm.lost:.2f}", str(seeds)]
+
+
+TO, PM = (
+    f"\N{NO-BREAK SPACE}{sign}\N{NO-BREAK SPACE}" for sign in "→±"
 )
+parts = []
+for name in datasets:
+    rows = []
+    for arm in scoreboard.compared(name, arms):
+        pflop = arm.mean("flop")[0] / 1e15
+        row = [scoreboard.label(arm), *measured(arm)]
+        row += [f"{arm.mean('samples')[0]:,.0f}"]
+        row += ["–" if math.isnan(pflop) else f"{pflop:.2g}"]
+        rows.append([*row, f"{arm.mean('seconds')[0] / 3600:.2g}"])
+    head = [f"method, on {name}", "teacher → last (%)", "best (%)"]
+    head += ["lost", "seeds", "images", "PFLOP", "hours"]
+    parts.append(pictures.table(head, rows).text)
+pictures.Markdown("\n\n".join(parts))
 
 # %% tags=["hide-cell"]
 by = {
@@ -227,17 +282,43 @@ SHOWN = {
 }
 
 
+HEAD = ["method", "data set", "networks"]
+HEAD += ["paper: teacher → student (%)", "lost"]
+HEAD += ["ours: teacher → last (%)", "best (%)", "lost", "seeds"]
+
+
+def system_rows(system):
+    """A paper's system, and each schedule of it that we ran."""
+    printed = f"{system.teacher_figure or '?'}{TO}"
+    printed += str(system.figure or "failed")
+    printed += "" if system.spread is None else f"{PM}{system.spread}"
+    networks = f"{system.teacher}{TO}{system.student}"
+    start = [scoreboard.shown(system), system.dataset, networks]
+    start += [printed, str(system.lost or "–")]
+    found, rows = scoreboard.arms_of(system, arms), []
+    if not scoreboard.is_run(system, found):
+        schedule = "–"
+        if not scoreboard.obstacle(system):
+            recipe = scoreboard.recipe_of(system)
+            schedule = scoreboard.schedule_of(recipe)
+        rows = [[*start, "not run", "–", "–", "–", schedule]]
+    return rows + [
+        [*start, *measured(arm), arm.schedule] for arm in found
+    ]
+
+
 def tables(paper, *numbers):
     """Of a paper, these tables."""
     parts = [f"The paper's figures: {papers.FIGURES[paper]}."]
     for number in numbers:
-        systems = [
-            system
+        rows = [
+            row
             for system in papers.SYSTEMS
             if (system.paper, system.table) == (paper, number)
+            for row in system_rows(system)
         ]
         parts.append(f"**Table {number}:** {SHOWN[paper][number]}.")
-        head, rows = scoreboard.system_table(systems, arms)
+        head = [*HEAD, "schedule"]
         parts.append(pictures.table(head, rows, texts=3).text)
     return pictures.Markdown("\n\n".join(parts))
 
@@ -278,7 +359,18 @@ tables("hidfd", "1")
 # Each command runs one system at its full schedule, seed 0; `--seed` has the others. Where the paper prints no schedule for a baseline, it takes DFAD's or MAD's. The record lands in `output/`; as a line of a file in `results/` it enters these tables.
 
 # %% tags=["hide-input", "hide-output"]
-pictures.table(*scoreboard.missing_table(papers.SYSTEMS, arms), texts=4)
+missing = {}
+for s in papers.SYSTEMS:
+    if not scoreboard.obstacle(s) and not scoreboard.is_run(s, arms):
+        recipe = scoreboard.recipe_of(s)
+        line = records.command(recipe, seed=0)
+        missing[line] = [s.dataset, scoreboard.NAMES[s.method]]
+        missing[line] += [scoreboard.schedule_of(recipe), f"`{line}`"]
+pictures.table(
+    ["data set", "method", "schedule", "command"],
+    list(missing.values()),
+    texts=4,
+)
 
 # %% [markdown]
 # And these cannot be run with what the library has:
@@ -302,14 +394,20 @@ for why, found in obstacles.items():
 # An experiment is a file of `results/`, as in `results/mnist.jsonl`, and each of its lines is the record of a run. A record has the hash of its teacher, all versions and all parameters. A record without them is refused.
 
 # %% tags=["hide-input", "hide-output"]
-pictures.Markdown(
-    "\n\n".join(
-        pictures.table(
-            *scoreboard.provenance_table(name, arms), texts=7
-        ).text
-        for name in datasets
-    )
-)
+parts = []
+for name in datasets:
+    rows = []
+    for arm in scoreboard.compared(name, arms):
+        hardware = dict.fromkeys(r["hardware"] for r in arm.records)
+        commits = dict.fromkeys(r["commit"][:7] for r in arm.records)
+        row = [scoreboard.label(arm), arm.experiment]
+        row += [", ".join(map(str, arm.seeds)), ", ".join(hardware)]
+        row += [arm.first["precision"], ", ".join(commits)]
+        rows.append([*row, f"`{arm.first['command']}`"])
+    head = [f"method, on {name}", "experiment", "seeds", "hardware"]
+    head += ["precision", "commit", "command"]
+    parts.append(pictures.table(head, rows, texts=7).text)
+pictures.Markdown("\n\n".join(parts))
 
 # %% [markdown]
 # (sec-board-arvi)=

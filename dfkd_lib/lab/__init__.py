@@ -4,5 +4,4 @@
 from . import chords, papers, pictures, scoreboard
 from .counters import flop
 from .gan_probe import GANProbe
-from .landscape import Landscape, Snapshot, gradient_norms, share_that_speaks
 from .probe import LAGS, Probe

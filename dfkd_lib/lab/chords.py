@@ -1,10 +1,7 @@
 """Chapter 2: where a ReLU network bends along a chord between two images, exactly."""
 
-import numpy as np
 import torch
 from jaxtyping import Float
-from numpy import ndarray
-from scipy.ndimage import distance_transform_edt
 from torch import Tensor, nn
 
 from ..errors import UserError
@@ -80,24 +77,6 @@ def _swaps(s: Tensor, h: Tensor, pool: nn.MaxPool2d) -> Tensor:
         largest = here[:, i] >= here.amax(1) - 1e-12
         found.append((s[at] + (s[at + 1] - s[at]) * share)[largest])
     return torch.cat(found).sort().values
-
-
-def distance_to_zeros(
-    functions: Float[ndarray, "k s s"], points: Float[ndarray, "n 2"], radius: float
-) -> Float[ndarray, " n"]:
-    """The distance of points to the nearest sign change of any function; else infinite.
-
-    Functions are given on `models.grid` of the square (−radius, radius)², and distances
-    are right to about one of its cells.
-    """
-    signs, side = functions > 0, functions.shape[1]
-    crossed = np.diff(signs, axis=1, prepend=signs[:, :1]).any(0)
-    crossed |= np.diff(signs, axis=2, prepend=signs[:, :, :1]).any(0)
-    if not crossed.any():
-        return np.full(len(points), np.inf)
-    away = distance_transform_edt(~crossed) * 2 * radius / side
-    cells = ((points + radius) / (2 * radius) * side).astype(int).clip(0, side - 1)
-    return away[cells[:, 1], cells[:, 0]]
 
 
 @torch.no_grad()

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from .. import records
 from ..data import DATASETS, NETWORKS, RELATED, UNRELATED
@@ -20,8 +20,6 @@ NAMES = {
     "degan": "DeGAN",
 }  # fmt: skip
 SPEED = ("fast", "plain")  # experiments that repeat others' runs to time them
-_TO, _PM = (f"\N{NO-BREAK SPACE}{sign}\N{NO-BREAK SPACE}" for sign in "→±")
-Table = tuple[list[str], list[list[str]]]  # head and rows
 
 
 class Arm:
@@ -38,11 +36,11 @@ class Arm:
 
     @property
     def schedule(self) -> str:
-        """Whose number of updates it is: a paper's, or this book's short one."""
+        """`schedule_of` its recipe; "short" where the number of stages is changed."""
         if "stages" in self.first["changes"]:
             return "short"
         asked = (self.first[n] for n in ("dataset", "method", "teacher", "student"))
-        return _schedule(recipe_for(*asked, self.first["parameters"]["paper"]))
+        return schedule_of(recipe_for(*asked, self.first["parameters"]["paper"]))
 
     @property
     def own(self) -> bool:
@@ -60,7 +58,8 @@ class Arm:
         return self.mean("teacher_accuracy")[0] - self.mean("accuracy_last")[0]
 
 
-def _schedule(recipe: Recipe) -> str:
+def schedule_of(recipe: Recipe) -> str:
+    """Whose number of updates a recipe has: a paper's, or this book's short one."""
     ours = recipe.paper not in papers.NAMES or recipe.sources.get("stages") == "ours"
     return "short" if ours else f"{papers.NAMES[recipe.paper]}'s"
 
@@ -155,7 +154,7 @@ def is_run(system: System, among: Iterable[Arm]) -> bool:
     return any(records.key(recipe, r["seed"], r["precision"]) == r["key"] for r in made)
 
 
-# --- tables --------------------------------------------------------------------------
+# --- names in tables -----------------------------------------------------------------
 
 
 def shown(system: System) -> str:
@@ -170,65 +169,3 @@ def label(arm: Arm) -> str:
     schedule = f", {arm.schedule} schedule" if arm.own else ""
     changes = f" ({', '.join(arm.changes)})" if arm.changes else ""
     return NAMES[arm.method] + schedule + changes
-
-
-def system_table(systems: Sequence[System], among: Sequence[Arm]) -> Table:
-    """A paper's systems and, in further rows, each schedule that we ran."""
-    head = ["method", "data set", "networks", "paper: teacher → student (%)", "lost"]
-    head += ["ours: teacher → last (%)", "best (%)", "lost", "seeds", "schedule"]
-    rows = []
-    for system in systems:
-        pair = f"{system.teacher}{_TO}{system.student}"
-        printed = f"{system.teacher_figure or '?'}{_TO}{system.figure or 'failed'}"
-        printed += "" if system.spread is None else f"{_PM}{system.spread}"
-        start = [shown(system), system.dataset, pair, printed, str(system.lost or "–")]
-        found = arms_of(system, among)
-        if not is_run(system, found):
-            schedule = "–" if obstacle(system) else _schedule(recipe_of(system))
-            rows.append([*start, "not run", "–", "–", "–", schedule])
-        rows += [[*start, *_figures(arm), arm.schedule] for arm in found]
-    return head, rows
-
-
-def own_table(dataset: str, among: Sequence[Arm]) -> Table:
-    """All methods that we ran on a data set."""
-    head = [f"method, on {dataset}", "teacher → last (%)", "best (%)", "lost", "seeds"]
-    rows = []
-    for arm in compared(dataset, among):
-        pflop, hours = arm.mean("flop")[0] / 1e15, arm.mean("seconds")[0] / 3600
-        cost = ["–" if math.isnan(pflop) else f"{pflop:.2g}", f"{hours:.2g}"]
-        images = f"{arm.mean('samples')[0]:,.0f}"
-        rows.append([label(arm), *_figures(arm), images, *cost])
-    return [*head, "images", "PFLOP", "hours"], rows
-
-
-def _figures(arm: Arm) -> list[str]:
-    mean, half = arm.mean("accuracy_last")
-    last = f"{mean:.2f}" + ("" if math.isnan(half) else f"{_PM}{half:.2f}")
-    top, best = (arm.mean(key)[0] for key in ("teacher_accuracy", "accuracy_best"))
-    figures = [f"{best:.2f}", f"{arm.lost:.2f}", str(len(arm.seeds))]
-    return [f"{top:.2f}{_TO}{last}", *figures]
-
-
-def provenance_table(dataset: str, among: Sequence[Arm]) -> Table:
-    """Where the rows of `own_table` come from; the command is the first seed's."""
-    head = [f"method, on {dataset}", "experiment", "seeds", "hardware", "precision"]
-    rows = []
-    for arm in compared(dataset, among):
-        hardware = ", ".join(dict.fromkeys(made["hardware"] for made in arm.records))
-        commits = ", ".join(dict.fromkeys(made["commit"][:7] for made in arm.records))
-        row = [label(arm), arm.experiment, ", ".join(map(str, arm.seeds)), hardware]
-        row += [arm.first["precision"], commits, f"`{arm.first['command']}`"]
-        rows.append(row)
-    return [*head, "commit", "command"], rows
-
-
-def missing_table(systems: Iterable[System], among: Sequence[Arm]) -> Table:
-    """What was not run at its schedule, with the command that runs it."""
-    rows = {}
-    for system in systems:
-        if not obstacle(system) and not is_run(system, among):
-            recipe = recipe_of(system)
-            line, name = records.command(recipe, seed=0), NAMES[system.method]
-            rows[line] = [system.dataset, name, _schedule(recipe), f"`{line}`"]
-    return ["data set", "method", "schedule", "command"], list(rows.values())

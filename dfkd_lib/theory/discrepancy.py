@@ -32,23 +32,6 @@ def covariance(w: Sample, d: Sample) -> tuple[float, float]:
     return float(products.sum() / (len(w) - 1)), float(error)
 
 
-def folded_ratio(
-    x: Float[ndarray, "n d"], c: Float[ndarray, "k d"], sigma: float, radius: float
-) -> Float[ndarray, " n"]:
-    """p_G / p_u at x for centres c + N(0, σ²), reflected into [−radius, radius]^d.
-
-    Reflections beyond the sixth box are left out: for σ ≤ radius they are negligible.
-    """
-    boxes = 4 * radius * np.arange(-3, 4)[:, None]
-    ratio = np.ones((len(x), len(c)))
-    for here, centre in zip(x.T, c.T, strict=True):
-        mirrored = np.concatenate([boxes + centre, boxes + 2 * radius - centre])
-        away = (here[:, None, None] - mirrored) / sigma  # (n, reflections, k)
-        density = np.exp(-(away**2) / 2).sum(1) / (sigma * math.sqrt(2 * math.pi))
-        ratio *= 2 * radius * density
-    return ratio.mean(1)
-
-
 def logit_gradients(teacher: Logits, student: Logits) -> dict[str, Logits]:
     """Gradients of each image's loss in the student's logits, for DFAD Fig. 4's losses.
 

@@ -28,14 +28,6 @@ def centred_gap(teacher: Answers, student: Answers) -> Answers:
     return (residual - residual.mean(-1, keepdims=True)) / residual.shape[-1]
 
 
-def centred_gap_error(largest: float, classes: int, temperature: float) -> float:
-    """4 M² e^(2M/T) / (C T) bounds every component of `kd_gradient` − `centred_gap`.
-
-    M is the largest centred logit of both networks in absolute value.
-    """
-    return 4 * largest**2 * math.exp(2 * largest / temperature) / classes / temperature
-
-
 def best_of(tests: int, correlation: float = 0.0) -> float:
     """E max of standard normal variables with pairwise `correlation`; ≤ √(2 ln K)."""
     above, _ = quad(lambda x: 1 - special.ndtr(x) ** tests, 0, math.inf)
@@ -52,11 +44,6 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, 
     return float(x.mean()), float(quantile * x.std(ddof=1) / math.sqrt(len(x)))
 
 
-def normal_coverage(seeds: int) -> float:
-    """The coverage of mean ± 1.96 s/√n for n normal values; a t-interval has 95 %."""
-    return float(2 * stats.t.cdf(special.ndtri(0.975), seeds - 1) - 1)
-
-
 def power(difference: float, spread: float, seeds: int) -> float:
     """P(the t-interval of paired normal differences lies on the right side of zero)."""
     shift = abs(difference) * math.sqrt(seeds) / spread
@@ -68,11 +55,6 @@ def seeds_needed(difference: float, spread: float, chance: float = 0.8) -> int:
     if not difference:
         raise ValueError("difference: no number of seeds can resolve 0")
     return next(n for n in count(2) if power(difference, spread, n) >= chance)
-
-
-def accuracy_error(accuracy: float, images: int) -> float:
-    """√(p(1 − p)/n): the standard error of an accuracy on n random images."""
-    return math.sqrt(accuracy * (100 - accuracy) / images)
 
 
 def difference_error(discordant: float, difference: float, images: int) -> float:

@@ -31,11 +31,6 @@ def tvd(p: Float[ndarray, "*many n"], q: Float[ndarray, "*any n"]) -> Pointwise:
     return np.asarray(np.abs(p - q).sum(-1) / 2)
 
 
-def inflated_share(collected: int, synthetic: int, repeats: float) -> float:
-    """``α = N|D_c| / (N|D_c| + |D_s|)``."""
-    return repeats * collected / (repeats * collected + synthetic)
-
-
 def effective_size(collected: int, synthetic: int, repeats: float) -> float:
     """``(N|D_c| + |D_s|)² / (N²|D_c| + |D_s|)``: Kish's effective sample size."""
     total = repeats * collected + synthetic
@@ -46,14 +41,9 @@ def mean_error(
     collected: int, synthetic: int, repeats: float, bias: float, spread: float
 ) -> float:
     """E[(mean of ℓ over D − E_P ℓ)²]; `bias` E_Q ℓ − E_P ℓ, `spread` the s.d. of ℓ."""
-    alpha = inflated_share(collected, synthetic, repeats)
+    alpha = repeats * collected / (repeats * collected + synthetic)
     size = effective_size(collected, synthetic, repeats)
     return ((1 - alpha) * bias) ** 2 + spread**2 / size
-
-
-def best_inflation(synthetic: int, bias: float, spread: float) -> float:
-    """``N* = 1 + |D_s| (bias / spread)²`` minimises `mean_error` for any ``|D_c|``."""
-    return 1 + synthetic * (bias / spread) ** 2
 
 
 def kl_divergence(p: Pointwise, q: Pointwise) -> float:
@@ -94,17 +84,6 @@ def norm_radius(features: Features, weight: Weight, bias: Classes) -> PerImage:
     """(T_j − next largest logit) / (2 max_k ‖w_k‖): never above `feature_radius`."""
     *_, second, first = np.sort(features @ weight.T + bias, axis=1).T
     return (first - second) / (2 * np.linalg.norm(weight, axis=1).max())
-
-
-def agreement(
-    teacher: Features, student: Features, weight: Weight, bias: Classes
-) -> dict[str, float]:
-    """Fractions of images with equal answers: guaranteed by either radius; observed."""
-    moved = np.linalg.norm(student - teacher, axis=1)
-    radii = {"by_norms": norm_radius, "by_distances": feature_radius}
-    found = {k: moved < radius(teacher, weight, bias) for k, radius in radii.items()}
-    one, other = ((x @ weight.T + bias).argmax(1) for x in (teacher, student))
-    return {k: float(v.mean()) for k, v in (found | {"observed": one == other}).items()}
 
 
 def disagreement_bound(radii: PerImage, mean_distance: float) -> float:
@@ -195,8 +174,3 @@ def balance_loop(
         made = rng.multinomial(batch, p) / batch if batch else p
         n = (1 - gamma) * n + gamma * made
     return shares, frequencies
-
-
-def weight_growth(classes: int, batch: int, gamma: float, moment: int) -> float:
-    """(1 − 1/C)^B / (1 − γ)^m: E[n̂^−m] is bounded exactly if this is below 1."""
-    return (1 - 1 / classes) ** batch / (1 - gamma) ** moment

@@ -29,27 +29,6 @@ def slope_changes(t: Bends, values: Float[ndarray, "bends_2 classes"]) -> Change
     return np.diff(np.diff(values, axis=0) / steps[:, None], axis=0)
 
 
-def mean_weight(a: float) -> float:
-    """E[λ(1 − λ)] = a / (2(2a + 1)) for λ ~ Beta(a, a); 1/6 for U(0, 1), a = 1."""
-    return a / (2 * (2 * a + 1))
-
-
-def mean_square_weight(a: float) -> float:
-    """E[λ²(1 − λ)²] = a(a + 1) / (4(2a + 1)(2a + 3)) for λ ~ Beta(a, a)."""
-    return a * (a + 1) / (4 * (2 * a + 1) * (2 * a + 3))
-
-
-def square_bias(m: Points) -> Points:
-    """E[λx² + (1 − λ)z² | mixture m] − m² on (−1, 1): the bias of chords of T(x) = x².
-
-    For x, z ~ U(−1, 1) and λ ~ U(0, 1): (4/3)(pq + p³ ln p + q³ ln q) / h(p), with
-    p = (1 + m)/2, q = 1 − p and h the entropy −p ln p − q ln q, the density of m.
-    """
-    p, q = (1 + m) / 2, (1 - m) / 2
-    density = -p * np.log(p) - q * np.log(q)
-    return 4 / 3 * (p * q + p**3 * np.log(p) + q**3 * np.log(q)) / density
-
-
 def one_hot_gradient(logits: Logits) -> Logits:
     """softmax − one-hot of the largest: the gradient of R_l in each image's logits.
 

@@ -58,32 +58,9 @@ def test_curves_are_means_over_seeds_and_their_range(spread):
 
 
 def test_the_others_can_be_drawn():
-    estimates = {1: ((2.0, 0.1), (3.0, 0.2)), 5: ((-1.0, 0.1), (-1.5, 0.2))}
-    pictures.sides({"G moves": estimates}, threshold=1)
     pictures.intervals({"one seed": (3.0, float("nan"))}, x_label="x", zero=True)
     pictures.means_over([10, 100], {"a": [(1, 0.5), (2, 0.5)]}, x_label="", y_label="")
     pictures.images({"real": torch.randn(20, 1, 8, 8), "made": torch.zeros(5, 3, 8, 8)})
-    pictures.answers(np.zeros((3, 8, 8)), {"τ = 1": np.full((3, 10), 0.1)})
-
-
-def test_the_plane_and_its_landscape():
-    line = 3 * ((2 * np.arange(20) + 1) / 20 - 1)
-    below = np.repeat(line[:, None], 20, axis=1)  # the second coordinate
-    here = {"b": np.array([[1.0, -2.0]])}
-    options = {"radius": 3, "label": "height", "points": here, "boundary": below - 1}
-    axes = pictures.planes({"a": below, "b": 2 * below}, **options)
-    assert [len(ax.lines) for ax in axes.flat] == [0, 1]
-    crossing = axes[0, 0].collections[1].get_paths()[0].vertices
-    np.testing.assert_allclose(crossing[:, 1], 1, atol=1e-6)
-    torch.manual_seed(0)
-    teacher = build("mlp", 2).double().eval()
-    clouds = dict.fromkeys("abcd", here["b"])
-    axes = pictures.clouds(teacher, clouds, {"b": np.zeros((1, 2))})
-    assert [len(ax.lines) for ax in axes.flat] == [1, 2, 1, 1, 0, 0]
-    ends, half = np.array([[-2.0, 1.0], [2.0, -1.0]]), np.array([0.5])
-    profile = np.linspace(0, 1, 11) ** 2
-    _, right = pictures.chord_and_profile(teacher, *ends, half, profile, half / 2)
-    assert right.lines[1].get_xydata().tolist() == [[0.5, 0.25]]
 
 
 @pytest.mark.parametrize("paper", ["dfad", "arvi", "mad", "hidfd"])
@@ -97,13 +74,6 @@ def test_no_box_of_a_diagram_covers_another_or_leaves_it(paper):
     assert not any(a.overlaps(b) for i, a in enumerate(every) for b in every[:i])
     (x0, y0), (x1, y1) = ax.figure.bbox.min, ax.figure.bbox.max
     assert all(x0 <= b.x0 and b.x1 <= x1 and y0 <= b.y0 and b.y1 <= y1 for b in every)
-
-
-def test_the_scoreboard_numbers_methods_by_their_loss():
-    points = {"a": pictures.Point("g", 1e5, 5, 0.1), "b": pictures.Point("h", 1e6, 1)}
-    ax = pictures.lost_against_cost(points, x_label="images")
-    assert [text.get_text() for text in ax.texts] == ["1", "2", "1 b\n2 a"]
-    assert ax.texts[0].xy == (1e6, 1)
 
 
 def test_tables_and_source():
@@ -133,12 +103,3 @@ def test_the_bends_of_a_random_network_explain_its_gap(name):
     changes = theory.slope_changes(t.numpy(), values)
     summed = theory.gap_of_bends(lam, t.numpy(), changes)
     np.testing.assert_allclose(summed, gap, atol=1e-11)
-
-
-def test_the_distance_to_the_nearest_boundary():
-    line = np.linspace(-3, 3, 301)
-    walls = np.stack([np.broadcast_to(line - at, (301, 301)) for at in (-1, 2)])
-    points = np.array([[-2.0, 0.0], [0.0, 0.0], [1.5, -2.0]])
-    away = chords.distance_to_zeros(walls, points, 3.0)
-    assert away == pytest.approx([1, 1, 0.5], abs=0.05)
-    assert np.isinf(chords.distance_to_zeros(np.ones((1, 5, 5)), points, 3.0)).all()

@@ -8,10 +8,9 @@ import torch
 
 from dfkd_lib import theory
 from dfkd_lib.data import images_for, load_dataset
-from dfkd_lib.lab import GANProbe, Landscape, Probe, Snapshot, flop, gradient_norms
-from dfkd_lib.losses import DISCREPANCIES
+from dfkd_lib.lab import GANProbe, Probe, flop
 from dfkd_lib.methods import Task, hidfd
-from dfkd_lib.models import build, grid
+from dfkd_lib.models import build
 from dfkd_lib.recipes import recipe_for
 from dfkd_lib.teachers import load_teacher
 
@@ -141,7 +140,7 @@ def test_its_metrics_on_the_last_stage_by_hand(gan):
     )
 
 
-# --- counters and the landscape ------------------------------------------------------
+# --- counters ------------------------------------------------------------------------
 
 
 def test_the_flop_of_a_stage_grow_with_its_steps_and_leave_the_run_unchanged():
@@ -152,33 +151,3 @@ def test_the_flop_of_a_stage_grow_with_its_steps_and_leave_the_run_unchanged():
     three, _ = played("digits", "dfad", student_steps=3)
     step = flop(two, s) - one
     assert flop(three, s) - one == 2 * step > 0
-
-
-def test_snapshots_of_a_game_on_the_plane():
-    watched = Landscape(every=2)
-    (_, one), (_, other) = (played("moons", "dfad", 5, w) for w in (None, watched))
-    assert same(one, other) and list(watched.seen) == [1, 2, 4]
-    snapshot, x = Snapshot.of(other), grid(201).double()
-    (left, e_left), (right, e_right) = snapshot.sides(20_000, seed=1)
-    assert abs(left - right) < 4 * np.hypot(e_left, e_right)
-    w, d = snapshot.ratio(x), snapshot.d(x)
-    assert w.mean() == pytest.approx(1, abs=1e-2)
-    assert left == pytest.approx((w * d).mean() - d.mean(), abs=4 * e_left)
-
-
-def test_gradient_norms_by_finite_differences():
-    x = torch.tensor([[0.5, 0.2], [-1.0, 0.7]], dtype=torch.float64)[..., None, None]
-    teacher = build("mlp", 2).double()
-
-    def student(x):
-        return teacher(x) + 0.1 * x.flatten(1).sin()
-
-    steps = 1e-6 * torch.eye(2, dtype=torch.float64)[..., None, None]
-    for name, loss in DISCREPANCIES.items():
-        for i, found in enumerate(gradient_norms(teacher, student, x)[name]):
-            ways = [(x[i : i + 1] + step, x[i : i + 1] - step) for step in steps]
-            values = [
-                [loss(teacher(y), student(y)).item() for y in way] for way in ways
-            ]
-            slope = np.subtract(*np.transpose(values)) / 2e-6
-            assert found == pytest.approx(np.linalg.norm(slope), rel=1e-4)

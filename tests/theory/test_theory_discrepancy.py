@@ -33,16 +33,6 @@ def test_the_gap_is_a_covariance(seed, cells):
     assert found == pytest.approx(p_g @ d - d.mean(), abs=1e-12)
 
 
-@given(SEEDS, st.integers(2, 12))
-def test_a_ratio_that_does_not_fall_with_d_gives_the_bound(seed, cells):
-    """Chebyshev's association inequality; the reversed ratio gives the opposite."""
-    rng = np.random.default_rng(seed)
-    w = np.sort(rng.dirichlet(np.ones(cells)) * cells)
-    d = np.sort(rng.exponential(size=cells))
-    assert theory.covariance(w, d)[0] >= -1e-12
-    assert theory.covariance(w[::-1], d)[0] <= 1e-12
-
-
 def test_standard_errors_are_the_spread_over_repetitions():
     rng = np.random.default_rng(0)
     w = rng.exponential(size=(2000, 400))
@@ -51,25 +41,6 @@ def test_standard_errors_are_the_spread_over_repetitions():
         pairs = zip(w, other, strict=True)
         values, errors = np.array([estimate(a, b) for a, b in pairs]).T
         assert np.sqrt((errors**2).mean()) == pytest.approx(values.std(), rel=0.1)
-
-
-def fold(x, radius):
-    """Reflection at the walls of [−radius, radius]."""
-    return radius - np.abs((x + radius) % (4 * radius) - 2 * radius)
-
-
-@given(SEEDS, st.floats(0.3, 1.5))
-def test_folded_ratio_is_the_density_of_folded_points(seed, sigma):
-    """Its mean is one, and its mass on a half is the fraction of draws there."""
-    rng = np.random.default_rng(seed)
-    radius, centres = 1.5, rng.uniform(-1.5, 1.5, size=(3, 2))
-    line = radius * ((2 * np.arange(60) + 1) / 60 - 1)
-    box = np.stack(np.meshgrid(line, line), -1).reshape(-1, 2)
-    w = theory.folded_ratio(box, centres, sigma, radius)
-    assert w.mean() == pytest.approx(1, abs=1e-3)
-    drawn = centres[rng.integers(3, size=20_000)] + sigma * rng.normal(size=(20_000, 2))
-    right = (fold(drawn, radius)[:, 0] > 0).mean()
-    assert (w * (box[:, 0] > 0)).mean() == pytest.approx(right, abs=0.02)
 
 
 @pytest.mark.parametrize("name", DISCREPANCIES)

@@ -3,11 +3,9 @@
 import math
 
 import numpy as np
-import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from scipy import integrate, stats
 
 from dfkd_lib import theory
 from dfkd_lib.losses import one_hot
@@ -29,56 +27,6 @@ def test_bends_of_any_piecewise_affine_function_sum_to_its_gap(bends, seed):
     # Slopes are differences over short intervals: rounding is relative to the largest.
     close = 1e-13 * (1 + np.abs(changes).sum())
     np.testing.assert_allclose(theory.gap_of_bends(lam, t, changes), gap, atol=close)
-
-
-@given(st.floats(0, 1), st.floats(-3, 3), st.floats(-3, 3))
-def test_for_smooth_functions_bends_are_second_derivatives(lam, a, b):
-    """g(t) = sin(a t + b)."""
-    t = (np.arange(20_000) + 0.5) / 20_000
-    bends = -(a**2) * np.sin(a * t + b) / len(t)
-    found = theory.gap_of_bends(np.array([lam]), t, bends[:, None])
-    gap = lam * math.sin(a + b) + (1 - lam) * math.sin(b) - math.sin(a * lam + b)
-    assert found.item() == pytest.approx(gap, abs=1e-7)
-
-
-@given(st.floats(0.2, 20))
-def test_moments_of_mixing_coefficients(a):
-    one, two, three, four = (stats.beta(a, a).moment(k) for k in (1, 2, 3, 4))
-    assert theory.mean_weight(a) == pytest.approx(one - two, rel=1e-7)
-    square = two - 2 * three + four
-    assert theory.mean_square_weight(a) == pytest.approx(square, rel=1e-7)
-
-
-def over_lambda(m, f):
-    """∫ f(λ, a, b) dλ, with x − z from a to b where x = m + (1 − λ)v, z = m − λv."""
-
-    def inside(lam):
-        low = max((-1 - m) / (1 - lam), (m - 1) / lam)
-        return f(lam, low, min((1 - m) / (1 - lam), (m + 1) / lam))
-
-    corners = sorted({0.0, (1 + m) / 2, (1 - m) / 2, 1.0})
-    pieces = zip(corners, corners[1:], strict=False)
-    return sum(integrate.quad(inside, a, b)[0] for a, b in pieces)
-
-
-@settings(max_examples=15)
-@given(st.floats(-0.99, 0.99))
-def test_square_bias_by_quadrature(m):
-    top = over_lambda(m, lambda lam, a, b: lam * (1 - lam) * (b**3 - a**3) / 3)
-    expected = top / over_lambda(m, lambda _, a, b: b - a)
-    assert theory.square_bias(np.array([m]))[0] == pytest.approx(expected, rel=1e-6)
-
-
-@given(SEEDS)
-def test_the_best_student_of_chords_is_the_teacher_plus_its_mean_gap(seed):
-    """Points 0 … 4 on a line and λ = ½: pairs share mixtures; least squares on them."""
-    rng = np.random.default_rng(seed)
-    teacher, pairs = rng.normal(size=9), rng.integers(5, size=(200, 2))
-    mixture, chord = pairs.sum(1), teacher[2 * pairs].mean(1)
-    student, *_ = np.linalg.lstsq(np.eye(9)[mixture], chord, rcond=None)
-    gap = chord - teacher[mixture]
-    for m in set(mixture):
-        assert student[m] - teacher[m] == pytest.approx(gap[mixture == m].mean())
 
 
 @given(st.integers(2, 10), st.floats(0.1, 30), SEEDS)

@@ -3,5 +3,4 @@
 
 from .curves import *
 from .diagrams import *
-from .grids import *
 from .style import *

@@ -1,20 +1,21 @@
-"""Lines, seeds' ranges, intervals, and the scoreboard's losses against costs."""
+"""Lines, seeds' ranges, intervals, and rows of images."""
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
+from jaxtyping import Float
 from matplotlib.axes import Axes
-from matplotlib.ticker import EngFormatter, NullFormatter, SymmetricalLogLocator
 from numpy import ndarray
+from torch import Tensor
+from torchvision.utils import make_grid
 
 from .style import COLOURS, MARKERS, STYLES
 
 Numbers = Sequence[float] | ndarray
 Groups = Mapping[str, Sequence[Mapping[str, Sequence[float]]]]  # of histories, by name
-Estimate = tuple[float, float]  # and its standard error, or half its interval
+Estimate = tuple[float, float]  # and half its interval
 Estimates = Mapping[str, Sequence[Estimate]]
 
 
@@ -75,62 +76,16 @@ def means_over(
     return _set(ax, {"x_scale": "log"} | axes, legend=len(groups) > 1)
 
 
-def sides(
-    groups: Mapping[str, Mapping[int, tuple[Estimate, Estimate]]], *, threshold: float
-) -> Axes:
-    """E_G[d] − E_u[d] over stages: direct estimates as points, covariances as lines.
-
-    Bars and bands are two standard errors; logarithmic beyond ±`threshold`.
-    """
-    ax = plt.figure().add_subplot()
-    for name, points, marker, _ in _styled(groups):
-        at, pairs = list(points), np.array(list(points.values()))
-        (direct, error), (line, width) = pairs.transpose(1, 2, 0)
-        (drawn,) = ax.plot(at, line, label=f"{name}: covariance")
-        band = {"color": drawn.get_color(), "alpha": 0.25, "linewidth": 0}
-        ax.fill_between(at, line - 2 * width, line + 2 * width, **band)
-        look = {"fmt": marker, "color": drawn.get_color(), "markersize": 3}
-        ax.errorbar(at, direct, 2 * error, label=f"{name}: direct", capsize=3, **look)
-    ax.axhline(0, color="black", linewidth=0.8)
-    ax.set_yscale("symlog", linthresh=threshold)
-    ax.set(xlabel="stage", ylabel="$E_G[d] - E_u[d]$ (logits)")
-    ax.legend(ncols=2, fontsize=9)
-    return ax
-
-
-class Point(NamedTuple):
-    """A method: its group, its cost, its mean loss in points, half of the interval."""
-
-    group: str
-    cost: float
-    lost: float
-    half: float = float("nan")
-
-
-def lost_against_cost(points: Mapping[str, Point], *, x_label: str) -> Axes:
-    """Loss against cost, numbered by loss; a colour and a marker per group.
-
-    The cost is logarithmic, and so are losses above one point.
-    """
-    ax = plt.figure(figsize=(6.4, max(3.6, 1.2 + 0.17 * len(points)))).add_subplot()
-    groups = dict.fromkeys(point.group for point in points.values())
-    for group, marker, colour in zip(groups, MARKERS, COLOURS, strict=False):
-        of_group = np.array([p[1:] for p in points.values() if p.group == group]).T
-        ax.errorbar(*of_group, fmt=marker, color=colour, label=group, elinewidth=1)
-    order = sorted(points, key=lambda name: points[name].lost)
-    for rank, name in enumerate(order, 1):
-        near = {"textcoords": "offset points", "fontsize": 8}
-        ax.annotate(str(rank), points[name][1:3], (4, 3), **near)
-    names = "\n".join(f"{rank} {name}" for rank, name in enumerate(order, 1))
-    ax.annotate(names, (1.02, 1), xycoords="axes fraction", va="top", fontsize=9)
-    ax.set(xscale="log", xlabel=x_label, ylabel="accuracy lost to the teacher (points)")
-    ax.set_yscale("symlog", linthresh=1)
-    ax.yaxis.set_major_locator(SymmetricalLogLocator(None, (1, 2, 5), 1, 10))
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_formatter(EngFormatter(sep="\N{NO-BREAK SPACE}"))
-        axis.set_minor_formatter(NullFormatter())
-    ax.figure.legend(loc="outside upper left", ncols=len(groups), fontsize=9)
-    return ax
+def images(rows: Mapping[str, Float[Tensor, "n c h w"]]) -> None:
+    """The first twelve images of each row, each scaled from black to white."""
+    size = (6.4, 0.8 * len(rows))
+    _, axes = plt.subplots(len(rows), 1, figsize=size, squeeze=False)
+    look = {"normalize": True, "scale_each": True, "pad_value": 1}
+    for ax, (name, x) in zip(axes[:, 0], rows.items(), strict=True):
+        shown = make_grid(x[:12].float(), nrow=12, **look)
+        ax.imshow(shown.permute(1, 2, 0).numpy(), interpolation="nearest")
+        ax.set_axis_off()
+        ax.text(-0.01, 0.5, name, transform=ax.transAxes, ha="right", va="center")
 
 
 def _styled(rows: Mapping) -> Iterable[tuple]:
