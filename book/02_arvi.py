@@ -75,9 +75,14 @@ exact = copy.deepcopy(of_moons.network).double().eval()
 SIDE = 401
 fine = grid(SIDE).double()
 line = fine[:SIDE, 0, 0, 0]
-units = chords.hidden_units(exact, fine).T.reshape(-1, SIDE, SIDE)
 with torch.no_grad():
     decision = exact(fine).diff(dim=1).T.reshape(1, SIDE, SIDE)
+    units, h = [], fine  # of each hidden unit, its ReLU's input
+    for layer in exact.features:
+        if isinstance(layer, torch.nn.ReLU):
+            units.append(h.flatten(1))
+        h = layer(h)
+    units = torch.cat(units, 1).T.reshape(-1, SIDE, SIDE)
 
 
 def landscape(ax):

@@ -47,6 +47,7 @@ import os
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from scipy.special import softmax
 
 from dfkd_lib import methods, records, run, theory
 from dfkd_lib.data import collect, source_for
@@ -785,7 +786,24 @@ assert abs(one - 1 / math.e) < 1e-3
 # No real eigenvalue is above one: with $1 - \tau + \Delta > 0$ both would be, and $\tau < 2$ forbids it. So what grows oscillates.
 # ```
 
+
 # %%
+def balance_loop(theta, eta, iterations, floor=0.0, batch=0):
+    """p and n̂ over the iterations, at γ = 0.5, from n̂ = p on.
+
+    The counts are those of `batch` images; of infinitely many if 0.
+    """
+    draws, C = np.random.default_rng(0), len(theta)
+    theta, n, path = theta.copy(), softmax(theta), []
+    for _ in range(iterations + 1):
+        p, n_hat = softmax(theta), np.maximum(n, max(floor / C, 1e-100))
+        path.append((p, n_hat))
+        theta -= eta * theory.share_gradient(theta, n_hat)
+        made = draws.multinomial(batch, p) / batch if batch else p
+        n = 0.5 * n + 0.5 * made
+    return np.array(path).transpose(1, 0, 2)
+
+
 print("classes   follows at once   largest step η at γ = 0.5")
 for C in (2, 7, 10, 100, 1000):
     factor = 1 - 0.5 * math.log(C)
@@ -803,7 +821,7 @@ for C in (10, 100):  # the whole loop, from near balance
     theta = 1e-3 * rng.normal(size=C)
     for part in (0.9, 1.1):
         eta = part * theory.largest_step(C, 0.5)
-        p, n = theory.balance_loop(theta, 0.5, eta, 2000)
+        p, n = balance_loop(theta, eta, 2000)
         most = C * p[-1].max()
         print(
             f"C = {C:3d}, {part} of it: the largest class "
@@ -828,7 +846,7 @@ cases = {
     "η = 0.3, floor 0.1": (0.3, 0.1),
 }
 shares = {
-    name: theory.balance_loop(theta, 0.5, eta, 80, floor)[0]
+    name: balance_loop(theta, eta, 80, floor)[0]
     for name, (eta, floor) in cases.items()
 }
 axes = pictures.panels(3, 3, 2.7, sharey=True)
@@ -879,14 +897,27 @@ assert shares["η = 0.3"][-1].max() > 0.99
 # If not all are equal, the smallest class has $g_k$ below the mean $\sum_c p_c g_c$, the largest above it. The ratio of the largest to the smallest share is $e^{\theta_{\max} - \theta_{\min}}$, and falls. The limits are read off; $p_k\sum_c(\log p_c + 1) \to 0$ if the other shares stay away from zero.
 # ```
 
+
 # %% mystnb={"image": {"alt": "The push on a class, in nats, over its share in units of a fair share, on a logarithmic axis. With weights and no floor the push grows steadily as the share becomes smaller. With a floor of 0.1 it grows along with it down to the floor, and fades below. Without weights it is close to zero everywhere."}}
+def push(p, n_hat):
+    """−∂L_reg/∂θ of a class with share p, the others all alike."""
+    shares = np.stack([p, *[(1 - p) / 9] * 9], axis=-1)
+    n = n_hat(shares)
+    return -theory.share_gradient(np.log(shares), n)[..., 0]
+
+
+WEIGHTS = {  # n̂ from the shares p
+    "weights": lambda p: p,
+    "floor": lambda p: np.maximum(p, 0.1 / 10),
+    "entropy": lambda p: np.full_like(p, 1 / 10),
+}
 p = np.geomspace(1e-5, 0.1, 200)
 ax = pictures.lines(
     p * 10,
     {
-        r"$1/\hat n$, no floor": theory.push(p, 10, "weights"),
-        r"$1/\hat n$, floor 0.1": theory.push(p, 10, "weights", 0.1),
-        "no weights: entropy": theory.push(p, 10, "entropy"),
+        r"$1/\hat n$, no floor": push(p, WEIGHTS["weights"]),
+        r"$1/\hat n$, floor 0.1": push(p, WEIGHTS["floor"]),
+        "no weights: entropy": push(p, WEIGHTS["entropy"]),
     },
     x_label="share of the class, over a fair share (10 classes)",
     y_label=r"push, $-\partial L_{reg}\,/\,\partial\theta$ (nats)",
@@ -894,7 +925,9 @@ ax = pictures.lines(
 ax.set(xscale="log")
 plt.show()
 at = np.array([1e-4])
-pushes = {k: theory.push(at, 10, k)[0] for k in ("weights", "entropy")}
+pushes = {
+    kind: push(at, WEIGHTS[kind])[0] for kind in ("weights", "entropy")
+}
 for kind, size in pushes.items():
     print(f"at 0.001 of a fair share, {kind}: {size:.3f}")
 for shares in rng.dirichlet(np.ones(10), size=200):
@@ -936,9 +969,7 @@ for C, B in ((10, 128), (10, 100), (100, 100), (200, 100), (1000, 100)):
         f"{C:4d}  {B:4d}   {(1 - 1 / C) ** B:.1e}       "
         f"{says[0]:8s}         {says[1]}"
     )
-_, n = theory.balance_loop(
-    np.zeros(100), 0.5, 1e-12, 4000, batch=100, seed=0
-)
+_, n = balance_loop(np.zeros(100), 1e-12, 4000, batch=100)
 print(
     f"C = B = 100, perfectly balanced: 1/n̂ is up to "
     f"{1 / n.min() / 100:,.0f} times what it should be"

@@ -42,6 +42,28 @@ from dfkd_lib.lab import papers, pictures, scoreboard
 from dfkd_lib.methods import METHODS
 from dfkd_lib.recipes import recipe_for
 
+
+def label(arm):
+    """A method, a paper's schedule, and the changed settings."""
+    schedule = f", {arm.schedule} schedule" if arm.own else ""
+    changes = f" ({', '.join(arm.changes)})" if arm.changes else ""
+    return scoreboard.NAMES[arm.method] + schedule + changes
+
+
+def undecided(arm, among):
+    """The others whose 95 % interval of the difference holds 0."""
+    found = []
+    for other in among:
+        common = {*arm.seeds} & {*other.seeds}
+        test = records.paired if len(common) > 1 else records.welch
+        mean, half, *_ = test(
+            arm.records, other.records, "accuracy_last"
+        )
+        if other is not arm and abs(mean) <= half:
+            found.append(other)
+    return found
+
+
 arms = scoreboard.arms()
 found = {arm.first["dataset"] for arm in arms}
 datasets = sorted(  # the one with the most methods first
@@ -70,7 +92,7 @@ for name in datasets:
     ]
     free = [arm for arm in short if not METHODS[arm.method].data]
     if free:
-        level = scoreboard.undecided(free[0], short)
+        level = undecided(free[0], short)
         lines.append(
             f"- `{name}`: **{scoreboard.NAMES[free[0].method]}**, not decided against "
             + ", ".join(scoreboard.NAMES[arm.method] for arm in level)
@@ -92,7 +114,7 @@ for rank, arm in enumerate(ranked, 1):
     minutes = arm.mean("seconds")[0] / 60
     point = (minutes, arm.lost, arm.mean("accuracy_last")[1], rank)
     groups.setdefault(kind, []).append(point)
-    names.append(f"{rank} {scoreboard.label(arm)}")
+    names.append(f"{rank} {label(arm)}")
 if ranked:
     size = (6.4, max(3.6, 1.2 + 0.17 * len(ranked)))
     ax = plt.figure(figsize=size).add_subplot()
@@ -166,7 +188,7 @@ for name in datasets:
     rows = []
     for arm in scoreboard.compared(name, arms):
         pflop = arm.mean("flop")[0] / 1e15
-        row = [scoreboard.label(arm), *measured(arm)]
+        row = [label(arm), *measured(arm)]
         row += [f"{arm.mean('samples')[0]:,.0f}"]
         row += ["–" if math.isnan(pflop) else f"{pflop:.2g}"]
         rows.append([*row, f"{arm.mean('seconds')[0] / 3600:.2g}"])
@@ -212,7 +234,7 @@ played = [
     if not arm.own and arm.method in games
 ]
 for arm in played:
-    assert len(scoreboard.undecided(arm, played)) == len(played) - 1
+    assert len(undecided(arm, played)) == len(played) - 1
 framed = {
     (arm.method, "gan_share=0.0" in arm.changes): arm.lost
     for arm in arms
@@ -287,14 +309,25 @@ HEAD += ["paper: teacher → student (%)", "lost"]
 HEAD += ["ours: teacher → last (%)", "best (%)", "lost", "seeds"]
 
 
+def called(system):
+    """The paper's name for a method, and ours where it differs."""
+    ours = scoreboard.NAMES.get(system.method, "")
+    known = system.name.casefold().startswith(ours.casefold())
+    same = system.changes or known
+    return system.name if same else f"{system.name} ({ours})"
+
+
 def system_rows(system):
     """A paper's system, and each schedule of it that we ran."""
     printed = f"{system.teacher_figure or '?'}{TO}"
     printed += str(system.figure or "failed")
     printed += "" if system.spread is None else f"{PM}{system.spread}"
     networks = f"{system.teacher}{TO}{system.student}"
-    start = [scoreboard.shown(system), system.dataset, networks]
-    start += [printed, str(system.lost or "–")]
+    start = [called(system), system.dataset, networks, printed]
+    figures = system.teacher_figure, system.figure
+    start.append(
+        "–" if None in figures else str(figures[0] - figures[1])
+    )
     found, rows = scoreboard.arms_of(system, arms), []
     if not scoreboard.is_run(system, found):
         schedule = "–"
@@ -309,7 +342,10 @@ def system_rows(system):
 
 def tables(paper, *numbers):
     """Of a paper, these tables."""
-    parts = [f"The paper's figures: {papers.FIGURES[paper]}."]
+    figures = "one figure, best or last is not stated"
+    if paper == "dfad":
+        figures = "the best test of each of five runs, mean ± s.d."
+    parts = [f"The paper's figures: {figures}."]
     for number in numbers:
         rows = [
             row
@@ -381,7 +417,7 @@ for s in papers.SYSTEMS:
     if why := scoreboard.obstacle(s):
         table = f"{papers.NAMES[s.paper]} Table {s.table}, {s.dataset}"
         names = obstacles.setdefault(why, {}).setdefault(table, {})
-        names[scoreboard.shown(s)] = None  # each name once
+        names[called(s)] = None  # each name once
 for why, found in obstacles.items():
     print(f"{why[0].upper()}{why[1:]}:")
     for table, names in found.items():
@@ -400,7 +436,7 @@ for name in datasets:
     for arm in scoreboard.compared(name, arms):
         hardware = dict.fromkeys(r["hardware"] for r in arm.records)
         commits = dict.fromkeys(r["commit"][:7] for r in arm.records)
-        row = [scoreboard.label(arm), arm.experiment]
+        row = [label(arm), arm.experiment]
         row += [", ".join(map(str, arm.seeds)), ", ".join(hardware)]
         row += [arm.first["precision"], ", ".join(commits)]
         rows.append([*row, f"`{arm.first['command']}`"])

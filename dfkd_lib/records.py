@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from .errors import UserError
-from .files import at_home, write_atomically
+from .files import at_home, project_folder, write_atomically
 from .recipes import Recipe, recipe_for
 from .teachers import Teacher, hardware, versions, weights
 from .teachers import commit as commit  # of a run's start

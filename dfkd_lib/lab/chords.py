@@ -77,14 +77,3 @@ def _swaps(s: Tensor, h: Tensor, pool: nn.MaxPool2d) -> Tensor:
         largest = here[:, i] >= here.amax(1) - 1e-12
         found.append((s[at] + (s[at + 1] - s[at]) * share)[largest])
     return torch.cat(found).sort().values
-
-
-@torch.no_grad()
-def hidden_units(network: Classifier, x: Tensor) -> Float[Tensor, "points units"]:
-    """The inputs of all ReLUs: a unit switches where its input changes sign."""
-    values, h = [], x
-    for layer in network.features:
-        if isinstance(layer, nn.ReLU):
-            values.append(h.flatten(1))
-        h = layer(h)
-    return torch.cat(values, 1)

@@ -8,10 +8,6 @@ from typing import NamedTuple
 from ..files import project_folder
 
 NAMES = {"dfad": "DFAD", "arvi": "AR+VI", "mad": "MAD", "hidfd": "HiDFD"}
-FIGURES = {
-    "dfad": "the best test of a run, mean and standard deviation of five runs",
-    **dict.fromkeys(("arvi", "mad", "hidfd"), "one figure, best or last is not stated"),
-}
 SEGMENTATION = ("camvid", "nyuv2")  # mIoU, where the other data sets have accuracy
 
 
@@ -34,12 +30,6 @@ class System(NamedTuple):
     teacher_figure: Decimal | None
     figure: Decimal | None
     spread: Decimal | None
-
-    @property
-    def lost(self) -> Decimal | None:
-        """The teacher's figure minus the student's, in points."""
-        known = self.figure is not None and self.teacher_figure is not None
-        return self.teacher_figure - self.figure if known else None
 
 
 def _read(paper: str) -> list[System]:

@@ -93,18 +93,6 @@ def compared(dataset: str, among: Iterable[Arm]) -> list[Arm]:
     return sorted(best.values(), key=lambda arm: (arm.own, arm.lost))
 
 
-def undecided(arm: Arm, among: Iterable[Arm]) -> list[Arm]:
-    """Arms whose difference from this one has a 95 % interval that contains zero."""
-    found = []
-    for other in among:
-        common = {*arm.seeds} & {*other.seeds}
-        test = records.paired if len(common) > 1 else records.welch
-        mean, half, *_ = test(arm.records, other.records, "accuracy_last")
-        if other is not arm and abs(mean) <= half:
-            found.append(other)
-    return found
-
-
 # --- the papers' systems -------------------------------------------------------------
 
 
@@ -152,20 +140,3 @@ def is_run(system: System, among: Iterable[Arm]) -> bool:
         return False
     recipe, made = recipe_of(system), [arm.first for arm in arms_of(system, among)]
     return any(records.key(recipe, r["seed"], r["precision"]) == r["key"] for r in made)
-
-
-# --- names in tables -----------------------------------------------------------------
-
-
-def shown(system: System) -> str:
-    """The paper's name for a method, and ours where it differs."""
-    ours = NAMES.get(system.method, "")
-    known = system.changes or system.name.casefold().startswith(ours.casefold())
-    return system.name if known else f"{system.name} ({ours})"
-
-
-def label(arm: Arm) -> str:
-    """A method, its schedule if it is a paper's, and the changed settings."""
-    schedule = f", {arm.schedule} schedule" if arm.own else ""
-    changes = f" ({', '.join(arm.changes)})" if arm.changes else ""
-    return NAMES[arm.method] + schedule + changes

@@ -32,29 +32,8 @@ METHODS = {
 }
 
 __all__ = [
-    "ABM",
-    "ARVI",
-    "AT",
-    "DAFL",
-    "DFAD",
-    "DFKDMem",
-    "DeGAN",
-    "DeepInversion",
-    "EMA",
-    "FT",
-    "FitNet",
-    "HiDFD",
-    "KD",
-    "KDCollected",
-    "KDRelated",
-    "KDUnrelated",
-    "Losses",
-    "MAD",
-    "METHODS",
-    "Choices",
-    "Random",
-    "State",
-    "Task",
-    "learning_rate_factor",
+    "ABM", "ARVI", "AT", "DAFL", "DFAD", "DFKDMem", "DeGAN", "DeepInversion", "EMA",
+    "FT", "FitNet", "HiDFD", "KD", "KDCollected", "KDRelated", "KDUnrelated", "Losses",
+    "MAD", "METHODS", "Choices", "Random", "State", "Task", "learning_rate_factor",
     "readable",
-]
+]  # fmt: skip

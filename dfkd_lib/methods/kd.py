@@ -20,7 +20,7 @@ from .state import Choices, Losses, State, Task
 
 @dataclass(frozen=True)
 class Student:
-    """The settings of all methods whose student learns from given images."""
+    """The settings and the step of a baseline's student."""
 
     student_steps: setting.Count = 5  # a stage
     student_batch: setting.Size = 128

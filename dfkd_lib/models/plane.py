@@ -80,26 +80,24 @@ class Flow(Generator):
     def inverse(self, x: Points) -> Float[Tensor, "n 2"]:
         """The noise that makes a point of the open square."""
         u = (x.flatten(1) / self.RADIUS).atanh() / self.START
-        for index in reversed(range(len(self.couplings))):
-            moved, scale, shift = self._coupling(index, u)
-            u = self._with(u, index, (moved - shift) * (-scale).exp())
+        for coupling in self.couplings[::-1]:
+            moved, kept = u.unbind(1)
+            scale, shift = self._scale_and_shift(coupling, kept)
+            u = torch.stack((kept, (moved - shift) * (-scale).exp()), 1)
         return u
 
     def _transform(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """The points before squashing, and the log of the determinant up to there."""
         u, log_det = z, z.new_zeros(len(z))
-        for index in range(len(self.couplings)):
-            moved, scale, shift = self._coupling(index, u)
-            u = self._with(u, index, moved * scale.exp() + shift)
+        for coupling in self.couplings:  # an even number: each swaps the coordinates
+            kept, moved = u.unbind(1)
+            scale, shift = self._scale_and_shift(coupling, kept)
+            u = torch.stack((moved * scale.exp() + shift, kept), 1)
             log_det = log_det + scale
         return self.START * u, log_det + 2 * math.log(self.START)
 
-    def _coupling(self, index: int, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The coordinate that the layer moves, the log of its scale, and its shift."""
-        raw, shift = self.couplings[index](u[:, index % 2, None]).unbind(1)
-        return u[:, 1 - index % 2], 0.5 * raw.tanh(), shift
-
     @staticmethod
-    def _with(u: Tensor, index: int, moved: Tensor) -> Tensor:
-        kept = u[:, index % 2]
-        return torch.stack((moved, kept) if index % 2 else (kept, moved), 1)
+    def _scale_and_shift(coupling: nn.Module, kept: Tensor) -> tuple[Tensor, Tensor]:
+        """The log of the scale of the moved coordinate, and its shift."""
+        raw, shift = coupling(kept[:, None]).unbind(1)
+        return 0.5 * raw.tanh(), shift

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 from scipy.optimize import brentq
-from scipy.special import rel_entr, softmax
+from scipy.special import rel_entr
 
 Pointwise = Float[ndarray, "*shape"]
 PerImage = Float[ndarray, " images"]
@@ -22,8 +22,6 @@ Features = Float[ndarray, "images width"]
 Weight = Float[ndarray, "classes width"]
 Classes = Float[ndarray, " classes"]
 Many = Float[ndarray, "*many classes"]
-Path = Float[ndarray, "steps classes"]
-Shares = Float[ndarray, " shares"]
 
 
 def tvd(p: Float[ndarray, "*many n"], q: Float[ndarray, "*any n"]) -> Pointwise:
@@ -120,18 +118,6 @@ def share_gradient(theta: Many, frequencies: Many) -> Many:
     return pg - p * pg.sum(-1, keepdims=True)
 
 
-def push(p: Shares, classes: int, kind: str, floor: float = 0.0) -> Shares:
-    """−∂L/∂θ of one class with fraction p, when the others share the rest equally.
-
-    ``weights``: L_reg at n̂ = max(p, floor/C). ``entropy``: L_reg at n̂ = 1/C.
-    """
-    rest = (1 - p) / (classes - 1)
-    shares = np.stack([p, *[rest] * (classes - 1)], axis=-1)
-    floored = np.maximum(shares, floor / classes)
-    n = floored if kind == "weights" else np.full_like(shares, 1 / classes)
-    return -share_gradient(np.log(shares), n)[..., 0]
-
-
 def loop_radius(classes: int, gamma: float, eta: float) -> float:
     """Spectral radius of the loop linearised at balance; it is stable below one."""
     matrix = [[1 - eta, -eta * (math.log(classes) - 1)], [gamma, 1 - gamma]]
@@ -148,29 +134,3 @@ def largest_step(classes: int, gamma: float) -> float:
     swing = gamma / (delay - 1) if delay > 1 else math.inf
     flip = (4 - 2 * gamma) / (2 - delay) if delay < 2 else math.inf
     return min(swing, flip)
-
-
-def balance_loop(
-    theta: Classes,
-    gamma: float,
-    eta: float,
-    iterations: int,
-    floor: float = 0.0,
-    batch: int = 0,
-    seed: int = 0,
-) -> tuple[Path, Path]:
-    """Fractions p and frequencies n̂ over the iterations, starting at θ with n̂ = p.
-
-    `batch`: the counts are those of this many images drawn from p; 0: p itself. n̂ is
-    at least floor/C, and at least 1e-100, so that an extinct class stays finite.
-    """
-    rng, classes = np.random.default_rng(seed), len(theta)
-    theta, n = theta.copy(), softmax(theta)
-    shares, frequencies = np.empty((2, iterations + 1, classes))
-    for t in range(iterations + 1):
-        p = softmax(theta)
-        shares[t], frequencies[t] = p, np.maximum(n, max(floor / classes, 1e-100))
-        theta -= eta * share_gradient(theta, frequencies[t])
-        made = rng.multinomial(batch, p) / batch if batch else p
-        n = (1 - gamma) * n + gamma * made
-    return shares, frequencies
