@@ -71,18 +71,26 @@ def one_of(name: str, value: Any, allowed: Iterable[str]) -> str:
     raise UserError(f"{known}; allowed: {', '.join(names)}")
 
 
+def plain(value: Any) -> Any:
+    """A number, or a tuple of numbers, of NumPy or torch as Python's own."""
+    value = value.tolist() if hasattr(value, "tolist") else value
+    return tuple(map(plain, value)) if isinstance(value, list | tuple) else value
+
+
 def whole(name: str, value: Any, low: int = 0, high: int = 2**31 - 1) -> int:
     """`value` as a whole number in [low, high]; a boolean is none."""
-    if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
-        return value
+    n = plain(value)
+    if isinstance(n, int) and not isinstance(n, bool) and low <= n <= high:
+        return n
     raise _refusal(name, value, f"a whole number from {low} to {high}")
 
 
 def real(name: str, value: Any, low: float, high: float = math.inf) -> float:
     """`value` as a finite number in [low, high]; a boolean is none."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if number and low <= value <= min(high, sys.float_info.max):
-        return float(value)
+    x = plain(value)
+    number = isinstance(x, int | float) and not isinstance(x, bool)
+    if number and low <= x <= min(high, sys.float_info.max):
+        return float(x)
     upper = f"{high:g}, both included" if math.isfinite(high) else "any finite number"
     raise _refusal(name, value, f"a number from {low:g} to {upper}")
 

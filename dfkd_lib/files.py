@@ -3,6 +3,7 @@
 import contextlib
 import glob
 import os
+import secrets
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -16,16 +17,15 @@ from .errors import UserError, shown
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write under another name, then rename: no reader ever sees half of a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "xb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())  # else a crash could keep the name, not the data
-        os.chmod(temporary, 0o644)  # mkstemp's files are private
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
         raise
 
 
@@ -77,8 +77,15 @@ def at_home(name: str, path: str | Path) -> Path:
 
 
 def cache_folder() -> Path:
-    """Downloads and trained teachers: ``$DFKD_CACHE``, or the user's cache folder."""
-    return at_home("DFKD_CACHE", os.environ.get("DFKD_CACHE") or "~/.cache/dfkd_lib")
+    """Downloads and trained teachers: ``$DFKD_CACHE``, or the user's cache folder.
+
+    A user without a home, as in a container, has one below the temporary files.
+    """
+    home = os.path.expanduser("~")
+    usual = f"{home}/.cache/dfkd_lib"
+    if not os.path.isabs(home):
+        usual = f"{tempfile.gettempdir()}/dfkd_lib-{os.getuid()}"
+    return at_home("DFKD_CACHE", os.environ.get("DFKD_CACHE") or usual)
 
 
 def project_folder() -> Path | None:

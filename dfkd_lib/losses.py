@@ -104,26 +104,34 @@ def moment_gaps(
     """The teacher's logits, and per BatchNorm layer the gaps (mean, variance).
 
     A gap is the batch's (biased) moment of the layer's inputs minus the stored one.
+    A layer is any that keeps running moments; those that this pass does not use, as
+    auxiliary heads, are left out.
     """
     gaps: list[tuple[Tensor, Tensor]] = []
 
-    def compare(layer: nn.BatchNorm2d, inputs: tuple[Tensor]) -> None:
+    def compare(layer: nn.Module, inputs: tuple[Tensor]) -> None:
         x = inputs[0]
-        x = x.float() if x.dtype == torch.bfloat16 else x  # its moments have 3 digits
-        var, mean = torch.var_mean(x, dim=(0, 2, 3), correction=0)
+        x = x.float() if x.element_size() < 4 else x  # bfloat16's have 3 digits
+        axes = [axis for axis in range(x.ndim) if axis != 1]
+        var, mean = torch.var_mean(x, dim=axes, correction=0)
         gaps.append((mean - layer.running_mean, var - layer.running_var))
 
-    layers = [m for m in teacher.modules() if isinstance(m, nn.BatchNorm2d)]
-    layers = [m for m in layers if m.running_mean is not None]
+    layers = moment_layers(teacher)
     handles = [layer.register_forward_pre_hook(compare) for layer in layers]
     try:
         logits = teacher(x)
     finally:  # a hook left behind would keep every later graph alive
         for handle in handles:
             handle.remove()
-    if len(gaps) < len(layers):  # a compiled network may ignore its hooks
-        raise RuntimeError("BNmm: a BatchNorm layer was not seen; do not compile")
+    if layers and not gaps and any(m._compiled_call_impl for m in teacher.modules()):
+        raise RuntimeError("BNmm: no BatchNorm layer was seen; do not compile")
     return logits, gaps
+
+
+def moment_layers(network: nn.Module) -> list[nn.Module]:
+    """The layers that keep running moments: BatchNorm of any kind, not InstanceNorm."""
+    kept = [m for m in network.modules() if getattr(m, "running_var", None) is not None]
+    return [m for m in kept if not isinstance(m, nn.modules.instancenorm._InstanceNorm)]
 
 
 def bn_moments(teacher: nn.Module, x: Images) -> tuple[Logits, Scalar]:

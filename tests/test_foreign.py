@@ -4,6 +4,7 @@ import copy
 import pickle
 import sys
 import types
+from argparse import Namespace
 from urllib.error import URLError
 
 import numpy as np
@@ -52,6 +53,41 @@ def test_a_file_of_weights(kind, ending, tmp_path, digits, teacher):
     assert load_foreign(f"{path}:lenet5", **TASK).accuracy is None
     assert "(1, 32, 32)" not in refusal(f"{path}:lenet5_half", digits)
     assert "7 classes" in refusal(f"{path}:lenet5", **TASK | {"num_classes": 7})
+
+
+def under(prefix, state):
+    return {prefix + key: value for key, value in state.items()}
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda s: {"net": s, "acc": np.float64(91.2), "epoch": 3},
+        lambda s: {"model_state_dict": s, "optimizer_state_dict": {}},
+        lambda s: under("module._orig_mod.", s),
+        lambda s: {"state_dict": under("model.", s), "args": Namespace(lr=0.1)},
+        lambda s: {"ema": under("_orig_mod.module.", s)},
+        lambda s: under("module.", s) | {"n_averaged": torch.tensor(3)},
+        lambda s: (
+            s | {"total_ops": torch.zeros(1), "features.0.total_ops": torch.ones(1)}
+        ),
+    ],
+)
+@pytest.mark.parametrize("ending", ["pth.tar", "ckpt", "bin", "PTH"])
+def test_checkpoints_as_people_write_them(wrap, ending, tmp_path, teacher):
+    path = tmp_path / f"mine.{ending}"
+    torch.save(wrap(teacher.network.state_dict()), path)
+    assert same(load_foreign(f"{path}:lenet5", **TASK).network, teacher.network)
+
+
+def test_averaged_weights_are_preferred_and_named(tmp_path, teacher, capsys):
+    state = teacher.network.state_dict()
+    zeros = {key: 0 * value for key, value in state.items()}
+    torch.save({"state_dict": zeros, "state_dict_ema": state}, tmp_path / "mine.pt")
+    found = load_foreign(f"{tmp_path}/mine.pt:lenet5", **TASK).network
+    assert same(found, teacher.network) and "state_dict_ema" in capsys.readouterr().err
+    torch.save({"weights": state, "epoch": 3}, tmp_path / "mine.pt")
+    assert "'weights', 'epoch'" in refusal(f"{tmp_path}/mine.pt:lenet5", **TASK)
 
 
 @pytest.mark.parametrize("name", ["resnet18", "alexnet"])
@@ -138,7 +174,7 @@ def test_a_module_is_copied_and_measured(digits, teacher, capsys):
     )
     assert network.training and not found.network.training
     same_class = load_foreign(
-        Net(lambda x: torch.eye(10)[torch.zeros(len(x), dtype=int)]), digits
+        Net(lambda x: 5 * torch.eye(10)[torch.zeros(len(x), dtype=int)]), digits
     )
     assert same_class.accuracy < 15 and "next to chance" in capsys.readouterr().err
 
@@ -155,7 +191,12 @@ def fails(x):
         (lambda x: {"out": x}, "dict"),
         (lambda x: torch.full((len(x), 10), torch.nan), "not finite"),
         (lambda x: torch.zeros(len(x), 10, dtype=int), "int64"),
-        (fails, "1×32×32 (its own trouble)"),
+        (fails, "1×32×32 in evaluation (its own trouble)"),
+        (
+            lambda x: torch.zeros(10) if len(x) == 1 else torch.zeros(len(x), 10),
+            "(10,)",
+        ),
+        (lambda x: torch.zeros(len(x), 10).softmax(1), "probabilities"),
     ],
 )
 def test_a_module_that_is_no_teacher(answer, words):
@@ -168,7 +209,7 @@ def test_a_module_that_is_no_teacher(answer, words):
     [
         ({}, "num_classes None"),
         ({"num_classes": 10}, "input_shape None channels"),
-        ({"num_classes": 1, "input_shape": (1, 32, 32)}, "num_classes 1 2"),
+        ({"num_classes": 1, "input_shape": (1, 32, 32)}, "num_classes 1 2 binary"),
         ({"num_classes": 10, "input_shape": (1, 0, 32)}, "input_shape 0"),
         ({**TASK, "device": "tpu"}, "device 'tpu' cpu"),
         ({**TASK, "name": ""}, "name ''"),
@@ -180,6 +221,40 @@ def test_one_clear_line(teacher, digits, options, words):
     line = refusal(**{"source": teacher.network} | options)
     assert [word for word in words.split() if word not in line] == []
     assert "num_classes" in refusal(teacher.network, digits, num_classes=10)
+
+
+@pytest.mark.parametrize(
+    ("answer", "take"),
+    [
+        (lambda z: (z[:, :3], z), 1),
+        (lambda z: {"logits": z}, "logits"),
+        (lambda z: Namespace(logits=z), "logits"),
+        (lambda z: z.softmax(1), torch.log),
+    ],
+)
+def test_where_the_logits_are(answer, take, teacher):
+    x = torch.randn(2, 1, 32, 32)
+    other = Net(lambda x: answer(teacher.network(x)))
+    assert take is torch.log or "logits=" in refusal(other, **TASK)
+    found = load_foreign(other, **TASK, logits=take).network(x).softmax(1)
+    torch.testing.assert_close(found, teacher.network(x).softmax(1))
+
+
+@pytest.mark.parametrize("dtype", [torch.half, torch.bfloat16, torch.double])
+def test_a_teacher_of_another_precision(dtype, teacher):
+    theirs = copy.deepcopy(teacher.network).to(dtype)
+    found = load_foreign(theirs, **TASK).network
+    x = torch.randn(2, 1, 32, 32)
+    assert found(x).allclose(teacher.network(x), atol=0.5) and theirs.training is False
+    assert next(theirs.parameters()).dtype == dtype
+
+
+def test_numbers_of_numpy_and_torch(teacher):
+    shape = np.array([1, 32, 32])
+    found = load_foreign(teacher.network, num_classes=np.int64(10), input_shape=shape)
+    assert found.hash == teacher.hash
+    size = torch.Size([1, 32, 32])
+    assert load_foreign(teacher.network, num_classes=torch.tensor(10), input_shape=size)
 
 
 # --- libraries ----------------------------------------------------------------------

@@ -105,14 +105,16 @@ def augmentation(name: str, channels: int, size: int) -> dict[str, Any]:
 
 def known_dataset(parameter: str, value: Any) -> str:
     """`value`, if it names a data set of the catalogue or one in ``$DFKD_DATA``."""
-    word = isinstance(value, str) and re.fullmatch(r"\w{1,80}", value, re.ASCII)
+    word = isinstance(value, str) and re.fullmatch(r"\w[\w-]{0,79}", value, re.ASCII)
     if word and (value in DATASETS or find(value)):
         return value
     try:
         return one_of(parameter, value, DATASETS)
     except UserError as error:
         own = _roots()[0] / (value if word else "NAME")
-        line = f"{error}; or your own (letters, digits and _) in DFKD_DATA's folder: "
+        line = (
+            f"{error}; or your own (letters, digits, - and _) in DFKD_DATA's folder: "
+        )
         raise UserError(f"{line}{own}.npz or {own}/train/CLASS/*.jpg") from None
 
 

@@ -160,6 +160,9 @@ def load_images(
         place = os.path.expanduser(path)
         # os.path answers no where pathlib fails: a name too long, or with a NUL
         if os.path.isdir(place):
+            if channels not in (1, 3):
+                kinds = f"a folder's images have 1 or 3 channels, not {channels}"
+                raise UserError(f"{kinds}; only an npz has others")
             x = ImageFiles(tuple(image_files(Path(place))), channels, size)[:]
         elif os.path.isfile(place):
             made = read_npz(Path(place), "x", "x_test", "y", "y_test")

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import warnings
 import zipfile
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from glob import glob
@@ -20,7 +21,7 @@ from jaxtyping import UInt8
 from numpy import ndarray
 from torch.nn import functional as F
 
-from ..errors import UserError, first_line
+from ..errors import UserError, first_line, told
 from .catalogue import DATASETS, TORCHVISION, Place, missing
 
 SUFFIXES = (".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif")
@@ -80,16 +81,30 @@ def opened(path: str) -> Any:
         raise UserError(f"image {path} cannot be read ({why}); replace it") from error
 
 
-def image_files(folder: Path) -> list[str]:
-    """The image files of a folder and all below it, in order, without hidden ones."""
-    found = [
-        os.path.join(folder, file)
-        for file in glob("**", root_dir=folder, recursive=True)
-        if file.lower().endswith(SUFFIXES) and not _NOT_THE_USERS & {*Path(file).parts}
-    ]
+def image_files(folder: Path, left_out: Counter | None = None) -> list[str]:
+    """The image files of a folder and all below it, in order, without hidden ones.
+
+    `left_out` counts the endings of the other files.
+    """
+    found = []
+    for file in glob("**", root_dir=folder, recursive=True):
+        path = os.path.join(folder, file)
+        if _NOT_THE_USERS & {*Path(file).parts} or os.path.isdir(path):
+            continue
+        if file.lower().endswith(SUFFIXES):
+            found.append(path)
+        elif left_out is not None:
+            left_out[os.path.splitext(file)[1] or "no ending"] += 1
     if not found:
-        raise UserError(f"{folder} has no images ({', '.join(SUFFIXES)}); add some")
+        others = f" but {_counted(left_out)}" if left_out else ""
+        raise UserError(
+            f"{folder} has no images ({', '.join(SUFFIXES)}){others}; add some"
+        )
     return sorted(found)
+
+
+def _counted(kinds: Counter) -> str:
+    return ", ".join(f"{n} of {ending}" for ending, n in kinds.most_common(5))
 
 
 def read_npz(path: Path, *names: str) -> dict[str, ndarray]:
@@ -148,18 +163,32 @@ def _folders(path: Path) -> list[str]:
 def _listed(folder: Path, classes: list[str]) -> tuple[list[str], ndarray]:
     """The image files of each class that has a folder, and their classes' numbers."""
     present = [y for y, name in enumerate(classes) if (folder / name).is_dir()]
-    files = [image_files(folder / classes[y]) for y in present]
+    left_out: Counter = Counter()
+    files = [image_files(folder / classes[y], left_out) for y in present]
     paths = [path for found in files for path in found]
+    if left_out:
+        print(f"{folder}: left out: {_counted(left_out)}", file=sys.stderr)
     return paths, np.repeat(present, [len(found) for found in files])
 
 
-def _files(name: str, paths: Any, first: str = "") -> ImageFiles:
-    """At the catalogue's size, or at the `first` image's, at most 224."""
+def _files(name: str, paths: Any, shape_of: Any = ()) -> ImageFiles:
+    """At the catalogue's size, or at the median of all those files', at most 224."""
     if name in DATASETS:
         return ImageFiles(tuple(map(str, paths)), *DATASETS[name][1:3])
-    image = opened(first)
-    grey = image.mode in ("1", "L", "LA")
-    return ImageFiles(tuple(paths), 1 if grey else 3, min(*image.size, 224))
+    with ThreadPoolExecutor() as pool:
+        modes, sides = zip(*pool.map(_header, shape_of), strict=True)
+    side = int(np.median(sides))
+    return ImageFiles(
+        tuple(paths), 1 if {*modes} <= {"1", "L", "LA"} else 3, min(side, 224)
+    )
+
+
+def _header(path: str) -> tuple[str, int]:
+    """An image's mode and shorter side, without its pixels."""
+    from PIL import Image
+
+    with told(f"image {path} cannot be read", "replace it"), Image.open(path) as image:
+        return image.mode, min(image.size)
 
 
 def _folder(name: str, root: Path, part: str) -> Split:
@@ -168,7 +197,7 @@ def _folder(name: str, root: Path, part: str) -> Split:
     if not classes:
         raise UserError(f"{root / 'train'} has no folders; make one for each class")
     paths, y = _listed(root / "train", classes)
-    first, annotated = paths[0], root / "val" / "val_annotations.txt"
+    trained, annotated = paths, root / "val" / "val_annotations.txt"
     if part == "test" and annotated.is_file():
         rows = [line.split("\t") for line in annotated.read_text().splitlines()]
         paths = [root / "val" / "images" / row[0] for row in rows]
@@ -184,7 +213,7 @@ def _folder(name: str, root: Path, part: str) -> Split:
     lines = words.read_text("utf-8").splitlines() if words.is_file() else ()
     known = dict(line.split("\t", 1) for line in lines if "\t" in line)
     names = tuple(known.get(entry, entry).split(",")[0] for entry in classes)
-    return Split(_files(name, paths, first), y, names)
+    return Split(_files(name, paths, trained), y, names)
 
 
 def _torchvision(name: str, root: Path, part: str) -> Split:

@@ -11,6 +11,8 @@ from ..models.network import Logits
 from ..teachers import accuracy, logits_of
 from ..train import History, Scores
 
+LEAST = 50  # percent of fresh images, below which a student has not learned them
+
 
 @dataclass(frozen=True)
 class FreshImages:
@@ -60,3 +62,29 @@ class Enough:
         agrees = len(tests) >= 3 and min(tests[-3:]) >= self.percent
         old, new = tests[:-last], tests[-last:]
         return agrees or bool(old and max(new) <= max(old))
+
+
+def effective_classes(answers: Logits) -> float:
+    """exp of the entropy of the classes that a teacher names, 1 to their number."""
+    shares = answers.argmax(1).bincount() / len(answers)
+    return torch.special.entr(shares).sum().exp().item()
+
+
+def distrust(agreement: float, effective: float, classes: int) -> list[str]:
+    """Why a student should not be trusted, by its last test; empty if nothing is known.
+
+    With few effective classes the student was shown little; where it disagrees with the
+    teacher on most fresh images, it has not learned them.
+    """
+    why = []
+    if effective < min(classes, 128) / 2:  # a test has too few images for more classes
+        why.append(
+            f"the teacher puts fresh images into {effective:.1f} effective classes of "
+            f"{classes}: mean and std may be wrong, or the generator has collapsed"
+        )
+    if agreement < LEAST:
+        why.append(
+            f"it agrees with its teacher on {agreement:.1f} % of fresh images, below "
+            f"{LEAST} %: give more stages, another method or a larger student"
+        )
+    return [f"do not trust this student: {reason}" for reason in why]

@@ -1,41 +1,49 @@
 """What `distill` asks of networks and of the constants that normalise images."""
 
+import contextlib
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
-from ..errors import UserError, one_of, real, shown, told
+from ..errors import UserError, one_of, plain, real, shown, told
 from ..losses import kl
 from ..models import CLASSIFIERS, build
-from ..models.network import Shape
+from ..models.network import Network, Shape
 from ..teachers import Constants, Teacher, accuracy, digest, logits_of, weights
-from ..teachers.foreign import as_foreign, copied, library_of, task_of, try_out
+from ..teachers.foreign import as_foreign, copied, library_of, trial_images, try_out
 from ..teachers.names import LIBRARIES
 
-
-def square_shape(input_shape: Any, num_classes: Any) -> tuple[int, int]:
-    """An image's channels and side; a UserError for what no generator makes."""
-    _, (channels, height, width) = task_of(None, num_classes, input_shape)
-    step = 4 if height <= 64 else 16
-    if height != width or height % step:
-        near = max(height, width) // step * step or step
-        raise UserError(
-            f"input_shape: {input_shape} is not allowed; images must be square, with a "
-            f"side that divides by {step}, as in ({channels}, {near}, {near})"
-        )
-    return channels, height
+ROUNDING = {torch.float32: 0.01, torch.bfloat16: 0.1}  # of the logits' deviation
 
 
-def student_of(source: Any, shape: Shape, num_classes: int) -> tuple[Callable, dict]:
-    """A function that makes the student, from torch's random state; and its name."""
+@contextlib.contextmanager
+def usual_defaults() -> Iterator[None]:
+    """torch's own defaults, whatever the caller has set: float32, CPU, gradients."""
+    dtype, device = torch.get_default_dtype(), torch.get_default_device()
+    cpu = contextlib.nullcontext() if device.type == "cpu" else torch.device("cpu")
+    torch.set_default_dtype(torch.float32)
+    try:
+        with cpu, torch.inference_mode(False), torch.enable_grad():
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
+
+
+def student_of(
+    source: Any, shape: Shape, num_classes: int, batches: Iterable[int] = (2,)
+) -> tuple[Callable[[], nn.Module], dict]:
+    """A function that makes the student, from torch's random state; and its name.
+
+    It is tried in training mode on `batches`, and in evaluation mode on others too.
+    """
     library, _, name = str(source).partition(":")
     called = {"name": source}
     if isinstance(source, nn.Module):
-        own = copied("student", source).requires_grad_(True)
+        own = copied("student", source)
         called = {"name": type(source).__name__, "hash": digest(weights(own))}
         make = partial(copy.deepcopy, own)
     elif library in LIBRARIES and name:
@@ -49,26 +57,77 @@ def student_of(source: Any, shape: Shape, num_classes: int) -> tuple[Callable, d
     else:
         make = partial(build, one_of("student", source, CLASSIFIERS), num_classes)
     with torch.random.fork_rng(devices=[]):
-        for mode in (False, True):  # some networks answer differently in training
-            try_out("student", called["name"], make().train(mode), num_classes, shape)
+        # some networks answer differently in training
+        for mode, sizes in ((False, (2, 1, 3, *batches)), (True, batches)):
+            made = make().train(mode)
+            try_out("student", called["name"], made, num_classes, shape, sizes)
+    if not any(p.requires_grad for p in made.parameters()):
+        raise UserError(
+            "student: all of it is frozen; set requires_grad where it learns"
+        )
     return lambda: as_foreign(make()), called
 
 
 def check_play(role: str, network: nn.Module, shape: Shape) -> None:
-    """Refuse batches of one size only, changed images, and images without gradient."""
-    for n in (1, 3):
-        images = torch.randn(n, *shape, requires_grad=True)
-        fails = f"{role}: it fails on {n} images or in the backward pass"
-        todo = "give a module for batches of any size that changes no image in place "
-        todo += "and works without inference_mode"
-        with told(fails, todo, RuntimeError):
-            logits = network.eval()(images)
-            if logits.requires_grad:
-                logits.sum().backward()
-        if images.grad is None:
-            line = f"{role}: its logits have no gradient with respect to its images, so"
-            todo = "remove no_grad, detach or quantisation"
-            raise UserError(f"{line} the generator cannot learn; {todo}")
+    """Refuse changed images, and images without gradient; say where answers differ."""
+    images = trial_images(3, shape).requires_grad_()
+    fails = f"{role}: it fails in the backward pass"
+    todo = "give a module that changes no image in place and works without "
+    with told(fails, f"{todo}inference_mode", RuntimeError):
+        logits = network.eval()(images)
+        if logits.requires_grad:
+            logits.sum().backward()
+    if images.grad is None:
+        line = f"{role}: its logits have no gradient with respect to its images, so"
+        todo = "remove no_grad, detach or quantisation"
+        raise UserError(f"{line} the generator cannot learn; {todo}")
+
+
+def is_random(network: nn.Module, shape: Shape) -> bool:
+    """Whether two answers to the same images differ, in evaluation mode."""
+    x = trial_images(3, shape)
+    with torch.no_grad():
+        one, two = network.eval()(x), network(x)
+    return not torch.allclose(one, two, rtol=1e-4, atol=1e-4 * one.abs().max().item())
+
+
+@torch.no_grad()
+def difference(
+    given: nn.Module, prepared: nn.Module, shape: Shape, theirs: Constants,
+    ours: Constants, device: Any,
+) -> float:  # fmt: skip
+    """How far a network, as prepared for a run, is from the one that was given.
+
+    The largest difference of a logit on a grey image and on noise, over the logits'
+    standard deviation. `theirs` and `ours`: the constants by which each has its images.
+    """
+    x, training = trial_images(8, shape), prepared.training
+    (mean, std), (m, s) = (torch.tensor(c)[..., None, None] for c in (theirs, ours))
+    wanted = given.eval()((x * s + m - mean) / std)
+    found = prepared.eval()(x.to(device)).cpu()
+    prepared.train(training)
+    return ((found - wanted).abs().max() / wanted.std().clamp_min(1e-6)).item()
+
+
+def agree_or_float32(role: str, prepared: nn.Module, far: Callable[[], float]) -> str:
+    """Take a network back to float32 if bfloat16 changes its answers beyond rounding.
+
+    Returns a sentence about it. A UserError where it is not float32 either.
+    """
+    networks = [m for m in prepared.modules() if isinstance(m, Network)]
+    reduced = {m.dtype for m in networks} - {torch.float32}
+    limit = ROUNDING[torch.bfloat16 if reduced else torch.float32]
+    if (gap := far()) <= limit:
+        return ""
+    line = f"{role}: prepared for the run, its answers differ by {100 * gap:.0f} % "
+    line += "of their spread from those of the module that was given"
+    if not reduced:
+        todo = "give a module whose answer depends on the pixels' values alone"
+        raise UserError(f"{line}; {todo}")
+    for network in networks:
+        network.dtype = torch.float32
+    agree_or_float32(role, prepared, far)
+    return f"{line}: it computes in float32 instead of bfloat16"
 
 
 def constants_of(teacher: Teacher, channels: int, mean: Any, std: Any) -> Constants:
@@ -81,16 +140,23 @@ def constants_of(teacher: Teacher, channels: int, mean: Any, std: Any) -> Consta
             "normalised, one number per channel; mean=(0.0,), std=(1.0,) if it takes "
             "pixels from 0 to 1"
         )
+    made = []
     for name, value, low in (("mean", mean, 0), ("std", std, 1e-6)):
-        if not isinstance(value, tuple | list) or len(value) not in (1, channels):
-            line = (
-                f"{name}: {shown(value)} is not allowed; give {channels} numbers, one"
-            )
-            raise UserError(f"{line} per channel, or one number for all")
-        for number in value:
-            real(name, number, low, 1)  # of pixels from 0 to 1
-    mean, std = (tuple(map(float, value)) for value in (mean, std))
-    return (mean * channels)[:channels], (std * channels)[:channels]
+        one = plain(value)
+        each = one if isinstance(one, tuple) else (one,)
+        if len(each) not in (1, channels):
+            line = f"{name}: {shown(value)} is not allowed; give {channels} numbers"
+            raise UserError(f"{line}, one per channel, or one number for all")
+        each = tuple(real(name, number, low, 255) for number in each)
+        made.append((each * channels)[:channels])
+    spread = min(made[1]) > 1 and all(m == 0 or m > 1 for m in made[0])
+    if min(made[0]) > 1 or spread:  # no pixels from 0 to 1 have such moments
+        print("mean, std: of pixels from 0 to 255; divided by 255 here")
+        return tuple(tuple(number / 255 for number in each) for each in made)
+    for name, each in zip(("mean", "std"), made, strict=True):
+        for number in each:
+            real(name, number, 0, 1)  # of pixels from 0 to 1
+    return tuple(made)
 
 
 def seen_constants(constants: Constants) -> Constants:

@@ -74,7 +74,9 @@ class State:
 
     def make_generator(self, settings: Any, conditioning: str = "none") -> None:
         """The generator that the settings name, in training mode."""
-        channels, size, _ = self.task.shape
+        channels, *sides = self.task.shape
+        step = 1 if max(sides) < 4 else 4 if max(sides) <= 64 else 16  # it doubles
+        size = -(-max(sides) // step) * step
         made = models.generator(
             settings.generator,
             z_dim=settings.z_dim,
@@ -84,6 +86,7 @@ class State:
             num_classes=self.task.num_classes,
             conditioning=conditioning,
         )
+        made = made if sides == [size, size] else models.Cut(made, tuple(sides))
         self.generator = self.task.place(made).train()
 
     def optimize_generator(self, settings: Any) -> None:
@@ -101,7 +104,8 @@ class State:
         self, settings: Any, parameters: Iterable[nn.Parameter] = (), begins: int = 0
     ) -> None:
         """SGD or Adam on the student's weights, or on these, and its schedule."""
-        weights = list(parameters) or list(self.student.parameters())
+        own = [p for p in self.student.parameters() if p.requires_grad]
+        weights = list(parameters) or own
         lr, decay = settings.student_lr, settings.student_weight_decay
         if settings.student_optimizer == "adam":
             made = torch.optim.Adam(weights, lr, weight_decay=decay, fused=True)
@@ -213,10 +217,12 @@ def scheduled(optimizer: Optimizer, settings: Any, begins: int = 0) -> LambdaLR:
 @contextlib.contextmanager
 def frozen(*networks: nn.Module) -> Iterator[None]:
     """Networks whose weights need no gradient here, though their inputs do."""
-    for network in networks:
-        network.requires_grad_(False)
+    weights = [p for network in networks for p in network.parameters()]
+    weights = [p for p in weights if p.requires_grad]
+    for parameter in weights:
+        parameter.requires_grad = False
     try:
         yield
     finally:
-        for network in networks:
-            network.requires_grad_(True)
+        for parameter in weights:
+            parameter.requires_grad = True

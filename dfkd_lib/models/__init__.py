@@ -9,7 +9,7 @@ from .generators import GeneratorA, GeneratorB
 from .lenet import LeNet5
 from .mad_generators import ConditionalGenerator, MADGenerator, MADResNetGenerator
 from .network import (
-    Classifier, Features, Foreign, Generator, Network, classifier_of,
+    Classifier, Cut, Features, Foreign, Generator, Network, classifier_of,
     embedding_and_logits, place,
 )  # fmt: skip
 from .plane import MLP, Flow, grid
@@ -19,8 +19,8 @@ from .vgg import VGG
 from .wide_resnet import WideResNet
 
 __all__ = [
-    "CLASSIFIERS", "GENERATORS", "Classifier", "Features", "Flow", "Foreign",
-    "Generator", "Network", "build", "classifier_of", "embedding_and_logits",
+    "CLASSIFIERS", "GENERATORS", "Classifier", "Cut", "Features", "Flow",
+    "Foreign", "Generator", "Network", "build", "classifier_of", "embedding_and_logits",
     "generator", "grid", "place", "torchvision_names",
 ]  # fmt: skip
 

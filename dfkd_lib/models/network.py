@@ -171,6 +171,26 @@ class Generator(Network):
         return self.squash(self.logits(z, y))
 
 
+class Cut(Generator):
+    """A generator whose square images are cut to the middle, of sides (h, w)."""
+
+    def __init__(self, inner: Generator, sides: tuple[int, int]):
+        super().__init__()
+        self.inner, self.sides = inner, sides
+        self.z_dim, self.size = inner.z_dim, inner.size
+
+    def logits(self, z: Noise, y: Classes | None = None) -> Images:
+        return self.inner.logits(z, y)
+
+    def squash(self, logits: Images) -> Images:
+        x = self.inner.squash(logits)
+        (top, h), (left, w) = (((self.size - n) // 2, n) for n in self.sides)
+        return x[..., top : top + h, left : left + w]
+
+    def embedding(self, y: Classes) -> Tensor:
+        return self.inner.embedding(y)
+
+
 class GridGenerator(Generator):
     """Noise → a linear layer → a grid of maps → ``layers``; the last ones squash."""
 
@@ -250,18 +270,40 @@ class UpsampledConv2d(Phased, nn.Conv2d):
 class Foreign(Network):
     """A network that is not the library's, in `dtype`, with logits in full precision.
 
-    Its last nn.Linear runs outside of autocast. Images become contiguous if it cannot
-    read channels-last (`place` finds out). The state dict is the inner network's, which
-    itself is not changed.
+    `look` finds its head, the nn.Linear whose output is the logits: that runs outside
+    of autocast, by its own forward. A network without one stays in float32. Images
+    become contiguous if it answers otherwise to channels-last. The state dict is the
+    inner network's, which itself is not changed.
     """
 
     def __init__(self, network: nn.Module):
         super().__init__()
         self.network, self.training = network, network.training
-        self.reads_channels_last = True
+        self.reads_channels_last, self.head = True, None
 
     def gains(self) -> bool:
-        return super().gains() and any(isinstance(m, nn.Linear) for m in self.modules())
+        return super().gains() and self.head is not None
+
+    def look(self, device: torch.device | str, shape: Shape) -> None:
+        """Try a copy on two images: which layer is the head, which order it reads."""
+        outputs, trial = {}, copy.deepcopy(self.network).eval()
+        for name, layer in trial.named_modules():
+            if isinstance(layer, nn.Linear):
+                layer.register_forward_hook(
+                    lambda _, inputs, output, name=name: outputs.update({name: output})
+                )
+        random = torch.Generator().manual_seed(0)
+        x = torch.randn(2, *shape, generator=random, dtype=torch.float32).to(device)
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            logits = trial(x)
+            heads = [name for name, output in outputs.items() if output is logits]
+            self.head = heads[0] if heads else None
+            try:
+                other = channels_last(trial)(x.to(memory_format=torch.channels_last))
+                far = (other - logits).abs().max()
+                self.reads_channels_last = bool(far <= 1e-3 * logits.abs().max())
+            except Exception:  # as of x.view(len(x), -1)
+                self.reads_channels_last = False
 
     def state_dict(self, *args, **kwargs):
         return self.network.state_dict(*args, **kwargs)
@@ -273,7 +315,8 @@ class Foreign(Network):
         x = x if self.reads_channels_last else x.contiguous()
         if self.dtype == torch.float32:
             return self.network(x)
-        layer, exact = classifier_of(self.network), self.precision(x, reduced=False)
+        layer = self.network.get_submodule(self.head)
+        exact = self.precision(x, reduced=False)
 
         def enter(_, inputs):
             exact.__enter__()
@@ -302,21 +345,18 @@ def place(
     """
     network.to(device)
     if isinstance(network, Foreign):
-        network.reads_channels_last = _reads_channels_last(network, device, shape)
+        network.look(device, shape)
     if isinstance(network, Network) and getattr(network, "reads_channels_last", True):
-        network.to(memory_format=torch.channels_last)
+        channels_last(network)
     for module in network.modules():
         if isinstance(module, Network) and module.gains():
             module.dtype = dtype
     return network
 
 
-def _reads_channels_last(network: nn.Module, device, shape: tuple) -> bool:
-    x = torch.zeros(2, *shape, device=device).to(memory_format=torch.channels_last)
-    trial = copy.deepcopy(network).eval().to(memory_format=torch.channels_last)
-    try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            trial(x)
-    except RuntimeError:  # as of x.view(len(x), -1)
-        return False
-    return True
+def channels_last(network: nn.Module) -> nn.Module:
+    """The network, its 4-D tensors channels-last; torch's own refuses those of 5-D."""
+    for tensor in (*network.parameters(), *network.buffers()):
+        if tensor.ndim == 4:
+            tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
+    return network

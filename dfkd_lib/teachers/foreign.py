@@ -1,23 +1,54 @@
 """A teacher trained elsewhere: a file, a pretrained network, or any module."""
 
+import argparse
 import copy
 import importlib
 import shlex
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..data import Dataset, check_fits
-from ..errors import UserError, shown, text, told, whole
+from ..errors import UserError, first_line, plain, shown, text, told, whole
 from ..models import Foreign, build, torchvision_names
 from ..models.network import Images, Logits, Network, Shape
 from .machine import resolve_device
 from .names import parse_teacher
 from .trained import Constants, Teacher, accuracy_on, digest, least_accuracy, weights
+
+# Of checkpoints: averaged weights are better than those they are an average of.
+_AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema")
+_RAW = ("state_dict", "model_state_dict", "model", "net")
+_PREFIXES = ("module.", "_orig_mod.", "model.")
+# What training scripts store beside weights; none of it executes anything.
+_SCALAR = np._core.multiarray.scalar
+_HARMLESS = [
+    argparse.Namespace,
+    np.dtype,
+    *{type(np.dtype(c)) for c in "?bhilqBHILQefd"},
+]
+_HARMLESS += [_SCALAR, (_SCALAR, "numpy.core.multiarray.scalar")]
+
+
+class Answers(nn.Module):
+    """A network whose logits are a part, or a function, of what it returns."""
+
+    def __init__(self, network: nn.Module, logits: Any) -> None:
+        super().__init__()
+        self.network, self.logits = network, logits
+
+    def forward(self, x: Images) -> Logits:
+        answer = self.network(x)
+        if callable(self.logits):
+            return self.logits(answer)
+        named = isinstance(self.logits, str) and not isinstance(answer, Mapping)
+        return getattr(answer, self.logits) if named else answer[self.logits]
 
 
 class Renormalised(Network):
@@ -51,15 +82,16 @@ def renormalised(network: nn.Module, ours: Constants, theirs: Constants) -> nn.M
 
 def load_foreign(
     source: str | nn.Module, dataset: Dataset | None = None, *,
-    num_classes: int | None = None, input_shape: tuple[int, ...] | None = None,
-    name: str | None = None, device: str = "auto",
+    num_classes: Any = None, input_shape: Any = None,
+    name: str | None = None, device: str = "auto", logits: Any = None,
 ) -> Teacher:  # fmt: skip
-    """A teacher that was trained elsewhere, on the CPU, tried on two images.
+    """A teacher that was trained elsewhere, on the CPU, tried on a few images.
 
     `source`: FILE:NETWORK, torchvision:NAME, timm:NAME, or a module from normalised
     images to logits, which is copied. `dataset`: what it was trained for; its accuracy
     is measured on `device`. Without one, give `num_classes` and `input_shape`
     (channels, height, width). `name`: by default the source, or the module's class.
+    `logits`: where they are in its answer: a key, an index, a field or a function.
 
     A UserError for a source that is unknown, missing or damaged; for a file that holds
     more than weights, none of which is executed; for a network that does not answer
@@ -82,7 +114,10 @@ def load_foreign(
         sha = digest(found.path.read_bytes())
     else:
         network, constants = _pretrained(found.kind, found.network)
-    try_out("teacher", name, network.eval().requires_grad_(False), classes, shape)
+    network = network if logits is None else Answers(network, logits)
+    for parameter in network.eval().parameters():
+        parameter.requires_grad = False
+    try_out("teacher", name, network, classes, shape)
     network = as_foreign(network)
     if dataset is not None:
         if constants:
@@ -102,12 +137,19 @@ def as_foreign(network: nn.Module) -> nn.Module:
 
 
 def copied(role: str, network: nn.Module) -> nn.Module:
-    """A copy on the CPU; `role` is teacher or student."""
+    """A copy on the CPU, in float32; `role` is teacher or student."""
+    network = getattr(network, "_orig_mod", network)  # torch.compile's wrapper
+    if isinstance(network, torch.jit.ScriptModule):
+        line = f"{role}: a TorchScript module hides its layers; give the module that"
+        raise UserError(f"{line} it was made from, or a program of torch.export")
     cannot = f"{role}: {type(network).__name__} cannot be copied to the CPU"
     with told(cannot, "give a module with initialised weights"):
         made = copy.deepcopy(network).cpu()
         weights(made)  # fails for lazy layers and for meta tensors
-    return made
+        kinds = {t.dtype for t in made.state_dict().values() if isinstance(t, Tensor)}
+        return (
+            made.float() if kinds & {torch.half, torch.bfloat16, torch.double} else made
+        )
 
 
 def task_of(dataset: Dataset | None, num_classes: Any, input_shape: Any) -> tuple:
@@ -117,7 +159,9 @@ def task_of(dataset: Dataset | None, num_classes: Any, input_shape: Any) -> tupl
             raise UserError("teacher: give a data set, or num_classes and input_shape")
         height, width, channels = dataset.x_test.shape[1:]
         return dataset.num_classes, (channels, height, width)
-    whole("num_classes", num_classes, 2)
+    if plain(num_classes) == 1:
+        raise UserError(f"num_classes: 1 is not allowed, give 2; {_BINARY}")
+    num_classes, input_shape = whole("num_classes", num_classes, 2), plain(input_shape)
     if not isinstance(input_shape, tuple) or len(input_shape) != 3:
         line = f"input_shape: {shown(input_shape)} is not allowed; give "
         raise UserError(line + "(channels, height, width)")
@@ -126,32 +170,61 @@ def task_of(dataset: Dataset | None, num_classes: Any, input_shape: Any) -> tupl
 
 def _from_file(path: Path, architecture: str, classes: int) -> nn.Module:
     """The library's network with the weights of a file."""
-    safe, save = path.suffix == ".safetensors", "safetensors.torch.save_file"
+    safe, save = path.suffix.lower() == ".safetensors", "safetensors.torch.save_file"
     todo = (
         f"nothing in it was executed; write it with {save}(network.state_dict(), ...)"
     )
-    with told(f"teacher: {path} cannot be read as weights and nothing else", todo):
+    with (
+        told(f"teacher: {path} cannot be read as weights and nothing else", todo),
+        torch.serialization.safe_globals(_HARMLESS),
+    ):
         state = load_file(path) if safe else torch.load(path, "cpu", weights_only=True)
     with torch.random.fork_rng(devices=[]):
         network = build(architecture, classes)
-    wrong = (
-        f"teacher: {path} does not hold the weights of {architecture} with {classes}"
-    )
-    todo, kinds = "that it was saved from", (RuntimeError, TypeError, AttributeError)
-    with told(f"{wrong} classes", f"name the network {todo}", kinds):
-        for key in ("state_dict", "model"):  # a checkpoint holds more than the weights
-            state = state[key] if isinstance(state.get(key), dict) else state
-        # DataParallel and torchvision have names of their own for the layers.
-        theirs = torchvision_names(architecture)
-        ours = dict(zip(theirs, network.state_dict(), strict=False))
-        names = {key: key.removeprefix("module.") for key in state}
-        state = {ours.get(n, n): state[key] for key, n in names.items()}
+    keys = []
+    try:
+        state = _held(path, state)
+        keys = [*state][:6]
+        state = _renamed(
+            state, [*network.state_dict()], torchvision_names(architecture)
+        )
         for key, value in network.state_dict().items():  # torch would round, or drop
             other = state.get(key, value)
             if other.is_floating_point() != value.is_floating_point():
                 raise TypeError(f"{key} is {other.dtype}, not {value.dtype}")
         network.load_state_dict(state)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"teacher: {path} does not hold the weights of {architecture} with "
+            f"{classes} classes ({first_line(error)}); name the network that it was "
+            f"saved from; its first keys are {shown(keys)}"
+        ) from error
     return network
+
+
+def _held(path: Path, state: dict) -> dict:
+    """The weights that a checkpoint holds, the averaged ones if there are two."""
+    while held := [k for k in (*_AVERAGED, *_RAW) if isinstance(state.get(k), dict)]:
+        if held[0] in _AVERAGED and len(held) > 1:
+            line = f"teacher: {path} has averaged weights and raw ones ({held[1]})"
+            print(f"{line}; taken: {held[0]}", file=sys.stderr)
+        state = state[held[0]]
+    return state
+
+
+def _renamed(state: dict, own: list[str], theirs: Iterable[str]) -> dict:
+    """Weights by the network's own names of its layers, without counters."""
+    # DataParallel, torch.compile, Lightning and torchvision have names of their own.
+    names = dict(zip(own, own, strict=True)) | dict(zip(theirs, own, strict=False))
+    found = {}
+    for key, value in state.items():
+        known = key
+        while known not in names and known.startswith(_PREFIXES):
+            known = known.partition(".")[2]
+        # A number that no layer has is a counter, of batches or of operations.
+        if known in names or (isinstance(value, Tensor) and value.numel() > 1):
+            found[names.get(known, key)] = value
+    return found
 
 
 def _pretrained(library: str, name: str) -> tuple[nn.Module, Constants]:
@@ -186,21 +259,87 @@ def library_of(role: str, library: str, name: str) -> Any:
     raise UserError(f"{role}: {library} has no network {shown(name)}; {listed}")
 
 
+_BINARY = "a network with one logit z is a task='binary' of distill, or give logits="
+_BINARY += "lambda z: torch.cat([torch.zeros_like(z), z], 1)"
+
+
+def trial_images(n: int, shape: Shape) -> Images:
+    """A grey image, then noise, normalised: the same for all trials."""
+    random = torch.Generator("cpu").manual_seed(0)
+    x = torch.randn(n, *shape, generator=random, dtype=torch.float32, device="cpu")
+    x[0] = 0
+    return x
+
+
 @torch.no_grad()
-def try_out(role: str, name: str, network: nn.Module, classes: int, shape: Shape):
-    """Refuse a network that does not answer two images with rows of finite logits."""
-    fails = f"{role}: {name} does not take normalised float32 images of "
-    with told(fails + "×".join(map(str, shape)), "give a network for such images"):
-        logits = network(torch.zeros(2, *shape))
-    if not isinstance(logits, Tensor):
-        form = type(logits).__name__
-    elif logits.shape != (2, classes) or not logits.is_floating_point():
-        form = f"{logits.dtype} of shape {tuple(logits.shape)}"
-    elif not logits.isfinite().all():
-        form = "numbers that are not finite"
-    else:
-        return
-    raise UserError(
-        f"{role}: {name} answers two grey images with {form}; give a network that "
-        f"answers with finite logits of shape (2, {classes})"
+def try_out(
+    role: str, name: str, network: nn.Module, classes: int, shape: Shape,
+    sizes: Iterable[int] = (2, 1, 3),
+) -> Logits:  # fmt: skip
+    """Refuse a network that does not answer any batch with rows of finite logits.
+
+    `sizes`: of the batches, a grey image and noise. Returns its last answer.
+    """
+    of, mode = (
+        "×".join(map(str, shape)),
+        "training" if network.training else "evaluation",
     )
+    for n in sizes:
+        fails = f"{role}: {name} fails on {n} normalised float32 images of {of}"
+        todo = (
+            "give a network for such images in batches of any size, or larger batches"
+        )
+        with told(f"{fails} in {mode}", todo), torch.random.fork_rng(devices=[]):
+            logits = network(trial_images(n, shape))
+        form, todo = _form(logits, n, classes)
+        if form:
+            todo = todo or f"answers with finite logits of shape ({n}, {classes})"
+            line = f"{role}: {name} answers {n} images with {form}; give a network that"
+            raise UserError(f"{line} {todo}")
+    return logits
+
+
+def _form(logits: Any, n: int, classes: int) -> tuple[str, str]:
+    """What is wrong with an answer to n images, and what to give; else two empties."""
+    if not isinstance(logits, Tensor):
+        named = getattr(logits, "keys", lambda: ())()
+        keys = f" of {', '.join(map(str, named))}" if named else ""
+        take = "a key, an index, a field or a function as logits="
+        return type(logits).__name__ + keys, f"answers with a tensor, or {take}"
+    if logits.shape in ((n,), (n, 1)) and classes == 2:
+        return f"one number each, for 2 classes; {_BINARY}", ""
+    if logits.shape != (n, classes) or not logits.is_floating_point():
+        return f"{logits.dtype} of shape {tuple(logits.shape)}", ""
+    if not logits.isfinite().all():
+        return "numbers that are not finite", ""
+    if (logits >= 0).all() and (logits.sum(1) - 1).abs().max() < 1e-3:
+        cure = (
+            "answers with logits: leave out its last softmax, or take the logarithm: "
+        )
+        return "probabilities, not logits", cure + "logits=torch.log"
+    return "", ""
+
+
+def doubts(logits: Logits, discrepancy: str) -> list[str]:
+    """Sentences on finite answers that may be no logits; `discrepancy`: kl, mae, ..."""
+    low, high = logits.min().item(), logits.max().item()
+    spread = (logits.amax(1) - logits.amin(1)).mean().item()
+    kl, found = discrepancy == "kl", []
+    if 0 <= low and high <= 1:
+        says = "its softmax is nearly flat, so the student learns little"
+        line = (
+            "all of the teacher's answers are from 0 to 1, as those of sigmoids are: "
+        )
+        found.append(line + (says if kl else "MAE and MSE compare these numbers"))
+    elif logits.logsumexp(1).abs().max() < 1e-3:
+        says = "KL is the same as of logits"
+        line = "the teacher's answers are log-probabilities: "
+        found.append(
+            line + (says if kl else "MAE and MSE see other numbers than logits")
+        )
+    elif not 1 <= spread <= 100:
+        says = "nearly uniform" if spread < 1 else "nearly one-hot"
+        says = f"their softmax is {says}, and KL has little to teach"
+        line = f"the teacher's answers to an image differ by {spread:.2g}: "
+        found.append(line + (says if kl else "adapt student_lr to losses of that size"))
+    return found

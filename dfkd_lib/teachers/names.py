@@ -2,7 +2,8 @@
 
 - ``resnet34_8x``: a network of the library, trained here on the data set of the run.
 - ``path/to/weights.safetensors:resnet34_8x``: a file of weights and the library's
-  network that they belong to. ``.pt`` and ``.pth`` files may hold weights only.
+  network that they belong to. Files of other endings may hold weights, numbers and
+  options, and nothing that would be executed.
 - ``torchvision:resnet50``, ``timm:resnet50.a1_in1k``: pretrained weights.
 """
 
@@ -14,7 +15,7 @@ from ..errors import UserError, one_of, shown, text
 from ..files import at_home, project_folder
 from ..models import CLASSIFIERS
 
-SUFFIXES = (".safetensors", ".pt", ".pth")
+SUFFIXES = (".safetensors", ".pt", ".pth", ".pth.tar", ".ckpt", ".bin")
 LIBRARIES = ("torchvision", "timm")
 
 
@@ -31,14 +32,14 @@ def parse_teacher(value: Any, name: str = "teacher") -> Source:
     kind, colon, network = str(value).rpartition(":")
     if kind in LIBRARIES:
         return Source(kind, text(f"{name}: the name after {kind}:", network))
-    if kind.endswith(SUFFIXES):
+    if kind.lower().endswith(SUFFIXES):
         one_of(f"{name}: the network of {Path(kind).name}", network, CLASSIFIERS)
         for folder in (Path(), project_folder() or Path()):
             # os.path: pathlib raises an error for a name with a NUL.
             if os.path.isfile(path := folder / at_home(name, kind)):
                 return Source("file", network, path)
         raise UserError(f"{name}: there is no file {shown(kind)}; give one of weights")
-    if colon or str(value).endswith(SUFFIXES):
+    if colon or str(value).lower().endswith(SUFFIXES):
         raise UserError(
             f"{name}: {shown(value)} is not understood; write torchvision:NAME, timm:"
             f"NAME, or FILE:NETWORK; files end in {', '.join(SUFFIXES)}; networks are "

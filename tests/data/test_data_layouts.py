@@ -134,13 +134,24 @@ def test_tiny_imagenet_as_it_is_unpacked(root):
 
 
 @pytest.mark.parametrize(("mode", "side", "c"), [("RGB", 224, 3), ("L", 40, 1)])
-def test_the_first_image_sets_the_shape_of_ones_own(root, mode, side, c):
+def test_all_images_set_the_shape_of_ones_own(root, mode, side, c):
     size = (300, 250) if side == 224 else (40, 50)
-    write_images(root / "leaves" / "train", "ash oak", size=size, mode=mode)
+    write_images(root / "leaves" / "train", "ash oak", each=4, size=size, mode=mode)
+    write_images(root / "leaves" / "train", "ash", each=1, size=(9, 9), mode="L")
     write_images(root / "leaves" / "test", "ash oak", size=(90, 70), mode="P")
     data = load_dataset("leaves")
     assert data.x_train.shape[1:] == data.x_test.shape[1:] == (side, side, c)
     assert isinstance(data.x_train, ImageFiles)
+
+
+def test_what_a_folder_leaves_out_is_counted(root, capsys):
+    for part in ("train", "test"):
+        write_images(root / "my-leaves" / part, "ash oak")
+    for file in ("0.heic", "1.heic", "notes.txt", ".DS_Store"):
+        (root / "my-leaves" / "train" / "oak" / file).write_bytes(b"")
+    assert len(load_dataset("my-leaves").x_train) == 4
+    line = capsys.readouterr().err
+    assert "2 of .heic, 1 of .txt" in line and "DS_Store" not in line
 
 
 def test_ones_own_npz(root):

@@ -48,13 +48,13 @@ def test_what_is_missing_names_its_file(root, monkeypatch, name):
     assert "DFKD_DATA is not set" in refusal(name)
 
 
-@pytest.mark.parametrize("name", ["cifar", "../up", "", "a-b", 3, None, "x" * 5000])
+@pytest.mark.parametrize("name", ["cifar", "../up", "", "-b", 3, None, "x" * 5000])
 def test_unknown_names(root, name):
     write_npz(root.parent / "up.npz")
-    write_npz(root / "a-b.npz")
+    write_npz(root / "-b.npz")
     message = line(known_dataset, "dataset", name)
     assert message.startswith("dataset: ") and f"{root}/" in message
-    assert all(known in message for known in (*DATASETS, "letters, digits and _"))
+    assert all(known in message for known in (*DATASETS, "letters, digits, - and _"))
 
 
 def test_a_download(root, monkeypatch, capsys):
@@ -155,6 +155,9 @@ def test_images_to_check_on(tmp_path):
     np.testing.assert_array_equal(x, arrays["x_test"].transpose(0, 3, 1, 2))
     np.testing.assert_array_equal(y, arrays["y_test"])
     assert load_images(tmp_path / "some.npz", (1, 16, 16), 10)[0].shape[2:] == (16, 16)
+    for channels in (2, 4):
+        message = line(load_images, tmp_path / "some", (channels, 32, 32), 10)
+        assert "1 or 3 channels" in message and "npz" in message
 
 
 @pytest.mark.parametrize("path", ["", "nowhere", "a\0b", "x" * 5000, "empty", "text"])
