@@ -54,15 +54,6 @@ def network(name):
     return build(name, 10).eval()
 
 
-def on_meta(name, classes):
-    with torch.device("meta"):
-        return build(name, classes)
-
-
-def hooks(module):
-    return sum(len(m._forward_hooks) for m in module.modules())
-
-
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_parameters_and_shapes(name):
     count, sides, width = SIZES[name]
@@ -80,20 +71,15 @@ def test_parameters_and_shapes(name):
     ("name", "classes", "size", "multiply_adds"),
     [
         ("lenet5", 10, 32, 416_520),
-        ("lenet5_half", 10, 32, 133_740),
-        ("resnet34_8x", 10, 32, 1_159_402_496),
         ("resnet18_8x", 100, 32, 555_468_800),
         ("resnet34", 101, 128, 1_196_214_784),
-        ("resnet18", 101, 128, 592_235_008),
         ("wrn40_2", 10, 32, 327_599_360),
-        ("wrn16_2", 10, 32, 101_106_944),
     ],
 )
 def test_costs_are_the_papers(name, classes, size, multiply_adds):
-    """On the meta device, where LeNet's layers are as they are defined."""
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         x = torch.zeros(1, 1 if name.startswith("lenet") else 3, size, size)
-        on_meta(name, classes).eval()(x)
+        build(name, classes).eval()(x)
     assert counter.get_total_flops() == 2 * multiply_adds
 
 
@@ -142,18 +128,11 @@ def test_the_embedding_of_the_readers_own_network_carries_gradients():
     own, x = nn.Sequential(*layers), torch.randn(4, 3, 2, 2, requires_grad=True)
     embedding, logits = embedding_and_logits(own, x)
     assert torch.equal(embedding, own[:3](x)) and torch.equal(logits, own(x))
-    assert torch.autograd.grad(embedding.sum(), x)[0].any() and hooks(own) == 0
-
-
-@pytest.mark.parametrize(
-    ("layers", "message"),
-    [
+    assert torch.autograd.grad(embedding.sum(), x)[0].any()
+    for parts, message in (
         ([nn.Conv2d(3, 3, 2), nn.Flatten()], "Sequential has no nn.Linear"),
-        ([nn.Flatten(), nn.Linear(12, 3), nn.Sigmoid()], "not that of its last nn.Lin"),
-    ],
-)
-def test_networks_without_an_embedding_are_an_error_and_keep_no_hook(layers, message):
-    own = nn.Sequential(*layers)
-    with pytest.raises(UserError, match=message):
-        embedding_and_logits(own, torch.zeros(2, 3, 2, 2))
-    assert hooks(own) == 0
+        ([*layers, nn.Sigmoid()], "not that of its last nn.Linear"),
+    ):
+        with pytest.raises(UserError, match=message):
+            embedding_and_logits(nn.Sequential(*parts), torch.zeros(2, 3, 2, 2))
+    assert not any(m._forward_hooks for m in own.modules())

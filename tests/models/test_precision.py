@@ -9,7 +9,6 @@ from torch import nn
 from dfkd_lib.models import (
     CLASSIFIERS,
     Foreign,
-    LeNet5,
     build,
     embedding_and_logits,
     generator,
@@ -84,8 +83,9 @@ def test_stages_obey_the_precision_too():
     assert torch.equal(seen.maps[0].bfloat16().float(), seen.maps[0])
 
 
-@pytest.mark.parametrize("name", ["generator_a", "generator_b", "mad_cifar"])
-@pytest.mark.parametrize("conditioning", ["none", "sum"])
+@pytest.mark.parametrize(
+    ("name", "conditioning"), [("generator_a", "none"), ("mad_cifar", "sum")]
+)
 def test_generators_give_float32_images(name, conditioning):
     torch.manual_seed(0)
     given = {"channels": 3, "size": 32, "width": 4, "num_classes": 10}
@@ -107,12 +107,6 @@ def test_the_gans_generator_gains_and_a_flow_does_not():
     assert placed(generator("flow", **given), (2, 1, 1)).dtype == torch.float32
 
 
-def test_a_narrow_network_stays_exact():
-    network = placed(LeNet5(), (1, 32, 32))
-    assert network.dtype == torch.float32
-    assert placed(Foreign(Strange(width=8))).dtype == torch.float32
-
-
 @pytest.mark.parametrize("views", [False, True])
 def test_a_foreign_network_is_not_changed(views):
     torch.manual_seed(0)
@@ -127,12 +121,3 @@ def test_a_foreign_network_is_not_changed(views):
     assert all(torch.equal(before[key], v) for key, v in own.state_dict().items())
     assert not own.linear._forward_hooks and not own.linear._forward_pre_hooks
     assert set(network.parameters()) == set(own.parameters())
-
-
-def test_a_foreign_network_that_fails_leaves_no_trace():
-    network = placed(Foreign(Strange()))
-    network.network.linear.forward = lambda x: 1 / 0
-    with pytest.raises(ZeroDivisionError):
-        network(torch.zeros(2, *SHAPE))
-    assert not torch.is_autocast_enabled("cpu")
-    assert not network.network.linear._forward_hooks
