@@ -13,7 +13,7 @@ PYTEST := $(BIN)/pytest -n 2 --dist loadfile -p no:cacheprovider
 NBVAL  := --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg --ignore-glob='*/_build/*'
 
 .DEFAULT_GOAL := help
-.PHONY: run test lint execute book bench nightly lock clean help
+.PHONY: run test lint execute book bench nightly gpu lock clean help
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -48,6 +48,9 @@ bench: $(STAMP) ## measure speed against the public way of computing; keeps a re
 
 nightly: $(STAMP) ## make the runs of the book that have no record; resumes, prints what is left
 	$(BIN)/snakemake --cores 2 --configfile workflow/experiments.yml
+
+gpu: $(STAMP) ## make what needs a GPU, in the order of its worth; resumes
+	$(BIN)/python tools/gpu.py
 
 lock: $(STAMP) ## pin every version again (needs uv)
 	$(BIN)/python tools/lock.py

@@ -130,7 +130,7 @@ MAD_FOOD = [
 _TEXT = "HiDFD Section Experiments"
 HIDFD: Table = [
     ("HiDFD Eq. 1", {"gan_loss": "log"}),
-    ("HiDFD Eq. 8", {"gate_q": 0.7, "gate": "formula", "integration": "both"}),
+    ("HiDFD Eq. 8", {"gate_q": 0.7, "integration": "both"}),
     ("HiDFD Eq. 10", {"gamma": 0.5}),
     ("HiDFD Eq. 14", {"distill": "align"}),
     (_TEXT, {"lambda_d": 0.1, "lambda_g": 0.1, "inflation": 0}),
@@ -167,10 +167,31 @@ HIDFD_MNIST = [
     ("ours", {"student_lr": 0.01, "collected_ratio": 0.005}),
 ]
 
+# --- the ladder: one pair, one generator and one schedule, at the same FLOP -----------
+# Student's rate and batch are each family's best at 0.1 PFLOP (results/tuning.jsonl).
+
+LADDER: Table = [
+    *DFAD_CIFAR,
+    *MAD,
+    *ARVI,
+    ("ours", {"generator_width": 32, "schedule": "cosine"}),
+    ("ours", {"stages": 1000, "stages_per_epoch": 100}),
+    ("ours", {"batch": 64, "student_batch": 64, "student_lr": 0.1}),
+]
+LADDER_MAE: Table = []
+LADDER_HIDFD: Table = [
+    *HIDFD_CIFAR,
+    ("ours", {"generator_width": 16, "batch": 64, "student_batch": 64}),
+    ("ours", {"stages": 100, "gan_share": 0.5, "stages_per_epoch": 10}),
+    ("ours", {"generator_steps": 20, "student_steps": 50, "schedule": "cosine"}),
+    ("ours", {"synthetic": 10_000, "collected_ratio": 0.02}),
+]
+
 # --- who has which: paper, data sets, pairs -------------------------------------------
 
 _GREY, _CIFAR = ("lenet5", "lenet5_half"), ("cifar10", "cifar100")
 _RESNET, _WRN = ("resnet34_8x", "resnet18_8x"), ("wrn40_2", "wrn16_2")
+_LAPTOP = ("wrn16_2", "wrn16_1")
 _LARGE = ("alexnet", "alexnet")
 
 
@@ -206,9 +227,11 @@ RECIPES: tuple[Entry, ...] = tuple(
         ("hidfd", ("mnist",), _GREY, HIDFD_MNIST),
         ("hidfd", _CIFAR, _RESNET, HIDFD_CIFAR),
         ("hidfd", _CIFAR, ("vgg16_bn", "vgg13_bn"), HIDFD_CIFAR),
+        ("ladder", _CIFAR, _LAPTOP, LADDER),
     )
     for dataset in datasets
 )
+ON_LADDER = _CIFAR
 PAPERS = tuple(dict.fromkeys(entry.paper for entry in RECIPES))
 # Whose recipe a method runs with, where that paper has one for the data set.
 METHOD_PAPERS = {
@@ -276,7 +299,7 @@ def recipe_for(
     """The recipe of a method for a data set: of `paper`, else of the method's paper.
 
     Else ours, else anybody's. Of several pairs the first is taken, or the named one; a
-    pair that no recipe has replaces the recipe's own. A data set that no recipe is for
+    pair that no recipe has replaces the recipe's own; the ladder's pair has its recipe. A data set that no recipe is for
     runs with that of MNIST or CIFAR-10, whichever has its kind of images. Looks at no
     file, but for whether a name that is not in the catalogue is the user's.
 
@@ -302,6 +325,7 @@ def recipe_for(
 
     def order(entry: Entry) -> tuple[bool, ...]:
         return (
+            entry.paper != "ladder" and (teacher, student) == _LAPTOP,
             entry.paper != wanted,
             entry.paper != "ours",
             teacher not in ("auto", entry.teacher),
@@ -328,7 +352,16 @@ def recipe_for(
 
 
 def _of_baseline(method: str, entry: Entry) -> Table:
-    """DeGAN's student has KD's loss; KD alone as many steps as HiDFD's student."""
+    """DeGAN's student has KD's loss; KD alone as many steps as HiDFD's student.
+
+    On the ladder, what a method's family needs besides.
+    """
+    if entry.paper == "ladder":
+        family = {"dfad": LADDER_MAE, "arvi": LADDER_MAE}
+        family |= dict.fromkeys(("hidfd", "degan", "kd_collected"), LADDER_HIDFD)
+        return family.get(method, []) + [("ours", {"distill": "kd"})] * (
+            method == "degan"
+        )
     if entry.paper != "hidfd" or method not in ("degan", "kd_collected"):
         return []
     if method == "degan":

@@ -7,6 +7,8 @@
 
 import contextlib
 import dataclasses
+import math
+import re
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -15,19 +17,22 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from . import records
 from .data import (
-    DATASETS, EMBEDDED, NETWORKS, Dataset, Images, check_fits, images_for,
+    DATASETS, EMBEDDED, NETWORKS, Dataset, Images, augmentation, check_fits, images_for,
     known_dataset, load_dataset, source_for,
 )  # fmt: skip
 from .errors import Parser, UserError, of_settings, one_of, real, shown, text, whole
 from .files import output_folder
 from .methods import METHODS, State, Task, readable
 from .models import build
-from .recipes import METHOD_PAPERS, PAPERS, RECIPES, Recipe, override, recipe_for
+from .recipes import (
+    METHOD_PAPERS, ON_LADDER, PAPERS, RECIPES, Recipe, override, recipe_for,
+)  # fmt: skip
 from .teachers import (
     Teacher, accuracy, hardware, load_teacher, parse_teacher, resolve_device,
     resolve_precision,
@@ -194,18 +199,49 @@ def _check_teacher(teacher: Teacher, test: TestSet, dataset: str) -> None:
         )
 
 
-def apply_budget(budget: str | int, recipe: Recipe, device: str) -> tuple[Recipe, str]:
+# --- budgets --------------------------------------------------------------------------
+
+LAPTOP = "0.1PF"  # about 15 minutes of one thread on the ladder's networks
+
+
+def recipe_within(
+    budget: str | int, dataset: str, method: str, device: str,
+    teacher: str = "auto", student: str = "auto", paper: str = "auto",
+) -> Recipe:  # fmt: skip
+    """`recipe_for`, but the ladder's where CIFAR is asked for within a laptop's means.
+
+    That is by a budget in FLOP, or by auto without a GPU, for no pair and no paper.
+    """
+    small = _pflop(budget) is not None or (budget, device) == ("auto", "cpu")
+    if small and {teacher, student, paper} == {"auto"} and dataset in ON_LADDER:
+        paper = "ladder"
+    return recipe_for(dataset, method, teacher, student, paper)
+
+
+def apply_budget(
+    budget: str | int,
+    recipe: Recipe,
+    device: str,
+    teacher: nn.Module | None = None,
+    like: Dataset | None = None,
+) -> tuple[Recipe, str]:
     """The recipe as a budget allows it, and a sentence that says what will run.
 
-    full: the recipe's schedule; a number: so many of its stages; short: 20 student
-    steps on small batches; auto: full on a GPU and for a minute's work on embedded
-    data, else short.
+    full: the recipe's schedule; a number: so many of its stages; 0.2PF: as many as cost
+    0.2e15 FLOP; short: 20 student steps on small batches; auto: full on a GPU and for
+    a minute's work on embedded data, `LAPTOP` on the ladder, else short. For
+    `teacher` and `like` see `schedule_flop`.
+
+    A UserError if the FLOP are not enough for a stage.
     """
     settings = recipe.settings
     if budget == "auto":
         steps = settings.stages * settings.student_steps
         small = recipe.dataset in EMBEDDED and steps <= 10_000
         budget = "full" if device == "cuda" or small else "short"
+        budget = LAPTOP if recipe.paper == "ladder" and device == "cpu" else budget
+    if (wanted := _pflop(budget)) is not None:
+        return _spend(wanted, recipe, teacher, like)
     if budget == "short":
         own = recipe.values()
         most = {name: min(own[name], SHORT[name]) for name in own if name in SHORT}
@@ -229,10 +265,88 @@ def apply_budget(budget: str | int, recipe: Recipe, device: str) -> tuple[Recipe
     )
 
 
+def _spend(
+    pflop: float, recipe: Recipe, teacher: nn.Module | None, like: Dataset | None
+) -> tuple[Recipe, str]:
+    """As many stages as the FLOP pay for; the schedule ends with them."""
+    each = schedule_flop(recipe, teacher, like) / recipe.settings.stages / 1e15
+    if (stages := round(pflop / each)) < 1:
+        raise UserError(
+            f"budget: {pflop:g} PFLOP are not enough; a stage of {recipe.method} on "
+            f"{recipe.pair} takes {each:.2g}; give {each:.2g}PF or more"
+        )
+    made = recipe.replace(stages=stages)
+    line = f"{pflop:g} PFLOP: {stages:,} stages, {_student_steps(made):,} student steps"
+    line += f" on batches of {made.settings.student_batch}, {recipe.pair}"
+    full = recipe_for(recipe.dataset, recipe.method)
+    if full.paper != recipe.paper and full.paper in ("dfad", "arvi", "mad", "hidfd"):
+        cost = schedule_flop(full) / 1e15
+        line += f"; the paper's own run, budget full, is {full.pair} and about "
+        line += f"{cost:,.0f} PFLOP"
+    return made, line
+
+
+def schedule_flop(
+    recipe: Recipe, teacher: nn.Module | None = None, like: Dataset | None = None
+) -> float:
+    """FLOP of a recipe's whole schedule, from stages of few steps on few images.
+
+    A pass costs in proportion to its images, a stage what its steps cost; what happens
+    once in a run (pretraining, HiDFD's pool of images) is left out. `teacher` and
+    `like`: the network and the data set, if the library does not know their names.
+    """
+    from .lab.counters import flop
+
+    m, like = recipe.settings, like or _blank(recipe.dataset)
+    sizes = {n: getattr(m, n) for n in ("batch", "student_batch") if hasattr(m, n)}
+    part = max(math.gcd(*sizes.values()) // 4, 1)
+    few = {name: size // part for name, size in sizes.items()}
+    usual = {"pretrain_steps": 0, "synthetic": 64, "memory": few["student_batch"]}
+    few |= {n: v for n, v in usual.items() if n in recipe.values()}
+    once = ("student_steps", "generator_steps", "inversion_steps")
+    once = {name: 1 for name in once if hasattr(m, name)}
+    pixels = torch.zeros(64, *like.x_test.shape[1:], dtype=torch.uint8)
+    pixels, labels = pixels.permute(0, 3, 1, 2), torch.arange(64) % like.num_classes
+    one = torch.ones(pixels.shape[1], 1, 1)
+    usual = augmentation(like.name, *pixels.shape[1:3])
+    images = None if m.data is None else Images(pixels, labels, 0 * one, one, usual)
+    network = teacher or build(recipe.teacher, like.num_classes)
+
+    def stage(number: int, **steps: int) -> int:
+        small = recipe.replace(**few, **steps)
+        state = begin(small, network, like, images=images)
+        for state.stage in range(number - 1, number + 1):  # the second is as the rest
+            cost = flop(small.settings, state)
+        return cost
+
+    gan, again, total = getattr(m, "gan_stages", 0), getattr(m, "reuse", 1), 0
+    for name in once:
+        stages, number = gan or m.stages, 2
+        if name == "student_steps":
+            stages, number = m.stages - gan, gan + 2
+        step = stage(number, **once | {name: 1 + again}) - stage(number, **once)
+        total += part * stages * getattr(m, name) * step / again
+    return total
+
+
+def _blank(name: str) -> Dataset:
+    """A data set of the catalogue without its images."""
+    facts = DATASETS[name]
+    x = np.zeros((facts.classes, facts.size, facts.size, facts.channels), np.uint8)
+    y = np.arange(facts.classes)
+    return Dataset(name, x, y, x, y, (0.0,) * facts.channels, (1.0,) * facts.channels)
+
+
 def _student_steps(recipe: Recipe) -> int:
     settings = recipe.settings
     gan = getattr(settings, "gan_stages", 0)  # HiDFD's student waits for the GAN
     return (settings.stages - gan) * settings.student_steps
+
+
+def _pflop(budget: Any) -> float | None:
+    """What a budget as 0.2PF is in PFLOP; None for others."""
+    found = isinstance(budget, str) and re.fullmatch(r"(\d+\.?\d*|\.\d+)PF", budget)
+    return float(found[1]) if found else None
 
 
 # --- a chapter's parameters -----------------------------------------------------------
@@ -240,12 +354,13 @@ def _student_steps(recipe: Recipe) -> int:
 
 def _budget(name: str, value: Any) -> str | int:
     word = isinstance(value, str) and value in ("auto", "full", "short")
+    word = word or (_pflop(value) or 0) > 0
     number = isinstance(value, int) and not isinstance(value, bool)
     if word or (number and 0 < value < 2**31):
         return value
     raise UserError(
-        f"{name}: {shown(value)} is not allowed; give auto, full, short, or a whole "
-        "number of stages above 0"
+        f"{name}: {shown(value)} is not allowed; give auto, full, short, a whole "
+        "number of stages above 0, or PFLOP as in 0.2PF"
     )
 
 
@@ -318,14 +433,15 @@ def prepare(
     usual |= {"precision": "auto", "output_dir": "output", "seed": 0, "seeds": 1}
     s = Settings(**usual | vars(check_parameters(namespace)))
     s.precision = resolve_precision(s.precision, s.device)
-    recipe = override(recipe_for(s.dataset, method, s.teacher, s.student), s.overrides)
+    asked = s.budget, s.dataset, method, s.device, s.teacher, s.student
+    recipe = override(recipe_within(*asked), s.overrides)
     if "momentum" in vars(s):
         recipe = recipe.replace(momentum=s.momentum)
     data = load_dataset(s.dataset)
     check_fits(data, "student", recipe.student)
     teacher = load_teacher(data, recipe.teacher, device=s.device)
     s.full, s.folder = recipe, output_folder(s.output_dir)
-    recipe, note = apply_budget(s.budget, recipe, s.device)
+    recipe, note = apply_budget(s.budget, recipe, s.device, teacher.network, data)
     usual = "digits_hybrid" if method == "hidfd" else "digits"
     s.recorded = recipe == recipe_for(usual, method)
     print(f"{s.dataset}: {note}")
@@ -354,7 +470,8 @@ def command_line() -> Parser:
         "the teacher may be FILE:NETWORK, torchvision:NAME or timm:NAME")  # fmt: skip
     add("--seed", type=int, default=0, help="default: 0")
     add("--budget", default="auto", help="full, short (20 steps), a number of stages, "
-        "or auto: full on a GPU and for embedded data, else short")  # fmt: skip
+        "FLOP as in 0.2PF, or auto: full on a GPU and for embedded data, else 0.1PF on "
+        "CIFAR and short on other data")  # fmt: skip
     add("--device", default="auto", help="auto, cpu or cuda")
     add("--precision", default="auto", help="auto, bfloat16 (where a network gains) or "
         "float32")  # fmt: skip
@@ -418,7 +535,7 @@ def main(argv: list[str] | None = None) -> int:
         return 128 + signal.SIGINT
 
 
-def _asked(args: Any) -> tuple[Settings, Recipe, str]:
+def _asked(args: Any) -> tuple[Settings, Recipe]:
     """What the options ask for, checked before anything is loaded."""
     number = args.budget.isdecimal() and len(args.budget) < 20
     budget = int(args.budget) if number else args.budget
@@ -437,9 +554,9 @@ def _asked(args: Any) -> tuple[Settings, Recipe, str]:
     one_of("compile", args.compile, ("auto", "off", "on"))
     if args.checkpoint_every is not None:
         whole("checkpoint-every", args.checkpoint_every, 1)
-    recipe = recipe_for(args.dataset, args.method, teacher, student, args.recipe)
+    pair = teacher, student, args.recipe
+    recipe = recipe_within(budget, args.dataset, args.method, asked.device, *pair)
     recipe = override(recipe, args.set)
-    recipe, sentence = apply_budget(budget, recipe, asked.device)
     settings = recipe.settings
     _shared(settings)  # now: a teacher may take hours
     has_generator = "generator_steps" in readable(type(settings))
@@ -452,16 +569,18 @@ def _asked(args: Any) -> tuple[Settings, Recipe, str]:
         source_for(
             settings.data, args.dataset, getattr(settings, "collected_from", "auto")
         )
-    return asked, recipe, sentence
+    return asked, recipe
 
 
 def _run(args: Any) -> int:
-    asked, recipe, sentence = _asked(args)
+    asked, recipe = _asked(args)
     method, seed, device = args.method, args.seed, asked.device
     dataset = load_dataset(args.dataset)
     check_fits(dataset, "student", recipe.student)
     folder = output_folder(args.output_dir)
     teacher = load_teacher(dataset, recipe.teacher, device=device)
+    within = recipe, device, teacher.network, dataset
+    recipe, sentence = apply_budget(asked.budget, *within)
     precision = resolve_precision(args.precision, device)
     name = records.key(recipe, seed, precision)
     checkpoint = folder / f"{name}.ckpt"

@@ -341,7 +341,7 @@ class _Progress:
         self.spent, self.since = 0.0, 0.0  # seconds of training alone
         self.rows = torch.zeros(0, 2, device=state.task.device)  # losses since the test
         self.pending: list[tuple[int, Losses]] = []  # not checked yet
-        self.work = {"last": 0, "new": True, "players": ""}
+        self.work = {"last": 0, "new": True, "players": "", "guess": None}
         self.counter: FlopCounterMode | None = None
         self.counted_before = 0  # FLOP of the stage before a measurement
 
@@ -386,7 +386,8 @@ class _Progress:
         """Run a stage; its FLOP are those that torch counts, or of the stage before.
 
         Counted are the first stage (which may pretrain), the second, and the one after
-        a change of who has updates, as when HiDFD's GAN is trained.
+        a change of who has updates, as when HiDFD's GAN is trained; what that change's
+        own stage was taken to cost is then mended.
         """
         from torch.utils.flop_counter import FlopCounterMode  # slow to import
 
@@ -399,8 +400,13 @@ class _Progress:
             flop = self.counted_before + counter.get_total_flops()
             self.work["last"] = flop * world()
         self.history.flop += self.work["last"]
+        if counter and self.work["guess"] is not None:
+            self.history.flop += self.work["last"] - self.work["guess"]
+        self.work["guess"] = None
         players = "+".join(sorted({player for player, _ in losses.updates}))
         self.work["new"] = self.stage == 1 or players != self.work["players"]
+        if self.work["new"] and not counter:
+            self.work["guess"] = self.work["last"]
         self.work["players"] = players
         return losses
 

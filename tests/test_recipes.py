@@ -21,7 +21,8 @@ from dfkd_lib.run import apply_budget
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "recipes.json").read_text())
 DROPPED = {  # since 0.1.0, on purpose
     **dict.fromkeys(("dfad", "arvi", "dafl"), {"reuse"}),  # MAD Section 6 alone has it
-    **dict.fromkeys(("hidfd", "degan"), {"gan_augment", "gan_momentum"}),
+    "hidfd": {"gan_augment", "gan_momentum", "gate"},
+    "degan": {"gan_augment", "gan_momentum"},
 }
 # AR+VI's milestones, which no schedule of its recipe reads, were called DFAD's.
 OTHER_SOURCES = {("milestones", "inferred", "ours")}
@@ -99,6 +100,7 @@ def test_the_settings_of_one_method_go_to_another():
         ("cifar100 mad auto resnet18_8x", "mad", "resnet34_8x-resnet18_8x"),
         ("cifar100 mad vgg13_bn", "mad", "vgg13_bn-wrn16_2"),
         ("cifar100 kd_ori", "dfad", "resnet34_8x-resnet18_8x"),
+        ("cifar100 mad wrn16_2 wrn16_1", "ladder", "wrn16_2-wrn16_1"),
     ],
 )
 def test_whose_recipe_and_pair_is_taken(asked, paper, pair):
@@ -147,7 +149,7 @@ def test_list_imports_little_but_torch():
         ),
         (
             "cifar100 mad auto auto ours",
-            ["allowed with cifar100: arvi, dfad, hidfd, mad"],
+            ["allowed with cifar100: arvi, dfad, hidfd, ladder, mad"],
         ),
         ("digits mad auto auto hidfdd", ["recipe: 'hidfdd' is not known", *PAPERS]),
     ],
@@ -223,6 +225,7 @@ def test_any_text_is_a_value_of_its_kind_or_is_refused(name, value):
         ("cifar100 mad", "short", "cuda", 4, "180,000 times the work"),
         ("digits_hybrid hidfd", "full", "cpu", 100, "100 stages, 1,500 student steps"),
         ("digits_hybrid hidfd", 1, "cpu", 1, "30 student steps on batches of 64"),
+        ("digits mad", "0.001PF", "cpu", 115, "0.001 PFLOP: 115 stages, 575 student"),
     ],
 )
 def test_a_budget_says_what_will_run(asked, budget, device, stages, words):

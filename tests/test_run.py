@@ -12,18 +12,21 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
 from chapters import ROOT
 from safetensors.torch import load_file
+from torch.utils.flop_counter import FlopCounterMode
 
 from dfkd_lib import run
-from dfkd_lib.data import DATASETS, NETWORKS
+from dfkd_lib.data import DATASETS, NETWORKS, Dataset, Images
 from dfkd_lib.errors import UserError
 from dfkd_lib.methods import METHODS, readable
 from dfkd_lib.models import build
+from dfkd_lib.models.network import as_named
 from dfkd_lib.recipes import PAPERS, RECIPES, recipe_for
-from dfkd_lib.train import TestSet, evaluate, hold
+from dfkd_lib.train import TestSet, evaluate, hold, train
 
 PLACE = ["--device", "cpu", "--precision", "float32"]
 TINY = "generator_width=2 z_dim=6 batch=8 student_batch=8 student_steps=2".split()
@@ -109,6 +112,36 @@ def test_the_recorded_command_repeats_the_numbers(arguments, tmp_path, capsys):
     assert ("probe" in made[0]) == ("--probe" in arguments)
     out = capsys.readouterr().out.splitlines()
     assert f"record: {path}" in out[-1] and "accuracy" in out[-1]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_runs_flop_are_those_of_its_stages(method):
+    """In the record's history, and as they are predicted for a budget in FLOP."""
+    random = np.random.default_rng(0)
+    x, y = random.integers(0, 255, (40, 32, 32, 3), np.uint8), np.arange(40) % 10
+    data = Dataset("cifar10", x, y, x, y, (0.5,) * 3, (0.2,) * 3)
+    small = {"batch": 8, "student_batch": 8, "stages": 6, "generator_width": 4}
+    small |= {"z_dim": 8, "memory": 16, "synthetic": 40, "inversion_steps": 3}
+    small |= {"student_steps": 3, "generator_steps": 2, "stages_per_epoch": 6}
+    recipe = recipe_for("cifar10", method, paper="ladder")
+    small = {name: v for name, v in small.items() if name in recipe.values()}
+    recipe = recipe.replace(**small)
+    settings, images = recipe.settings, Images.of(data, "cpu")
+    states = [
+        run.begin(recipe, build(recipe.teacher, 10), data, images=images)
+        for _ in range(2)
+    ]
+    total = 0
+    for states[0].stage in range(1, 7):
+        with as_named(), FlopCounterMode(display=False) as counter:
+            settings.stage(states[0])
+        total += counter.get_total_flops()
+    test = TestSet.of(data, states[1].teacher, "cpu")
+    assert train(settings, states[1], test).flop == pytest.approx(total, rel=0.02)
+    predicted = run.schedule_flop(recipe, like=data)
+    # what is done once counts in so few stages: FT's first, HiDFD's pool of images
+    once = {"ft": 0.7, "hidfd": 0.2, "degan": 0.2, "deepinversion": 0.2}
+    assert predicted == pytest.approx(total, rel=once.get(method, 0.02))
 
 
 def test_a_line_at_every_test_where_there_is_no_terminal(tmp_path, capsys):

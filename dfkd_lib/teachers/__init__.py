@@ -55,7 +55,7 @@ def load_teacher(
     if parse_teacher(name).kind != "ours":
         return load_foreign(name, dataset, device=device)
     check_fits(dataset, "teacher", name)
-    for folder in (SHIPPED, cache()):
+    for folder in (cache(), SHIPPED):  # what was trained here prevails
         # The record is written last: weights without one are a killed process's.
         if (folder / f"{dataset.name}-{name}.json").is_file():
             return _read(dataset, name, folder)

@@ -9,7 +9,7 @@ from ..data import check_fits, load_dataset
 from ..errors import Parser, UserError, of_settings, one_of, real, whole
 from ..files import at_home, writable_folder
 from ..models import CLASSIFIERS
-from . import cache, resolve_device, teacher_recipe, train_teacher
+from . import TeacherRecipe, cache, resolve_device, teacher_recipe, train_teacher
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -22,6 +22,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--teacher", default="lenet5", help=", ".join(CLASSIFIERS))
     parser.add_argument("--epochs", type=int, help="default: by network and data set")
     parser.add_argument("--lr", type=float, help="default: by network and data set")
+    parser.add_argument("--paper", action="store_true", help="the papers' 160 epochs")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--folder", type=Path, help=f"default: {cache()}")
@@ -33,6 +34,7 @@ def main(argv: list[str] | None = None) -> int:
         dataset = load_dataset(args.dataset)
         check_fits(dataset, "teacher", args.teacher)
         recipe = teacher_recipe(dataset.name, args.teacher, len(dataset.y_train))
+        recipe = TeacherRecipe() if args.paper else recipe
         for name, check, low in (("epochs", whole, 1), ("lr", real, 1e-8)):
             if (value := getattr(args, name)) is not None:
                 recipe = dataclasses.replace(recipe, **{name: check(name, value, low)})

@@ -20,7 +20,7 @@ from ..errors import UserError, first_line
 from ..files import locked, remove_leftovers, write_atomically
 from ..models import build, place
 from .machine import commit, hardware, resolve_precision, versions
-from .recipes import TeacherRecipe
+from .recipes import TeacherRecipe, teacher_recipe
 from .trained import accuracy_on, digest, least_accuracy, weights
 
 
@@ -43,6 +43,8 @@ def train_teacher(
     """
     asked, sha = time.time(), commit()  # the checkout may move on
     order = f"{command(dataset.name, name)} --epochs {recipe.epochs} --lr {recipe.lr}"
+    usual = teacher_recipe(dataset.name, name, len(dataset.y_train))
+    order += " --paper" * (recipe.schedule != usual.schedule)
     order += f" --seed {seed} --device {device}"
     endings, stem = ("safetensors", "json", "ckpt", "lock"), f"{dataset.name}-{name}"
     path, record, checkpoint, lock = (folder / f"{stem}.{end}" for end in endings)
