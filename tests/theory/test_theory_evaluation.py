@@ -77,12 +77,3 @@ def test_seeds_needed_are_enough_and_no_more(difference, spread, chance):
     assert seeds == 2 or theory.power(difference, spread, seeds - 1) < chance
     with pytest.raises(ValueError, match="difference"):
         theory.seeds_needed(0, spread)
-
-
-def test_images_needed_resolve_it_in_four_of_five_experiments():
-    images = theory.images_needed(1, 6)
-    chances = [0.035, 0.025, 0.94]
-    counts = np.random.default_rng(0).multinomial(images, chances, size=50_000)
-    gap = (counts[:, 0] - counts[:, 1]) / images
-    error = np.sqrt((counts[:, :2].sum(1) / images - gap**2) / images)
-    assert (gap > 1.96 * error).mean() == pytest.approx(0.8, abs=0.01)
