@@ -1,6 +1,5 @@
 """Where the chapters are, and how a test runs one as a reader would."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -11,12 +10,6 @@ import nbformat
 
 ROOT = Path(__file__).resolve().parents[1]
 CHAPTERS = sorted((ROOT / "book").glob("[0-9]*.py"))
-
-# Every run leaves a record with at least these.
-RECORD_KEYS = set(
-    "method dataset pair teacher student seed accuracy_last accuracy_best teacher_accuracy "
-    "teacher_hash samples seconds device versions commit command".split()
-)
 
 
 def fresh_checkout(target: Path) -> Path:
@@ -66,12 +59,3 @@ def assert_ran_clean(path: Path) -> None:
     assert not [
         out for cell in code for out in cell.outputs if out.output_type == "error"
     ]
-
-
-def assert_student_made(new: set[Path]) -> None:
-    """Among the new files are a student's weights and the record of its run."""
-    assert [path for path in new if path.suffix == ".safetensors"], sorted(new)
-    records = [json.loads(path.read_text()) for path in new if path.suffix == ".json"]
-    assert [r for r in records if isinstance(r, dict) and RECORD_KEYS <= set(r)], (
-        sorted(new)
-    )

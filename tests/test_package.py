@@ -27,13 +27,10 @@ FILES = {here: {p.name for p in (ROOT / here).glob("*.*")} for here in DATA}
 
 
 def test_every_package_of_the_library_is_listed():
-    found = [
-        p.parent.relative_to(ROOT) for p in (ROOT / "dfkd_lib").rglob("__init__.py")
-    ]
-    names = {".".join(path.parts) for path in found}
-    assert (
-        sorted(names | {name.replace("/", ".") for name in DATA.values()}) == PACKAGES
-    )
+    inits = (ROOT / "dfkd_lib").rglob("__init__.py")
+    names = {".".join(path.parent.relative_to(ROOT).parts) for path in inits}
+    names |= {name.replace("/", ".") for name in DATA.values()}
+    assert sorted(names) == PACKAGES
 
 
 def test_one_version():
@@ -59,15 +56,12 @@ def built(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_the_wheel_holds_the_library_the_records_and_the_tables(built):
+def test_the_wheel_and_the_sdist_hold_library_records_and_tables(built):
     names = zipfile.ZipFile(built[0]).namelist()
     data = {f"{DATA[here]}/{name}" for here, names in FILES.items() for name in names}
     found = {name for name in names if ".dist-info/" not in name}
     assert found == SOURCES | ASSETS | data
 
-
-@pytest.mark.slow
-def test_the_sdist_holds_what_builds_the_wheel(built):
     with tarfile.open(built[1]) as archive:
         files = {m.name.split("/", 1)[1] for m in archive if m.isfile()}
     files = {name for name in files if not name.startswith("dfkd_lib.egg-info/")}
@@ -77,16 +71,12 @@ def test_the_sdist_holds_what_builds_the_wheel(built):
     assert files == SOURCES | ASSETS | data | told | made
 
 
-@pytest.fixture(scope="module")
-def installed(built, tmp_path_factory):
-    """Runs a line outside a checkout, by a Python that has the wheel.
-
-    Other packages are this Python's: nothing is downloaded.
-    """
-    home = tmp_path_factory.mktemp("home")
-    venv.create(home / "env")
-    python = home / "env" / "bin" / "python"
-    lib = home / "env" / "lib" / f"python{sysconfig.get_python_version()}"
+@pytest.mark.slow
+def test_the_wheel_distils_outside_a_checkout(built, tmp_path):
+    """Other packages are this Python's: nothing is downloaded."""
+    venv.create(tmp_path / "env")
+    python = tmp_path / "env" / "bin" / "python"
+    lib = tmp_path / "env" / "lib" / f"python{sysconfig.get_python_version()}"
     # The .pth of the editable dfkd_lib in that folder is not read.
     (lib / "site-packages" / "shared.pth").write_text(sysconfig.get_path("purelib"))
     pip = [sys.executable, "-m", "pip", "--python", python, "install"]
@@ -94,32 +84,21 @@ def installed(built, tmp_path_factory):
     subprocess.run([*pip, *options], check=True, capture_output=True)
 
     def run(line):
-        result = shell(f"unset PYTHONPATH; {python} {line}", cwd=home)
+        result = shell(f"unset PYTHONPATH; {python} {line}", cwd=tmp_path)
         assert result.returncode == 0, result.stdout
         return result.stdout
 
-    run.home = home
-    return run
-
-
-@pytest.mark.slow
-def test_the_wheel_has_what_a_chapter_reads(installed):
-    where = installed('-c "import dfkd_lib; print(dfkd_lib.__file__)"')
-    assert where.startswith(str(installed.home))
-    asked = "from dfkd_lib import load_records; from dfkd_lib.lab import papers"
-    asked += "; print(len(load_records()), len(papers.SYSTEMS))"
-    records, systems = map(int, installed(f'-c "{asked}"').split())
-    lines = [p.read_text().splitlines() for p in (ROOT / "results").glob("*.jsonl")]
-    assert records == sum(map(len, lines)) > 0 and systems > 0
-
-
-@pytest.mark.slow
-def test_the_wheel_distils(installed):
-    assert "mad" in installed("-m dfkd_lib.run list")
-    installed(
-        "-m dfkd_lib.run --method mad --dataset digits --device cpu --set stages=3"
+    asked = "import dfkd_lib; from dfkd_lib.lab import papers; "
+    asked += (
+        "print(dfkd_lib.__file__, len(dfkd_lib.load_records()), len(papers.SYSTEMS))"
     )
-    [record] = (installed.home / "output").glob("*.json")
+    where, records, systems = run(f'-c "{asked}"').split()
+    lines = [p.read_text().splitlines() for p in (ROOT / "results").glob("*.jsonl")]
+    assert where.startswith(str(tmp_path)) and int(systems) > 0
+    assert int(records) == sum(map(len, lines)) > 0
+
+    run("-m dfkd_lib.run --method mad --dataset digits --device cpu --set stages=3")
+    [record] = (tmp_path / "output").glob("*.json")
     made = json.loads(record.read_text())
     assert (made["versions"]["dfkd_lib"], made["commit"]) == (VERSION, "unknown")
     assert record.with_suffix(".safetensors").is_file()
