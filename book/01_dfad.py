@@ -22,7 +22,7 @@
 # What its text leaves open, and where its public code differs, is listed in [](sec-dfad-choices).
 
 # %% tags=["remove-cell"]
-if "google.colab" in str(get_ipython()): get_ipython().run_line_magic("pip", "install -q dfkd_lib==0.2.0")  # fmt: skip
+if "google.colab" in str(globals().get("get_ipython", str)()): get_ipython().run_line_magic("pip", "install -q dfkd_lib==0.2.0")  # fmt: skip
 
 # %% tags=["parameters"]
 dataset: str = "digits"  # or cifar10, mnist, ...: see `run list`
@@ -1114,7 +1114,7 @@ if settings.recorded:
     )  # fmt: skip
 
 # %% [markdown]
-# By the seventh stage the student says the same to every image: no unit of its last hidden layer depends on the image any more. This looks like the *other* end of {prf:ref}`thm-dfad-logits`. The residual starts above 12 and grows. There MSE's gradient in logits, $2r/C$, is 2.5 and more,
+# From the seventh stage on, the student gives nearly the same answer to every image: hardly any unit of its last hidden layer still depends on the image. This looks like the *other* end of {prf:ref}`thm-dfad-logits`. The residual starts above 12 and grows. There MSE's gradient in logits, $2r/C$, is 2.5 and more,
 # and nothing bounds it; MAE's never exceeds $1/\sqrt C = 0.32$, and the rate was chosen for MAE.
 #
 # If that is the reason, a lower rate must cure it, and the table says that it does: at 0.003 both losses with MSE in them learn. There it is MAE that is slow, and MSE is ahead of it. (That interval only just excludes zero, and it is one of nine in the table: not much to lean on.) Each loss at the rate that suits it best, of these three, and MAE less it:
