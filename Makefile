@@ -9,7 +9,7 @@ OUTPUT := output
 # once do not compete for the cores.
 run test execute nightly bench: export OMP_NUM_THREADS := 1
 
-PYTEST := $(BIN)/pytest -n 2 --dist loadfile -p no:cacheprovider
+PYTEST := $(BIN)/pytest -n 2 -p no:cacheprovider
 NBVAL  := --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg --ignore-glob='*/_build/*'
 
 .DEFAULT_GOAL := help
@@ -24,12 +24,13 @@ run: $(STAMP) ## execute chapter 3 on real data; ends with a trained student
 	@echo; echo "The executed chapter: $(OUTPUT)/03_mad.ipynb"
 	@echo "The students, each with its record (.json) beside it:"; ls -1 $(OUTPUT)/*.safetensors
 
-# Cheap failures first. The slow tests run whole chapters and share both workers.
+# Cheap failures first. A chapter stays with one worker (loadfile); the longest ones are
+# not left to the end, as they would be if files with many tests came first.
 test: lint ## every check: style, unit tests, the rendered book, every chapter
-	$(PYTEST) tests -m 'not slow and not browser'
+	$(PYTEST) --dist loadfile tests -m 'not slow and not browser'
 	$(MAKE) book
-	$(PYTEST) tests -m browser -rs
-	$(PYTEST) tests book -m slow $(NBVAL)
+	$(PYTEST) --dist worksteal tests/test_rendered*.py -rs
+	$(PYTEST) --dist loadfile --no-loadscope-reorder tests book -m slow $(NBVAL)
 
 lint: $(STAMP) ## check the style only
 	$(BIN)/ruff check .

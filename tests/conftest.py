@@ -22,10 +22,12 @@ settings.load_profile("repeatable")
 
 
 def pytest_collection_modifyitems(items):
-    # nbval's cells run a whole chapter, so `-m slow` takes them too.
+    """nbval's cells are slow, they run whole chapters; test_rendered*.py opens the book."""
     for item in items:
         if item.path.suffix == ".ipynb":
             item.add_marker(pytest.mark.slow)
+        if item.path.stem.startswith("test_rendered"):
+            item.add_marker(pytest.mark.browser)
 
 
 @pytest.fixture(autouse=True)

@@ -10,8 +10,6 @@ from axe_playwright_python.sync_playwright import Axe
 from browser import DESKTOP, HTML, PAGES, PHONE, Heard, chromium, unfold, visit
 from chapters import ROOT
 
-pytestmark = pytest.mark.browser
-
 # What runs past the right edge, and neither it nor a box around it scrolls. A drawer
 # that is shut is not visible; MathJax's text for screen readers is clipped to a point.
 STICKS_OUT = """() => {

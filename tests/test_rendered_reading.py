@@ -3,8 +3,6 @@
 import pytest
 from browser import DESKTOP, Heard, address, chromium, unfold, visit
 
-pytestmark = pytest.mark.browser
-
 # A4 within margins of 15 mm, at 96 dots per inch
 PAPER = {"width": 681, "height": 1000}
 BARS = ".bd-sidebar-primary .bd-sidebar-secondary .header-article .copybtn".split()
