@@ -21,7 +21,7 @@
 # Distillation is due to {cite:t}`hinton2015distilling`. The evaluation that this chapter takes apart is that of {cite:t}`fang2019dfad` (DFAD), whose Table 2 the other papers extend. Symbols are those of {doc}`notation`.
 
 # %% tags=["remove-cell"]
-if "google.colab" in str(get_ipython()): get_ipython().run_line_magic("pip", "install -q dfkd_lib==0.2.0")  # fmt: skip
+if "google.colab" in str(globals().get("get_ipython", str)()): get_ipython().run_line_magic("pip", "install -q dfkd_lib==0.2.0")  # fmt: skip
 
 # %% tags=["parameters"]
 dataset: str = "digits"  # or mnist, cifar100, ...: see `run list`

@@ -22,7 +22,7 @@
 # No public code exists for it; what its text leaves open is listed in [](sec-mad-choices).
 
 # %% tags=["remove-cell"]
-if "google.colab" in str(get_ipython()): get_ipython().run_line_magic("pip", "install -q dfkd_lib==0.2.0")  # fmt: skip
+if "google.colab" in str(globals().get("get_ipython", str)()): get_ipython().run_line_magic("pip", "install -q dfkd_lib==0.2.0")  # fmt: skip
 
 # %% tags=["parameters"]
 dataset: str = "digits"  # or cifar100, mnist, ...: see `run list`

@@ -21,7 +21,7 @@
 # Symbols are those of {doc}`notation`.
 
 # %% tags=["remove-cell"]
-if "google.colab" in str(get_ipython()): get_ipython().run_line_magic("pip", "install -q dfkd_lib==0.2.0")  # fmt: skip
+if "google.colab" in str(globals().get("get_ipython", str)()): get_ipython().run_line_magic("pip", "install -q dfkd_lib==0.2.0")  # fmt: skip
 
 # %% tags=["parameters"]
 seed: int = 0  # of everything that is random

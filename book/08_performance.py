@@ -23,7 +23,7 @@
 # Everything below is measured against DFAD's public loop. The benchmark has it as one function: every graph is built, and nothing of what follows is used. (Only the order within a stage is ours, generator first, as everywhere in this book.)
 
 # %% tags=["remove-cell"]
-if "google.colab" in str(get_ipython()): get_ipython().run_line_magic("pip", "install -q dfkd_lib==0.2.0")  # fmt: skip
+if "google.colab" in str(globals().get("get_ipython", str)()): get_ipython().run_line_magic("pip", "install -q dfkd_lib==0.2.0")  # fmt: skip
 
 # %% tags=["parameters"]
 dataset: str = "digits"  # whose accuracies to compare: digits, mnist

@@ -4,9 +4,10 @@ import argparse
 import contextlib
 import difflib
 import math
+import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NoReturn
 
 
@@ -22,6 +23,19 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}; --help lists what is allowed")
+
+
+def command(main: Callable[[], int]) -> int:
+    """Run a command line; replace what stdout cannot show, accept a closed pipe."""
+    if "utf" not in (sys.stdout.encoding or "utf").lower():
+        sys.stdout.reconfigure(encoding="ascii", errors="replace")
+    try:
+        code = main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # as of `| head`; Python's own last flush would fail too
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    return code
 
 
 def of_settings(error: Exception) -> str:

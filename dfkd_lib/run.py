@@ -26,7 +26,9 @@ from .data import (
     DATASETS, EMBEDDED, NETWORKS, Dataset, Images, augmentation, check_fits, images_for,
     known_dataset, load_dataset, source_for,
 )  # fmt: skip
-from .errors import Parser, UserError, of_settings, one_of, real, shown, text, whole
+from .errors import (
+    Parser, UserError, command, of_settings, one_of, real, shown, text, whole,
+)  # fmt: skip
 from .files import output_folder
 from .methods import METHODS, State, Task, readable
 from .models import build
@@ -319,14 +321,15 @@ def schedule_flop(
             cost = flop(small.settings, state)
         return cost
 
-    gan, again, total = getattr(m, "gan_stages", 0), getattr(m, "reuse", 1), 0
+    gan, again = getattr(m, "gan_stages", 0), getattr(m, "reuse", 1)
+    total = 0 if gan else m.stages * stage(2, **once)
     for name in once:
-        stages, number = gan or m.stages, 2
+        stages, number, steps = gan or m.stages, 2, getattr(m, name) - (not gan)
         if name == "student_steps":
             stages, number = m.stages - gan, gan + 2
         step = stage(number, **once | {name: 1 + again}) - stage(number, **once)
-        total += part * stages * getattr(m, name) * step / again
-    return total
+        total += stages * steps * step / again
+    return part * total
 
 
 def _blank(name: str) -> Dataset:
@@ -621,4 +624,4 @@ def _run(args: Any) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command(main))

@@ -182,7 +182,7 @@ class Cut(Generator):
     def logits(self, z: Noise, y: Classes | None = None) -> Images:
         return self.inner.logits(z, y)
 
-    def squash(self, logits: Images) -> Images:
+    def squash(self, logits: Images) -> Float[Tensor, "n c _ _"]:
         x = self.inner.squash(logits)
         (top, h), (left, w) = (((self.size - n) // 2, n) for n in self.sides)
         return x[..., top : top + h, left : left + w]

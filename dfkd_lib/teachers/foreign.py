@@ -110,7 +110,11 @@ def load_foreign(
     elif found.kind == "file":
         if dataset is not None:
             check_fits(dataset, "teacher", found.network)
-        network = _from_file(found.path, found.network, classes)
+        state, kind = read_weights(found.path), found.network
+        with torch.random.fork_rng(devices=[]):
+            network = build(kind, classes)
+        called = f"{kind} with {classes} classes"
+        fill(found.path, state, network, called, torchvision_names(kind))
         sha = digest(found.path.read_bytes())
     else:
         network, constants = _pretrained(found.kind, found.network)
@@ -168,26 +172,29 @@ def task_of(dataset: Dataset | None, num_classes: Any, input_shape: Any) -> tupl
     return num_classes, tuple(whole("input_shape", size, 1) for size in input_shape)
 
 
-def _from_file(path: Path, architecture: str, classes: int) -> nn.Module:
-    """The library's network with the weights of a file."""
+def read_weights(path: Path) -> Any:
+    """The content of a file of weights; nothing in it is executed."""
     safe, save = path.suffix.lower() == ".safetensors", "safetensors.torch.save_file"
-    todo = (
-        f"nothing in it was executed; write it with {save}(network.state_dict(), ...)"
-    )
+    todo = f"nothing in it was executed; write it with {save}"
     with (
-        told(f"teacher: {path} cannot be read as weights and nothing else", todo),
+        told(
+            f"teacher: {path} cannot be read as weights and nothing else",
+            f"{todo}(network.state_dict(), ...)",
+        ),
         torch.serialization.safe_globals(_HARMLESS),
     ):
-        state = load_file(path) if safe else torch.load(path, "cpu", weights_only=True)
-    with torch.random.fork_rng(devices=[]):
-        network = build(architecture, classes)
+        return load_file(path) if safe else torch.load(path, "cpu", weights_only=True)
+
+
+def fill(
+    path: Path, state: Any, network: nn.Module, name: str, theirs: Iterable[str] = ()
+) -> None:
+    """Load what `read_weights` found in a file; `theirs`: other names of the layers."""
     keys = []
     try:
         state = _held(path, state)
         keys = [*state][:6]
-        state = _renamed(
-            state, [*network.state_dict()], torchvision_names(architecture)
-        )
+        state = _renamed(state, [*network.state_dict()], theirs)
         for key, value in network.state_dict().items():  # torch would round, or drop
             other = state.get(key, value)
             if other.is_floating_point() != value.is_floating_point():
@@ -195,11 +202,10 @@ def _from_file(path: Path, architecture: str, classes: int) -> nn.Module:
         network.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError) as error:
         raise UserError(
-            f"teacher: {path} does not hold the weights of {architecture} with "
-            f"{classes} classes ({first_line(error)}); name the network that it was "
-            f"saved from; its first keys are {shown(keys)}"
+            f"teacher: {path} does not hold the weights of {name} "
+            f"({first_line(error)}); name the network that it was saved from; its "
+            f"first keys are {shown(keys)}"
         ) from error
-    return network
 
 
 def _held(path: Path, state: dict) -> dict:
