@@ -305,7 +305,7 @@ def schedule_flop(
     few = {name: size // part for name, size in sizes.items()}
     usual = {"pretrain_steps": 0, "synthetic": 64, "memory": few["student_batch"]}
     few |= {n: v for n, v in usual.items() if n in recipe.values()}
-    once = ("student_steps", "generator_steps", "inversion_steps")
+    once = ("student_steps", "generator_steps")
     once = {name: 1 for name in once if hasattr(m, name)}
     pixels = torch.zeros(64, *like.x_test.shape[1:], dtype=torch.uint8)
     pixels, labels = pixels.permute(0, 3, 1, 2), torch.arange(64) % like.num_classes
