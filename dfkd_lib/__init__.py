@@ -17,6 +17,7 @@ _HOME = {
     "load_foreign": "teachers",
     "evaluate": "train",
     "load_records": "records",
+    "load_student": "records",
 }
 __all__ = list(_HOME)
 

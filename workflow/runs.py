@@ -127,7 +127,8 @@ def main(path: str, experiment: str, key: str, only: str = "") -> int:
     listed, folder = wanted(config, only), Path(config["folder"]).absolute()
     [job] = [j for j in listed if (j.experiment, j.key) == (experiment, key)]
     work = Path(config["work"], experiment).absolute()
-    alone = [] if config["students"] else ["--record-only"]
+    keep = config["students"]  # true, false, or a list of experiments
+    alone = [] if keep is True or (keep and experiment in keep) else ["--record-only"]
     status = run.main([*job.options, *alone, "--output-dir", str(work)])
     if status == 0:
         file = work / f"{key}.json"
