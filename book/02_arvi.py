@@ -22,7 +22,7 @@
 # No public code exists for it, and the text leaves out more than others: every loss weight, the distribution of $\lambda$, the schedule. [](sec-arvi-choices) lists what we chose.
 
 # %% tags=["remove-cell"]
-if "google.colab" in str(get_ipython()): get_ipython().run_line_magic("pip", "install -q dfkd_lib==0.2.0")  # fmt: skip
+if "google.colab" in str(globals().get("get_ipython", str)()): get_ipython().run_line_magic("pip", "install -q dfkd_lib==0.2.0")  # fmt: skip
 
 # %% tags=["parameters"]
 dataset: str = "digits"  # or mnist, cifar10, ...: see `run list`
@@ -60,7 +60,7 @@ from dfkd_lib import (
     run,
     theory,
 )
-from dfkd_lib.lab import chords, pictures
+from dfkd_lib.lab import pictures
 from dfkd_lib.losses import mae
 from dfkd_lib.methods import arvi
 from dfkd_lib.models import LeNet5, embedding_and_logits, grid
@@ -83,6 +83,61 @@ with torch.no_grad():
             units.append(h.flatten(1))
         h = layer(h)
     units = torch.cat(units, 1).T.reshape(-1, SIDE, SIDE)
+
+
+@torch.no_grad()
+def bends(network, x, z):
+    """Where a layer's units switch between z (0) and x (1), exactly.
+
+    A ReLU switches where its input changes sign, a max-pool where
+    another input becomes the largest. Between known positions the
+    input h of a layer is affine.
+    """
+    s, h = torch.tensor([0.0, 1.0], dtype=x.dtype), torch.stack([z, x])
+    found = {}
+    for index, layer in enumerate(network.features):
+        if isinstance(layer, torch.nn.ReLU | torch.nn.MaxPool2d):
+            if isinstance(layer, torch.nn.ReLU):
+                new = zeros(s, h.flatten(1))[0].sort().values
+            else:
+                new = swaps(s, h, layer.kernel_size)
+            found[f"{index} {type(layer).__name__.strip('2d')}"] = new
+            merged = torch.cat([s, new]).unique()
+            right = torch.searchsorted(s, merged).clamp(1, len(s) - 1)
+            share = merged - s[right - 1]
+            share = share / (s[right] - s[right - 1])
+            share = share.reshape(-1, *[1] * (h.ndim - 1))
+            s, h = merged, h[right - 1].lerp(h[right], share)
+        h = layer(h)
+    return found
+
+
+def zeros(s, u):
+    """Where columns of u, affine between the s, change sign."""
+    at, unit = torch.where(u[:-1] * u[1:] < 0)
+    low, high = u[at, unit], u[at + 1, unit]
+    share = low / (low - high)
+    return s[at] + (s[at + 1] - s[at]) * share, at, unit, share
+
+
+def swaps(s, h, size):
+    """Where two inputs of a window are its equal largest ones."""
+    windows = h.unfold(2, size, size).unfold(3, size, size)
+    windows = windows.reshape(len(h), -1, size**2)
+    found = []
+    for i, j in torch.combinations(torch.arange(size**2)).tolist():
+        u = windows[..., i] - windows[..., j]
+        where, at, window, share = zeros(s, u)
+        ends = windows[at, window], windows[at + 1, window]
+        here = torch.lerp(*ends, share[:, None])
+        found.append(where[here[:, i] >= here.amax(1) - 1e-12])
+    return torch.cat(found).sort().values
+
+
+@torch.no_grad()
+def along(network, x, z, positions):
+    """The network's logits at positions between z (0) and x (1)."""
+    return network(z + positions[:, None, None, None] * (x - z))
 
 
 def landscape(ax):
@@ -137,10 +192,10 @@ def clouds(points, mixtures):
 # %% mystnb={"image": {"alt": "Left, the plane of the two moons, both coordinates from -3 to 3, red and blue by the teacher's classes, with its decision boundary as a black line and its activation boundaries as many grey ones; the straight chord from z to x crosses the black line three times. Right, the difference of the teacher's logits over the position on the chord: it rises, falls and rises again, bending at every tick, while its chord is a straight dashed line."}}
 pair = torch.tensor([[2.2, -0.6], [-2.2, 1.2]], dtype=torch.float64)
 x_end, z_end = pair[..., None, None]
-found = chords.bends(exact, x_end, z_end)  # a position per bend
+found = bends(exact, x_end, z_end)  # a position per bend
 t = torch.cat(list(found.values())).unique()
 profile, at_bends = (
-    chords.along(exact, x_end, z_end, s).diff(dim=1)[:, 0].numpy()
+    along(exact, x_end, z_end, s).diff(dim=1)[:, 0].numpy()
     for s in (torch.linspace(0, 1, 401, dtype=torch.float64), t)
 )
 _, (left, right) = plt.subplots(
@@ -499,7 +554,7 @@ for a in (0.5, 1.0, 4.0):
 # To Mixup, an activation boundary is a bend, and crossing one costs $\Delta_j\,k(\lambda, t_j)$. Let $u(s)$ be a unit's input along the chord, with $u(t_j) = 0$ and slope $u'(t_j)$. The unit's output $\max(u, 0)$ then changes its slope by $|u'(t_j)|$. In the last hidden layer, with outgoing weight $a$, that makes $|\Delta_j| = |a|\,|u'(t_j)|$; only if that layer is also the first is $u' = w^\top(x - z)$, with the unit's own weights. For a unit of an earlier layer, the change is passed on by whatever lies above it;
 # if all of that is switched off, the boundary is crossed without a bend. And the sum is *signed*: bends in opposite directions cancel. A small gap does not mean few boundaries.
 #
-# This can be verified to rounding. `chords.bends` finds the switching positions layer by layer, by a rule of three. Then {eq}`eq-arvi-bends` must give the gap at *any* $\lambda$, from the slopes between bends alone. For the MLP of the moons,
+# This can be verified to rounding. `bends` finds the switching positions layer by layer, by a rule of three. Then {eq}`eq-arvi-bends` must give the gap at *any* $\lambda$, from the slopes between bends alone. For the MLP of the moons,
 # and for the LeNet-5 of the digits with its max-pools:
 
 
@@ -509,10 +564,10 @@ def sum_of_bends(network, x, z, found):
     t = torch.cat(found).unique()
     ends = torch.tensor([0.0, 1.0], dtype=t.dtype)
     at = torch.cat([ends[:1], t, ends[1:]])
-    values = chords.along(network, x, z, at).numpy()
+    values = along(network, x, z, at).numpy()
     changes = theory.slope_changes(t.numpy(), values)
     lam = np.random.default_rng(1).uniform(size=200)
-    direct = -chords.along(network, x, z, torch.from_numpy(lam)).numpy()
+    direct = -along(network, x, z, torch.from_numpy(lam)).numpy()
     direct += lam[:, None] * values[-1] + (1 - lam[:, None]) * values[0]
     return direct, theory.gap_of_bends(lam, t.numpy(), changes)
 
@@ -526,7 +581,7 @@ cases = {  # name: network, both ends, and layers to leave out
     "digits, LeNet-5": (lenet, *two, ["4 ReLU", "5 MaxPool"]),
 }
 for name, (network, x, z, layers) in cases.items():
-    found = chords.bends(network, x, z)
+    found = bends(network, x, z)
     counts = "; ".join(f"{k}: {len(t)}" for k, t in found.items())
     print(f"{name}: bends\n   {counts}")
     direct, summed = sum_of_bends(network, x, z, list(found.values()))
@@ -852,7 +907,7 @@ pictures.table(
 
 # %% [markdown]
 # Columns 1 to 3 are medians over a thousand points: margin in logits, distances in units of the normalised plane. Turned up (the last row of $R_l$, the last two of $R_m$), both come with larger margins and more distance to both kinds of boundary, not with less as the paper's words suggest. For the margin under $R_l$ that is the direction of {prf:ref}`thm-arvi-logit`; no theorem here says that $R_m$ widens margins. It is one seed, and small weights show nothing:
-# with $R_l \times 1$ and $R_m \times 10^{-4}$ the points even lie a little *nearer* to activation boundaries than with nothing, which one seed cannot tell from chance. $R_m$ at weight 1 wins over the game: the points crowd where the square ends, and the student no longer learns the teacher. (On the digits 0.01 is too much: [](sec-arvi-search).)
+# with $R_l \times 1$ the points even lie a little *nearer* to activation boundaries than with nothing, which one seed cannot tell from chance. $R_m$ at weight 1 wins over the game: the points crowd where the square ends, and the student no longer learns the teacher. (On the digits 0.01 is too much: [](sec-arvi-search).)
 
 # %% mystnb={"image": {"alt": "Three maps of the plane of the two moons, red and blue by the teacher's classes, with generated points as black dots. With nothing added they cover the square; with R_l at weight 10 they gather in the upper left and the lower right; with R_m at weight 1 nearly all are at the edge in these two corners, and few are left in the middle."}}
 shown = ("nothing (DFAD)", "R_l × 10.0", "R_m × 1.0")
@@ -1200,7 +1255,7 @@ for name in ("VI", "all"):
 # (sec-arvi-link)=
 # ## Do the two ideas help each other?
 #
-# The paper joins its two ideas by one thought: the regularisers are about activation boundaries, and interpolation makes samples between decision boundaries, which are made of those. If so, the regularisers should change what a chord between two generated images crosses. With `chords.bends` this is a count.
+# The paper joins its two ideas by one thought: the regularisers are about activation boundaries, and interpolation makes samples between decision boundaries, which are made of those. If so, the regularisers should change what a chord between two generated images crosses. With `bends` this is a count.
 # Along chords between random pairs of generated points: how many boundaries are crossed, how many per unit of length, and what the crossings add up to, the teacher's gap, as the mean of $|\Gamma_T|$ over the chord.
 
 
@@ -1212,13 +1267,11 @@ def crossings(network, images, pairs):
     rows = []
     for i in range(pairs):
         x, z = images[i], images[pairs + i]
-        count = sum(map(len, chords.bends(network, x, z).values()))
-        ends = chords.along(
-            network, x, z, torch.tensor([0.0, 1.0]).double()
-        )
+        count = sum(map(len, bends(network, x, z).values()))
+        ends = along(network, x, z, torch.tensor([0.0, 1.0]).double())
         at_z, at_x = ends[:, None].expand(-1, 32, -1)
         chord = arvi.chord(at_x, at_z, middle)
-        gap = chord - chords.along(network, x, z, middle)
+        gap = chord - along(network, x, z, middle)
         length = (x - z).norm().item()
         rows.append([count, length, count / length, gap.abs().mean()])
     columns = np.array(rows, dtype=float).T

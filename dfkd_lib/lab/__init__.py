@@ -1,7 +1,7 @@
 """What the chapters measure and draw with; probes do not change the run they watch."""
 # ruff: noqa: F401
 
-from . import chords, papers, pictures, scoreboard
+from . import papers, pictures, scoreboard
 from .counters import flop
 from .gan_probe import GANProbe
 from .probe import LAGS, Probe

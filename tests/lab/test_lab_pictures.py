@@ -9,11 +9,9 @@ import pytest
 import torch
 from markdown_it import MarkdownIt
 
-from dfkd_lib import theory
-from dfkd_lib.lab import chords, pictures
+from dfkd_lib.lab import pictures
 from dfkd_lib.losses import kl
 from dfkd_lib.methods import MAD, State
-from dfkd_lib.models import build
 
 pytestmark = pytest.mark.usefixtures("drawn")
 HISTORIES = [
@@ -85,21 +83,3 @@ def test_tables_and_source():
     tree = ast.parse(code.removeprefix("```python\n").removesuffix("```"))
     assert [part.name for part in tree.body] == ["kl", "noise", "MAD"]
     assert inspect.getsource(kl) in code
-
-
-# --- bends ---------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["mlp", "lenet5"])
-def test_the_bends_of_a_random_network_explain_its_gap(name):
-    torch.manual_seed(0)
-    network, shape = build(name, 2).double().eval(), (1, 32, 32)
-    x, z = 3 * torch.randn(2, *((2, 1, 1) if name == "mlp" else shape)).double()
-    t = torch.cat(list(chords.bends(network, x, z).values())).unique()
-    at = torch.cat([t.new_zeros(1), t, t.new_ones(1)])
-    values, lam = chords.along(network, x, z, at).numpy(), np.linspace(0.01, 0.99, 57)
-    gap = lam[:, None] * values[-1] + (1 - lam[:, None]) * values[0]
-    gap -= chords.along(network, x, z, torch.from_numpy(lam)).numpy()
-    changes = theory.slope_changes(t.numpy(), values)
-    summed = theory.gap_of_bends(lam, t.numpy(), changes)
-    np.testing.assert_allclose(summed, gap, atol=1e-11)
