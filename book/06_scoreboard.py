@@ -21,7 +21,7 @@
 # Ours are means over seeds, ± half a 95 % interval. A figure without ± is one run.
 
 # %% tags=["remove-cell"]
-if "google.colab" in str(get_ipython()): get_ipython().run_line_magic("pip", "install -q dfkd_lib==0.2.0")  # fmt: skip
+if "google.colab" in str(globals().get("get_ipython", str)()): get_ipython().run_line_magic("pip", "install -q dfkd_lib==0.2.0")  # fmt: skip
 
 # %% tags=["parameters"]
 dataset: str = "mnist"  # the data set of the picture
@@ -344,7 +344,7 @@ def tables(paper, *numbers):
     """Of a paper, these tables."""
     figures = "one figure, best or last is not stated"
     if paper == "dfad":
-        figures = "the best test of each of five runs, mean ± s.d."
+        figures = "the best tests of five runs, mean ± deviation"
     parts = [f"The paper's figures: {figures}."]
     for number in numbers:
         rows = [
