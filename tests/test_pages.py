@@ -56,7 +56,10 @@ def test_a_methods_settings_are_listed_with_defaults_and_comments():
         assert {n: value for n, (value, _) in listed.items()} == usual
         if name in ("mad", "dfkd_mem"):
             assert listed["lambda0"][1] == "of G's images, MAD Eq. 4"
-    for thing, made in (METHODS["mad"], ("(**settings)", "")), (dfkd_lib.train, None):
+    for thing, made in (
+        (METHODS["mad"], ("(**settings)", "")),
+        (dfkd_lib.evaluate, None),
+    ):
         assert book_pages.shorten(None, "class", "", thing, None, "(x)", "") == made
 
 
