@@ -258,7 +258,8 @@ def prepared(make, teacher, **changes):
     given = {"method": Looked, "teacher": teacher, "student": Own(), "stages": 1}
     make(**COLOUR | given | changes)
     with torch.no_grad():
-        return SEEN[-1](NOISE), teacher.eval()(NOISE)
+        x = NOISE.to(memory_format=torch.channels_last)  # as generators make them
+        return SEEN[-1](x), teacher.eval()(NOISE)
 
 
 @pytest.mark.parametrize("head", [lambda: nn.Linear(128, 10), hooked])
@@ -408,7 +409,9 @@ def test_effective_classes_and_distrust():
 
 def test_nobodys_commit_is_taken(tmp_path, monkeypatch):
     """An archive of the source inside somebody's own repository."""
+    theirs = ["git", "-C", tmp_path, "-c", "user.name=a", "-c", "user.email=a@b.c"]
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    subprocess.run([*theirs, "commit", "-q", "--allow-empty", "-m", "a"], check=True)
     (tmp_path / "here").mkdir()
     monkeypatch.setattr(machine, "project_folder", lambda: tmp_path / "here")
     assert (commit(), tree()) == ("unknown", "unknown")

@@ -104,7 +104,8 @@ def difference(
     x, training = trial_images(8, shape), prepared.training
     (mean, std), (m, s) = (torch.tensor(c)[..., None, None] for c in (theirs, ours))
     wanted = given.eval()((x * s + m - mean) / std)
-    found = prepared.eval()(x.to(device)).cpu()
+    x = x.to(device, memory_format=torch.channels_last)  # as generators make them
+    found = prepared.eval()(x).cpu()
     prepared.train(training)
     return ((found - wanted).abs().max() / wanted.std().clamp_min(1e-6)).item()
 
