@@ -28,11 +28,11 @@ def test_the_library_computes_what_the_public_code_computes(ours):
     assert ours == pytest.approx(public, rel=0.05, abs=0.005) and ours != public
 
 
-@pytest.mark.parametrize("part", bench.PARTS)
-def test_a_part_of_the_fast_path_can_be_left_out(part, ours):
-    without = losses(frozenset([part]))
-    assert without == pytest.approx(ours, rel=0.05)
-    assert (without == ours) == (part in ("graphs", "memory"))
+def test_each_part_of_the_fast_path_can_be_left_out(ours):
+    for part in bench.PARTS:
+        without = losses(frozenset([part]))
+        assert without == pytest.approx(ours, rel=0.05), part
+        assert (without == ours) == (part in ("graphs", "memory")), part
 
 
 def test_spread_is_numpys():

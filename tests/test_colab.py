@@ -3,7 +3,6 @@
 import tomllib
 
 import nbformat
-import pytest
 from chapters import CHAPTERS, ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -22,19 +21,20 @@ class Shell:
         self.asked.append(call)
 
 
-@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
-def test_only_colab_installs_and_it_installs_this_version(path):
+def test_only_colab_installs_and_it_installs_this_version():
     """No name is left, for the next cell checks all names; the page has no such cell."""
-    cells = nbformat.read(path.with_suffix(".ipynb"), as_version=4).cells
-    cell = next(cell for cell in cells if cell.cell_type == "code")
-    assert cell.metadata.tags == ["remove-cell"] and cell.outputs == []
     install = "pip", f"install -q {PROJECT['name']}=={PROJECT['version']}"
-    for name, asked in (
-        ("ipykernel.zmqshell.ZMQInteractiveShell", []),
-        ("google.colab._shell.Shell", [install]),
-    ):
-        shell = Shell(name)
-        namespace = {"get_ipython": lambda found=shell: found}
-        exec(cell.source, namespace)
-        assert set(namespace) == {"get_ipython", "__builtins__"}
-        assert shell.asked == asked
+    places = {
+        "ipykernel.zmqshell.ZMQInteractiveShell": [],
+        "google.colab._shell.Shell": [install],
+    }
+    for path in CHAPTERS:
+        cells = nbformat.read(path.with_suffix(".ipynb"), as_version=4).cells
+        cell = next(cell for cell in cells if cell.cell_type == "code")
+        assert cell.metadata.tags == ["remove-cell"] and cell.outputs == [], path
+        for name, asked in places.items():
+            shell = Shell(name)
+            namespace = {"get_ipython": lambda found=shell: found}
+            exec(cell.source, namespace)
+            assert set(namespace) == {"get_ipython", "__builtins__"}, path
+            assert shell.asked == asked, path

@@ -133,9 +133,9 @@ def test_prepare_makes_a_chapters_set_up(tmp_path, capsys):
     assert "trust the numbers" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
+def test_prepare_refuses_in_one_line(tmp_path):
+    given = {"dataset": "digits", "device": "cpu", "output_dir": str(tmp_path / "out")}
+    for changes, words in (
         ({"overrides": "bach=64"}, "did you mean 'batch'"),
         ({"overrides": "batch"}, "NAME=VALUE"),
         ({"overrides": "batch=64,reuse=5"}, "'64,reuse=5'"),
@@ -143,13 +143,10 @@ def test_prepare_makes_a_chapters_set_up(tmp_path, capsys):
         ({"student": "wrn16_2"}, "student: wrn16_2"),
         ({"dataset": "cifar100"}, "cifar100.npz"),
         ({"datset": "digits"}, "did you mean 'dataset'"),
-    ],
-)
-def test_prepare_refuses_in_one_line(changes, words, tmp_path):
-    given = {"dataset": "digits", "device": "cpu", "output_dir": str(tmp_path / "out")}
-    with pytest.raises(UserError) as caught:
-        prepare(given | changes, "mad")
-    assert words in str(caught.value) and "\n" not in str(caught.value)
+    ):
+        with pytest.raises(UserError) as caught:
+            prepare(given | changes, "mad")
+        assert words in str(caught.value) and "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
 
 
