@@ -1,7 +1,6 @@
 """`distill` on small teachers: what it writes, resumes, exports and refuses."""
 
 import copy
-import hashlib
 import inspect
 import json
 import os
@@ -20,7 +19,6 @@ from torchvision.ops import FrozenBatchNorm2d
 import dfkd_lib
 from dfkd_lib import distillation
 from dfkd_lib.distillation import Enough, FreshImages, export, seen_constants
-from dfkd_lib.distillation.__main__ import main
 from dfkd_lib.distillation.fresh import distrust, effective_classes
 from dfkd_lib.errors import UserError
 from dfkd_lib.files import write_atomically
@@ -729,26 +727,3 @@ def test_what_cannot_be_exported_says_why(tmp_path):
     depends = tells(lambda x: x.flatten(1)[:, :10] * (2 if x.sum() > 0 else 3))
     made = export(depends, PIXELS, tmp_path / "s", onnx=False)
     assert made["torch.export"]["not_made"] and not list(tmp_path.iterdir())
-
-
-# --- the command line -----------------------------------------------------------------
-
-
-def test_the_command_line(tmp_path, teacher, capsys):
-    (tmp_path / "mine.py").write_text(
-        "from dfkd_lib.models import build\ndef make():\n    return build('lenet5', 10)"
-    )
-    torch.save({"net": teacher.network.state_dict()}, tmp_path / "w.pth")
-    words = f"{tmp_path}/mine.py:make --weights {tmp_path}/w.pth --student lenet5_half "
-    words += "--shape 1 32 32 --classes 10 --mean 0.3 --std 0.3 --method dfad "
-    words += f"--stages 2 --device cpu --output-dir {tmp_path}/own"
-    small = "--set generator_width=2 z_dim=6 batch=8 student_batch=8".split()
-    assert main([*words.split(), *small]) == 0
-    assert f"student: {tmp_path}/own/student.md" in capsys.readouterr().out
-    report = json.loads((tmp_path / "own" / "student.json").read_text())
-    assert report["sizes"]["teacher"] == 61706 and report["parameters"]["z_dim"] == 6
-    assert report["teacher"] == hashlib.sha256(weights(teacher.network)).hexdigest()
-    for wrong in ("mine.py:nothing", "none.py:make", "mine.py:__doc__"):
-        assert main([f"{tmp_path}/{wrong}", *words.split()[1:]]) == 2
-        line = capsys.readouterr().err
-        assert line.startswith("error: teacher: ") and line.count("\n") == 1
