@@ -196,7 +196,7 @@ pictures.table(
 )
 
 # %% [markdown]
-# The wrong run looks better than any other on this page, and ends at once: the two networks agree on every synthetic image. They are all black to this teacher, one grey level of 255 apart, and it gives them all the same answer. On real digits its student is blind. **Agreement does not show it.** One other number does, here: into how many classes the teacher puts the synthetic images. `distill` warns where it is one.
+# The wrong run looks better than any other on this page, and ends at once: the two networks agree on every synthetic image. They are all black to this teacher, one grey level of 255 apart, and it gives them all the same answer. On real digits its student is blind. **Agreement does not show it.** One other number does, here: into how many classes the teacher puts the synthetic images. `distill` warns where the effective number of classes, the exponential of their entropy, is below half of them.
 #
 # Some mistakes do less harm. The last row is told the moments of the digits, as if the teacher took normalised images; but this one takes pixels from 0 to 1. The generator's images then reach beyond that range. Here its student agrees less often, but it is not blind: what matters is that the images cover what the student will meet.
 
