@@ -940,7 +940,7 @@ for s, done in runs.items():
     records.save_run(folder, done.name, r, done.student)
     print(f"its student: {os.path.relpath(folder)}/{done.name}"
           ".safetensors, and its record (.json)")  # fmt: skip
-if recipe != settings.full:
+if recipe != settings.full and not settings.alone:
     r, full = runs[settings.seed].record, settings.full.settings
     updates = full.stages * full.student_steps * full.student_batch
     minutes = r["seconds"] * updates / r["samples"] / 60

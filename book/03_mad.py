@@ -557,7 +557,8 @@ probe = Probe(
     js_every=10
 )  # watches MAD's first live run, and leaves it as it is
 runs = {}
-for name in COMPARED:
+# On a laptop's budget, the chapter's own method alone.
+for name in COMPARED if not settings.alone else ["mad"]:
     for s in live:
         watched = (name, s) == ("mad", settings.seed)
         runs[name, s] = run.run(
@@ -579,7 +580,7 @@ for (name, s), done in runs.items():
         f"agreement {r['agreement_last']:.2f} %, "
         f"{r['samples']:,} images, {r['seconds']:.0f} s"
     )
-if recipe != settings.full:
+if recipe != settings.full and not settings.alone:
     full = settings.full.settings
     r = runs["mad", settings.seed].record
     updates = full.stages * full.student_steps * 2 * full.student_batch
@@ -593,8 +594,8 @@ if recipe != settings.full:
 
 # %% tags=["hide-input", "nbval-ignore-output"] mystnb={"image": {"alt": "Test accuracy (%) over 160 stages, from 60 upwards, for DFAD, ABM and MAD: the mean of five seeds and their range, and the teacher as a dashed line. MAD climbs first, then ABM, then DFAD. At the end the three are close together, a few points below the teacher, with MAD on top."}}
 groups = {}
-for name, method in COMPARED.items():
-    others = []
+for name in dict.fromkeys(name for name, _ in runs):
+    method, others = COMPARED[name], []
     if settings.recorded:
         others = records.arm("main", name, "digits")
     groups[method.__name__] = [
@@ -816,7 +817,7 @@ if measurable:
 
 # %% tags=["nbval-ignore-output"]
 probes = {}
-for conditional in (False, True):
+for conditional in (False, True) if not settings.alone else ():
     probes[conditional] = Probe(coordinates=64)
     run.run(
         recipe.of("abm").replace(
@@ -825,7 +826,7 @@ for conditional in (False, True):
         data, trained, seed=settings.seed, device=settings.device,
         precision=settings.precision, observe=probes[conditional],
     )  # fmt: skip
-if len(probes[True].weights) > 2:
+if probes and len(probes[True].weights) > 2:
     for conditional, p in probes.items():
         drawn = p.classes["G"][-1]
         most = drawn.bincount().max() / len(drawn)

@@ -429,8 +429,9 @@ def prepare(
 ) -> tuple[Settings, Dataset, Teacher, Recipe]:
     """A chapter's set-up: checked parameters, data, teacher, and the recipe to run.
 
-    The settings also get `full` (the recipe's whole schedule), `folder` and `recorded`
-    (whether the run is the one that the chapter's text describes).
+    The settings also get `full` (the recipe's whole schedule), `folder`, `recorded`
+    (whether the run is the one that the chapter's text describes) and `alone` (whether
+    it is a laptop's run on the ladder, of the chapter's method and of no other).
     """
     usual = {"teacher": "auto", "student": "auto", "budget": "auto", "overrides": []}
     usual |= {"precision": "auto", "output_dir": "output", "seed": 0, "seeds": 1}
@@ -447,6 +448,7 @@ def prepare(
     recipe, note = apply_budget(s.budget, recipe, s.device, teacher.network, data)
     usual = "digits_hybrid" if method == "hidfd" else "digits"
     s.recorded = recipe == recipe_for(usual, method)
+    s.alone = recipe.paper == "ladder"
     print(f"{s.dataset}: {note}")
     if not s.recorded:
         print("The text below describes the default run: trust the numbers.")
