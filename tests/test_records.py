@@ -21,6 +21,7 @@ from dfkd_lib.errors import UserError
 from dfkd_lib.methods import METHODS, readable
 from dfkd_lib.models import build
 from dfkd_lib.recipes import RECIPES, Recipe, override, recipe_for
+from dfkd_lib.teachers import machine
 from dfkd_lib.train import History
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -272,16 +273,10 @@ def test_a_line_that_is_no_record_is_named(folder, text):
 def test_a_folder_of_records(monkeypatch, tmp_path):
     monkeypatch.delenv("DFKD_RESULTS")
     assert records.records_folder() == ROOT / "results"
-    monkeypatch.setattr(records, "project_folder", lambda: None)
+    for module in (records, machine):
+        monkeypatch.setattr(module, "project_folder", lambda: None)
     assert records.records_folder() == ROOT / "dfkd_lib" / "results"
     assert (records.commit(), records.tree()) == ("unknown", "unknown")
-
-
-def test_a_folder_in_another_repository_has_no_commit(monkeypatch, tmp_path):
-    subprocess.run(["git", "init", "-q", tmp_path], check=True)
-    (tmp_path / "here").mkdir()
-    monkeypatch.setattr(records, "project_folder", lambda: tmp_path / "here")
-    assert records.commit() == "unknown"
 
 
 # --- comparisons ----------------------------------------------------------------------
