@@ -58,7 +58,9 @@ def shown(value: Any) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of an error that says something, at most 160 characters."""
+    """The first line of an error that says something; 160 characters of others'."""
+    if isinstance(error, UserError):
+        return str(error)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     lines = [line for line in lines if not line.endswith(":")] or lines
     line = lines[0] if lines else type(error).__name__

@@ -371,7 +371,7 @@ class _Progress:
         """Run it, count its FLOP, step the schedules, and note its losses."""
         self.stage = self.state.stage = self.stage + 1
         losses = self.counted(stage)
-        average(_statistics(self.state))
+        average([b for p in self.state.parts().values() for b in _statistics(p)])
         with warnings.catch_warnings():  # HiDFD's student waits for the GAN
             warnings.simplefilter("ignore", UserWarning)
             for part in self.state.parts().values():
@@ -420,8 +420,9 @@ class _Progress:
         finite = torch.stack(values).isfinite().tolist() if values else []
         broken = [n for n, good in zip(named, finite, strict=True) if not good]
         for name, part in self.state.parts().items():
-            tensors = part.state_dict().values() if isinstance(part, nn.Module) else ()
-            if not all(tensor.isfinite().all() for tensor in tensors):
+            # An attention mask, which is another buffer, may hold -inf.
+            weights = part.parameters() if isinstance(part, nn.Module) else ()
+            if not all(t.isfinite().all() for t in (*weights, *_statistics(part))):
                 broken.append(f"stage {self.stage}: the weights of the {name}")
         if first := [line for lines in gather(broken[:1]) for line in lines]:
             raise FloatingPointError(
@@ -489,10 +490,9 @@ class _Progress:
         return True
 
 
-def _statistics(state: State) -> list[Tensor]:
-    """Running means and variances, which processes average."""
-    modules = [p for p in state.parts().values() if isinstance(p, nn.Module)]
-    named = [pair for module in modules for pair in module.named_buffers()]
+def _statistics(part: Any) -> list[Tensor]:
+    """A network's running means and variances, which processes average."""
+    named = part.named_buffers() if isinstance(part, nn.Module) else ()
     return [b for name, b in named if name.endswith(("running_mean", "running_var"))]
 
 

@@ -35,17 +35,29 @@ def same(one: nn.Module, other: nn.Module) -> bool:
     return weights(one) == weights(other)
 
 
-@pytest.mark.parametrize("ending", ["safetensors", "pt", "pth"])
-@pytest.mark.parametrize("kind", ["plain", "checkpoint", "DataParallel"])
-def test_a_file_of_weights(kind, ending, tmp_path, digits, teacher):
-    path, state = tmp_path / f"a:b.{ending}", teacher.network.state_dict()
-    if ending == "safetensors":
-        save_file(state, path)
-    elif kind == "DataParallel":
-        state = {f"module.{key}": value for key, value in state.items()}
-        torch.save({"epoch": 3, "state_dict": state}, path)
-    else:
-        torch.save({"model": state} if kind == "checkpoint" else state, path)
+def under(prefix, state):
+    return {prefix + key: value for key, value in state.items()}
+
+
+@pytest.mark.parametrize(
+    ("ending", "wrap"),
+    [
+        ("safetensors", lambda s: s),
+        ("pt", lambda s: s),
+        ("pth", lambda s: {"model": s}),
+        ("PTH", lambda s: {"epoch": 3, "state_dict": under("module.", s)}),
+        ("bin", lambda s: {"net": s, "acc": np.float64(91.2), "epoch": 3}),
+        ("ckpt", lambda s: {"model_state_dict": s, "optimizer_state_dict": {}}),
+        ("pth.tar", lambda s: under("module._orig_mod.", s)),
+        ("pt", lambda s: {"state_dict": under("model.", s), "args": Namespace(lr=0)}),
+        ("pt", lambda s: {"ema": under("_orig_mod.module.", s)}),
+        ("pt", lambda s: under("module.", s) | {"n_averaged": torch.tensor(3)}),
+        ("pt", lambda s: s | {"total_ops": torch.zeros(1), "a.ops": torch.ones(1)}),
+    ],
+)
+def test_a_file_of_weights(ending, wrap, tmp_path, digits, teacher):
+    path, state = tmp_path / f"a:b.{ending}", wrap(teacher.network.state_dict())
+    (save_file if ending == "safetensors" else torch.save)(state, path)
     found = load_teacher(digits, f"{path}:lenet5")
     assert found.hash == digest(path.read_bytes()) and found.name == f"{path}:lenet5"
     assert same(found.network, teacher.network) and found.accuracy == teacher.accuracy
@@ -53,31 +65,6 @@ def test_a_file_of_weights(kind, ending, tmp_path, digits, teacher):
     assert load_foreign(f"{path}:lenet5", **TASK).accuracy is None
     assert "(1, 32, 32)" not in refusal(f"{path}:lenet5_half", digits)
     assert "7 classes" in refusal(f"{path}:lenet5", **TASK | {"num_classes": 7})
-
-
-def under(prefix, state):
-    return {prefix + key: value for key, value in state.items()}
-
-
-@pytest.mark.parametrize(
-    "wrap",
-    [
-        lambda s: {"net": s, "acc": np.float64(91.2), "epoch": 3},
-        lambda s: {"model_state_dict": s, "optimizer_state_dict": {}},
-        lambda s: under("module._orig_mod.", s),
-        lambda s: {"state_dict": under("model.", s), "args": Namespace(lr=0.1)},
-        lambda s: {"ema": under("_orig_mod.module.", s)},
-        lambda s: under("module.", s) | {"n_averaged": torch.tensor(3)},
-        lambda s: (
-            s | {"total_ops": torch.zeros(1), "features.0.total_ops": torch.ones(1)}
-        ),
-    ],
-)
-@pytest.mark.parametrize("ending", ["pth.tar", "ckpt", "bin", "PTH"])
-def test_checkpoints_as_people_write_them(wrap, ending, tmp_path, teacher):
-    path = tmp_path / f"mine.{ending}"
-    torch.save(wrap(teacher.network.state_dict()), path)
-    assert same(load_foreign(f"{path}:lenet5", **TASK).network, teacher.network)
 
 
 def test_averaged_weights_are_preferred_and_named(tmp_path, teacher, capsys):
@@ -122,10 +109,11 @@ def test_files_that_are_not_weights_are_refused_unexecuted(
     assert not proof.exists()
 
 
-@pytest.mark.parametrize("content", [[1], {"a": 1}, {}, torch.zeros(3)], ids=str)
-def test_a_file_of_something_else(tmp_path, content):
-    torch.save(content, tmp_path / "mine.pt")
-    assert "does not hold the weights" in refusal(f"{tmp_path}/mine.pt:lenet5", **TASK)
+def test_a_file_of_something_else(tmp_path):
+    for content in ([1], {"a": 1}, {}, torch.zeros(3)):
+        torch.save(content, tmp_path / "mine.pt")
+        line = refusal(f"{tmp_path}/mine.pt:lenet5", **TASK)
+        assert "does not hold the weights" in line
 
 
 @pytest.mark.parametrize(
@@ -137,10 +125,7 @@ def test_a_file_of_something_else(tmp_path, content):
         ("/none/w.safetensors:lenet5", "/none/w.safetensors no file"),
         ("/none/w.safetensors:lenet", "'lenet' lenet5"),
         ("timm: ", "timm empty"),
-        (
-            "keras:resnet50",
-            "keras:resnet50 torchvision:NAME timm:NAME FILE:NETWORK .pth",
-        ),
+        ("keras:resnet50", "keras:resnet50 torchvision:NAME timm:NAME FILE: .pth"),
         ("weights.pkl:lenet5", "weights.pkl .safetensors"),
     ],
 )
@@ -167,20 +152,20 @@ class Net(nn.Module):
 def test_a_module_is_copied_and_measured(digits, teacher, capsys):
     network = copy.deepcopy(teacher.network).train()
     found = load_foreign(network, digits)
-    assert (found.name, found.accuracy, found.hash) == (
-        "LeNet5",
-        teacher.accuracy,
-        teacher.hash,
-    )
+    assert (found.name, found.accuracy) == ("LeNet5", teacher.accuracy)
+    assert found.hash == teacher.hash
     assert network.training and not found.network.training
-    same_class = load_foreign(
-        Net(lambda x: 5 * torch.eye(10)[torch.zeros(len(x), dtype=int)]), digits
-    )
+    one_class = Net(lambda x: 5 * torch.eye(10)[torch.zeros(len(x), dtype=int)])
+    same_class = load_foreign(one_class, digits)
     assert same_class.accuracy < 15 and "next to chance" in capsys.readouterr().err
 
 
 def fails(x):
     raise RuntimeError("its own trouble\n\nwith many lines")
+
+
+def squeezed(x):
+    return torch.zeros(10) if len(x) == 1 else torch.zeros(len(x), 10)
 
 
 @pytest.mark.parametrize(
@@ -192,11 +177,8 @@ def fails(x):
         (lambda x: torch.full((len(x), 10), torch.nan), "not finite"),
         (lambda x: torch.zeros(len(x), 10, dtype=int), "int64"),
         (fails, "1×32×32 in evaluation (its own trouble)"),
-        (
-            lambda x: torch.zeros(10) if len(x) == 1 else torch.zeros(len(x), 10),
-            "(10,)",
-        ),
-        (lambda x: torch.zeros(len(x), 10).softmax(1), "probabilities"),
+        (squeezed, "(10,)"),
+        (lambda x: torch.zeros(len(x), 10).softmax(1), "logits=torch.log"),
     ],
 )
 def test_a_module_that_is_no_teacher(answer, words):
@@ -209,6 +191,7 @@ def test_a_module_that_is_no_teacher(answer, words):
     [
         ({}, "num_classes None"),
         ({"num_classes": 10}, "input_shape None channels"),
+        ({"num_classes": 10, "input_shape": (1, 32)}, "input_shape channels"),
         ({"num_classes": 1, "input_shape": (1, 32, 32)}, "num_classes 1 2 binary"),
         ({"num_classes": 10, "input_shape": (1, 0, 32)}, "input_shape 0"),
         ({**TASK, "device": "tpu"}, "device 'tpu' cpu"),
@@ -249,14 +232,6 @@ def test_a_teacher_of_another_precision(dtype, teacher):
     assert next(theirs.parameters()).dtype == dtype
 
 
-def test_numbers_of_numpy_and_torch(teacher):
-    shape = np.array([1, 32, 32])
-    found = load_foreign(teacher.network, num_classes=np.int64(10), input_shape=shape)
-    assert found.hash == teacher.hash
-    size = torch.Size([1, 32, 32])
-    assert load_foreign(teacher.network, num_classes=torch.tensor(10), input_shape=size)
-
-
 # --- libraries ----------------------------------------------------------------------
 
 
@@ -292,10 +267,8 @@ def test_torchvision(hub, tmp_path):
     y = np.array([0, 999, 3, 5])
     photos = Dataset("photos", x, y, x, y, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
     measured = load_teacher(photos, name).network
-    pixels, (mean, std) = torch.from_numpy(x).permute(0, 3, 1, 2) / 255, found.constants
-    wanted = network(
-        (pixels - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
-    )
+    mean, std = (torch.tensor(c).view(3, 1, 1) for c in found.constants)
+    wanted = network((torch.from_numpy(x).permute(0, 3, 1, 2) / 255 - mean) / std)
     given = torch.from_numpy(photos.normalise(x))
     torch.testing.assert_close(measured(given), wanted, rtol=1e-4, atol=1e-4)
     assert "(2, 1000)" in refusal(name, **PHOTOS | {"num_classes": 10})
@@ -316,8 +289,6 @@ def test_timm(monkeypatch):
     timm.create_model = lambda name, pretrained: network
     monkeypatch.setitem(sys.modules, "timm", timm)
     found = load_foreign("timm:tiny", num_classes=10, input_shape=(3, 32, 32))
-    assert (
-        found.constants == ((0.5, 0.4, 0.3), (0.5, 0.5, 0.5))
-        and found.name == "timm:tiny"
-    )
+    assert found.constants == ((0.5, 0.4, 0.3), (0.5, 0.5, 0.5))
+    assert found.name == "timm:tiny"
     assert "'nothing'" in refusal("timm:nothing", **TASK)

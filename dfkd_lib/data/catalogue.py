@@ -112,10 +112,8 @@ def known_dataset(parameter: str, value: Any) -> str:
         return one_of(parameter, value, DATASETS)
     except UserError as error:
         own = _roots()[0] / (value if word else "NAME")
-        line = (
-            f"{error}; or your own (letters, digits, - and _) in DFKD_DATA's folder: "
-        )
-        raise UserError(f"{line}{own}.npz or {own}/train/CLASS/*.jpg") from None
+        line = f"{error}; or your own (letters, digits, - and _) in DFKD_DATA's folder"
+        raise UserError(f"{line}: {own}.npz or {own}/train/CLASS/*.jpg") from None
 
 
 def locate(name: str) -> Place:

@@ -110,15 +110,10 @@ def source_for(kind: str, dataset: str, wanted: str = "auto") -> str:
 
 
 def collect(
-    source: str,
-    target: Dataset,
-    *,
-    ratio: float | None = None,
-    by: str = "random",
-    teacher: torch.nn.Module | None = None,
-    imbalance: float | None = None,
+    source: str, target: Dataset, *, ratio: float | None = None, by: str = "random",
+    teacher: torch.nn.Module | None = None, imbalance: float | None = None,
     seed: int = 0,
-) -> Collected:
+) -> Collected:  # fmt: skip
     """Real images from the training part of a data set, or "photographs".
 
     `ratio`: HiDFD's ρ, images per training image of the target (None: all, or as many
@@ -217,15 +212,9 @@ def convert(x: Any, index: Int[ndarray, " n"], target: Dataset) -> ndarray:
 
 
 def images_for(
-    kind: str,
-    dataset: Dataset,
-    *,
-    source: str = "auto",
-    share: float = 1.0,
-    seed: int,
-    device: str | torch.device,
-    **choice: Any,
-) -> tuple[Images, dict[str, Any]]:
+    kind: str, dataset: Dataset, *, source: str = "auto", share: float = 1.0,
+    seed: int, device: str | torch.device, **choice: Any,
+) -> tuple[Images, dict[str, Any]]:  # fmt: skip
     """The real images, or a `share` of them, that a student learns from; their record.
 
     `kind`: "original", the data set's training images; "related", "unrelated" or

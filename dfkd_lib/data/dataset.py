@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 from numpy import ndarray
 
-from ..errors import UserError, first_line, one_of, shown
+from ..errors import UserError, one_of, shown, told
 from .catalogue import DATASETS, NETWORKS, locate
 from .layouts import ImageFiles, Split, download, image_files, read, read_npz, resize
 
@@ -155,27 +155,22 @@ def load_images(
 
     `shape` is (channels, size, size). An npz may have labels, ``y`` (or ``y_test``).
     """
-    (channels, size, _), y = shape, None
-    try:
-        place = os.path.expanduser(path)
+    (channels, size, _), y, place = shape, None, os.path.expanduser(path)
+    give = "give a folder of images, or an npz with an array x"
+    with told(f"check: {shown(place)} cannot be used", give):
         # os.path answers no where pathlib fails: a name too long, or with a NUL
         if os.path.isdir(place):
             if channels not in (1, 3):
-                kinds = f"a folder's images have 1 or 3 channels, not {channels}"
-                raise UserError(f"{kinds}; only an npz has others")
+                raise ValueError(f"its images have 1 or 3 channels, not {channels}")
             x = ImageFiles(tuple(image_files(Path(place))), channels, size)[:]
         elif os.path.isfile(place):
             made = read_npz(Path(place), "x", "x_test", "y", "y_test")
             x, y = (made.get(name, made.get(f"{name}_test")) for name in "xy")
             if x is None:
-                raise UserError(f"{place} has no array x")
+                raise ValueError("it has no array x")
             labels = np.zeros(len(x), int) if y is None else y
             _check(place, "", x, labels, (channels,), num_classes)
             x, y = resize(x, size), None if y is None else y.astype(np.int64)
         else:
-            raise UserError(f"there is no {shown(place)}")
-    except Exception as error:  # damaged files fail each in their own way
-        why = error if isinstance(error, UserError) else first_line(error)
-        give = "give a folder of images, or an npz with an array x"
-        raise UserError(f"check: {why}; {give}") from error
+            raise ValueError("it does not exist")
     return np.ascontiguousarray(x.transpose(0, 3, 1, 2)), y

@@ -93,13 +93,9 @@ class Images:
 
 
 def augment(
-    x: Pixels,
-    random: torch.Generator,
-    *,
-    pad: int,
-    mode: str,
-    flip: bool | Bool[Tensor, " n"],
-) -> Pixels:
+    x: Pixels, random: torch.Generator, *,
+    pad: int, mode: str, flip: bool | Bool[Tensor, " n"],
+) -> Pixels:  # fmt: skip
     """Each image padded, cropped at random to its size, and flipped with probability ½.
 
     Or those that `flip` names are.

@@ -70,15 +70,11 @@ def opened(path: str) -> Any:
     """An image of Pillow's, decoded."""
     from PIL import Image
 
-    try:
-        with Image.open(path) as image:
-            if image.mode[0] in "IF":
-                raise ValueError(f"mode {image.mode}; give 8 bits per channel")
-            image.load()
-            return image
-    except Exception as error:  # each format's decoder fails in its own way
-        why = first_line(error)
-        raise UserError(f"image {path} cannot be read ({why}); replace it") from error
+    with told(f"image {path} cannot be read", "replace it"), Image.open(path) as image:
+        if image.mode[0] in "IF":
+            raise ValueError(f"mode {image.mode}; give 8 bits per channel")
+        image.load()
+        return image
 
 
 def image_files(folder: Path, left_out: Counter | None = None) -> list[str]:
@@ -86,20 +82,19 @@ def image_files(folder: Path, left_out: Counter | None = None) -> list[str]:
 
     `left_out` counts the endings of the other files.
     """
-    found = []
+    left_out, found = Counter() if left_out is None else left_out, []
     for file in glob("**", root_dir=folder, recursive=True):
         path = os.path.join(folder, file)
         if _NOT_THE_USERS & {*Path(file).parts} or os.path.isdir(path):
             continue
         if file.lower().endswith(SUFFIXES):
             found.append(path)
-        elif left_out is not None:
+        else:
             left_out[os.path.splitext(file)[1] or "no ending"] += 1
     if not found:
         others = f" but {_counted(left_out)}" if left_out else ""
-        raise UserError(
-            f"{folder} has no images ({', '.join(SUFFIXES)}){others}; add some"
-        )
+        kinds = ", ".join(SUFFIXES)
+        raise UserError(f"{folder} has no images ({kinds}){others}; add some")
     return sorted(found)
 
 
@@ -177,10 +172,8 @@ def _files(name: str, paths: Any, shape_of: Any = ()) -> ImageFiles:
         return ImageFiles(tuple(map(str, paths)), *DATASETS[name][1:3])
     with ThreadPoolExecutor() as pool:
         modes, sides = zip(*pool.map(_header, shape_of), strict=True)
-    side = int(np.median(sides))
-    return ImageFiles(
-        tuple(paths), 1 if {*modes} <= {"1", "L", "LA"} else 3, min(side, 224)
-    )
+    channels = 1 if {*modes} <= {"1", "L", "LA"} else 3
+    return ImageFiles(tuple(paths), channels, min(int(np.median(sides)), 224))
 
 
 def _header(path: str) -> tuple[str, int]:
@@ -203,9 +196,8 @@ def _folder(name: str, root: Path, part: str) -> Split:
         paths = [root / "val" / "images" / row[0] for row in rows]
         y = np.array([classes.index(row[1]) for row in rows])
     elif part == "test":
-        fits = [
-            t for t in ("test", "val") if set() < {*_folders(root / t)} <= {*classes}
-        ]
+        named = {t: {*_folders(root / t)} for t in ("test", "val")}
+        fits = [t for t, found in named.items() if set() < found <= {*classes}]
         if not fits:
             raise UserError(f"{root} has no test or val with train's folders; add it")
         paths, y = _listed(root / fits[0], classes)

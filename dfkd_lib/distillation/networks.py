@@ -11,12 +11,14 @@ from torch import nn
 
 from ..errors import UserError, one_of, plain, real, shown, told
 from ..losses import kl
+from ..methods import Task
 from ..models import CLASSIFIERS, build
-from ..models.network import Network, Shape
+from ..models.network import Images, Network, Shape, trial_images
 from ..teachers import Constants, Teacher, accuracy, digest, logits_of, weights
-from ..teachers.foreign import as_foreign, copied, library_of, trial_images, try_out
+from ..teachers.foreign import as_foreign, copied, library_of, try_out
 from ..teachers.names import LIBRARIES
 
+Pair = tuple[Images, Images]  # of the same images, normalised in two ways
 ROUNDING = {torch.float32: 0.01, torch.bfloat16: 0.1}  # of the logits' deviation
 
 
@@ -34,12 +36,9 @@ def usual_defaults() -> Iterator[None]:
 
 
 def student_of(
-    source: Any, shape: Shape, num_classes: int, batches: Iterable[int] = (2,)
+    source: Any, shape: Shape, num_classes: int, batches: Iterable[int]
 ) -> tuple[Callable[[], nn.Module], dict]:
-    """A function that makes the student, from torch's random state; and its name.
-
-    It is tried in training mode on `batches`, and in evaluation mode on others too.
-    """
+    """A function that makes the student, from torch's random state; and its name."""
     library, _, name = str(source).partition(":")
     called = {"name": source}
     if isinstance(source, nn.Module):
@@ -62,14 +61,16 @@ def student_of(
             made = make().train(mode)
             try_out("student", called["name"], made, num_classes, shape, sizes)
     if not any(p.requires_grad for p in made.parameters()):
-        raise UserError(
-            "student: all of it is frozen; set requires_grad where it learns"
-        )
+        todo = "set requires_grad where it learns"
+        raise UserError(f"student: all of it is frozen; {todo}")
     return lambda: as_foreign(make()), called
 
 
-def check_play(role: str, network: nn.Module, shape: Shape) -> None:
-    """Refuse changed images, and images without gradient; say where answers differ."""
+def check_play(role: str, network: nn.Module, shape: Shape) -> bool:
+    """Refuse changed images, and images without gradient.
+
+    Returns whether two answers to the same images differ, in evaluation mode.
+    """
     images = trial_images(3, shape).requires_grad_()
     fails = f"{role}: it fails in the backward pass"
     todo = "give a module that changes no image in place and works without "
@@ -78,56 +79,55 @@ def check_play(role: str, network: nn.Module, shape: Shape) -> None:
         if logits.requires_grad:
             logits.sum().backward()
     if images.grad is None:
-        line = f"{role}: its logits have no gradient with respect to its images, so"
-        todo = "remove no_grad, detach or quantisation"
-        raise UserError(f"{line} the generator cannot learn; {todo}")
-
-
-def is_random(network: nn.Module, shape: Shape) -> bool:
-    """Whether two answers to the same images differ, in evaluation mode."""
-    x = trial_images(3, shape)
+        raise UserError(
+            f"{role}: its logits have no gradient with respect to its images, so the "
+            "generator cannot learn; remove no_grad, detach or quantisation"
+        )
     with torch.no_grad():
-        one, two = network.eval()(x), network(x)
-    return not torch.allclose(one, two, rtol=1e-4, atol=1e-4 * one.abs().max().item())
+        again, limit = network(images), 1e-4 * logits.abs().max().item()
+    return not torch.allclose(again, logits, rtol=1e-4, atol=limit)
+
+
+def same_images(task: Task, theirs: Constants, ours: Constants) -> Pair:
+    """Trial images normalised by `theirs`, and, on the device, by `ours`."""
+    x = trial_images(8, task.shape)
+    (mean, std), (m, s) = (torch.tensor(c)[..., None, None] for c in (theirs, ours))
+    placed = x.to(task.device, memory_format=torch.channels_last)  # as generators do
+    return (x * s + m - mean) / std, placed
 
 
 @torch.no_grad()
-def difference(
-    given: nn.Module, prepared: nn.Module, shape: Shape, theirs: Constants,
-    ours: Constants, device: Any,
-) -> float:  # fmt: skip
+def difference(given: nn.Module, prepared: nn.Module, images: Pair) -> float:
     """How far a network, as prepared for a run, is from the one that was given.
 
-    The largest difference of a logit on a grey image and on noise, over the logits'
-    standard deviation. `theirs` and `ours`: the constants by which each has its images.
+    The largest difference of a logit on `same_images`, over the logits' deviation.
     """
-    x, training = trial_images(8, shape), prepared.training
-    (mean, std), (m, s) = (torch.tensor(c)[..., None, None] for c in (theirs, ours))
-    wanted = given.eval()((x * s + m - mean) / std)
-    x = x.to(device, memory_format=torch.channels_last)  # as generators make them
-    found = prepared.eval()(x).cpu()
+    training = prepared.training
+    wanted, found = given.eval()(images[0]), prepared.eval()(images[1]).cpu()
     prepared.train(training)
     return ((found - wanted).abs().max() / wanted.std().clamp_min(1e-6)).item()
 
 
-def agree_or_float32(role: str, prepared: nn.Module, far: Callable[[], float]) -> str:
+def agree_or_float32(
+    role: str, given: nn.Module, prepared: nn.Module, images: Pair
+) -> str:
     """Take a network back to float32 if bfloat16 changes its answers beyond rounding.
 
     Returns a sentence about it. A UserError where it is not float32 either.
     """
     networks = [m for m in prepared.modules() if isinstance(m, Network)]
     reduced = {m.dtype for m in networks} - {torch.float32}
-    limit = ROUNDING[torch.bfloat16 if reduced else torch.float32]
-    if (gap := far()) <= limit:
+    gap = difference(given, prepared, images)
+    if gap <= ROUNDING[torch.bfloat16 if reduced else torch.float32]:
         return ""
-    line = f"{role}: prepared for the run, its answers differ by {100 * gap:.0f} % "
-    line += "of their spread from those of the module that was given"
+    line = f"{role}: prepared for the run, its answers differ by {100 * gap:.0f} % of "
+    line += "their spread from those of the module that was given"
     if not reduced:
         todo = "give a module whose answer depends on the pixels' values alone"
         raise UserError(f"{line}; {todo}")
     for network in networks:
         network.dtype = torch.float32
-    agree_or_float32(role, prepared, far)
+    agree_or_float32(role, given, prepared, images)
     return f"{line}: it computes in float32 instead of bfloat16"
 
 
@@ -141,23 +141,23 @@ def constants_of(teacher: Teacher, channels: int, mean: Any, std: Any) -> Consta
             "normalised, one number per channel; mean=(0.0,), std=(1.0,) if it takes "
             "pixels from 0 to 1"
         )
-    made = []
+    found = {}
     for name, value, low in (("mean", mean, 0), ("std", std, 1e-6)):
-        one = plain(value)
-        each = one if isinstance(one, tuple) else (one,)
+        each = plain(value)
+        each = each if isinstance(each, tuple) else (each,)
         if len(each) not in (1, channels):
             line = f"{name}: {shown(value)} is not allowed; give {channels} numbers"
             raise UserError(f"{line}, one per channel, or one number for all")
         each = tuple(real(name, number, low, 255) for number in each)
-        made.append((each * channels)[:channels])
-    spread = min(made[1]) > 1 and all(m == 0 or m > 1 for m in made[0])
-    if min(made[0]) > 1 or spread:  # no pixels from 0 to 1 have such moments
+        found[name] = each * (channels // len(each))
+    mean, std = found.values()
+    # no pixels from 0 to 1 have such moments
+    if min(mean) > 1 or (min(std) > 1 and all(m == 0 or m > 1 for m in mean)):
         print("mean, std: of pixels from 0 to 255; divided by 255 here")
-        return tuple(tuple(number / 255 for number in each) for each in made)
-    for name, each in zip(("mean", "std"), made, strict=True):
-        for number in each:
-            real(name, number, 0, 1)  # of pixels from 0 to 1
-    return tuple(made)
+        return tuple(m / 255 for m in mean), tuple(s / 255 for s in std)
+    for name, each in found.items():
+        real(name, max(each), 0, 1)
+    return mean, std
 
 
 def seen_constants(constants: Constants) -> Constants:
@@ -179,12 +179,12 @@ def check_on(
 ) -> dict[str, int | float]:
     """Agreement in percent and KL on real images; accuracies where there are labels."""
     pixels, y = images
-    mean, std = (torch.tensor(c).view(-1, 1, 1) for c in constants)
+    mean, std = (torch.tensor(c, device=device)[:, None, None] for c in constants)
     logits = {}
     for who, network in networks.items():
         network = copy.deepcopy(network).to(device)
         parts = torch.from_numpy(pixels).split(64)  # as floats they fill more memory
-        parts = (((part.float() / 255 - mean) / std).to(device) for part in parts)
+        parts = ((part.to(device) / 255 - mean) / std for part in parts)
         logits[who] = torch.cat([logits_of(network, part).cpu() for part in parts])
     answers, student = logits["teacher"], logits["student"]
     found = {"images": len(pixels), "agreement": accuracy(student, answers.argmax(1))}

@@ -286,18 +286,15 @@ class Foreign(Network):
 
     def look(self, device: torch.device | str, shape: Shape) -> None:
         """Try a copy on two images: which layer is the head, which order it reads."""
-        outputs, trial = {}, copy.deepcopy(self.network).eval()
-        for name, layer in trial.named_modules():
+        trial, seen = copy.deepcopy(self.network).eval(), []
+        names = {layer: name for name, layer in trial.named_modules()}
+        for layer in names:
             if isinstance(layer, nn.Linear):
-                layer.register_forward_hook(
-                    lambda _, inputs, output, name=name: outputs.update({name: output})
-                )
-        random = torch.Generator().manual_seed(0)
-        x = torch.randn(2, *shape, generator=random, dtype=torch.float32).to(device)
+                layer.register_forward_hook(lambda m, _, y: seen.append((names[m], y)))
+        x = trial_images(2, shape).to(device)
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             logits = trial(x)
-            heads = [name for name, output in outputs.items() if output is logits]
-            self.head = heads[0] if heads else None
+            self.head = next((name for name, y in seen if y is logits), None)
             try:
                 other = channels_last(trial)(x.to(memory_format=torch.channels_last))
                 far = (other - logits).abs().max()
@@ -325,14 +322,20 @@ class Foreign(Network):
         def leave(*_):
             exact.__exit__(None, None, None)
 
-        hooks = [layer.register_forward_pre_hook(enter)]
-        hooks.append(layer.register_forward_hook(leave, always_call=True))
-        try:
-            with self.precision(x):
-                return self.network(x).to(layer.weight.dtype)
-        finally:
-            for hook in hooks:
-                hook.remove()
+        with (
+            layer.register_forward_pre_hook(enter),  # removed after the block
+            layer.register_forward_hook(leave, always_call=True),
+            self.precision(x),
+        ):
+            return self.network(x).to(layer.weight.dtype)
+
+
+def trial_images(n: int, shape: Shape) -> Images:
+    """A grey image, then noise, normalised: the same for all trials."""
+    random = torch.Generator("cpu").manual_seed(0)
+    x = torch.randn(n, *shape, generator=random, dtype=torch.float32, device="cpu")
+    x[0] = 0
+    return x
 
 
 def place(

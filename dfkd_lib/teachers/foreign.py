@@ -15,9 +15,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..data import Dataset, check_fits
-from ..errors import UserError, first_line, plain, shown, text, told, whole
+from ..errors import UserError, plain, shown, text, told, whole
 from ..models import Foreign, build, torchvision_names
-from ..models.network import Images, Logits, Network, Shape
+from ..models.network import Images, Logits, Network, Shape, trial_images
 from .machine import resolve_device
 from .names import parse_teacher
 from .trained import Constants, Teacher, accuracy_on, digest, least_accuracy, weights
@@ -27,13 +27,11 @@ _AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema")
 _RAW = ("state_dict", "model_state_dict", "model", "net")
 _PREFIXES = ("module.", "_orig_mod.", "model.")
 # What training scripts store beside weights; none of it executes anything.
-_SCALAR = np._core.multiarray.scalar
-_HARMLESS = [
-    argparse.Namespace,
-    np.dtype,
-    *{type(np.dtype(c)) for c in "?bhilqBHILQefd"},
-]
-_HARMLESS += [_SCALAR, (_SCALAR, "numpy.core.multiarray.scalar")]
+_NUMBER = np._core.multiarray.scalar
+_HARMLESS = [argparse.Namespace, _NUMBER, (_NUMBER, "numpy.core.multiarray.scalar")]
+_HARMLESS += [np.dtype, *{type(np.dtype(c)) for c in "?bhilqBHILQefd"}]
+_BINARY = "a network with one logit z is a task='binary' of distill, or give logits="
+_BINARY += "lambda z: torch.cat([torch.zeros_like(z), z], 1)"
 
 
 class Answers(nn.Module):
@@ -51,21 +49,17 @@ class Answers(nn.Module):
         return getattr(answer, self.logits) if named else answer[self.logits]
 
 
-class Renormalised(Network):
+class Renormalised(nn.Module):
     """A network that takes images normalised by `ours` instead of by `theirs`."""
 
     def __init__(self, network: nn.Module, ours: Constants, theirs: Constants) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.training = network, network.training
         pair = torch.tensor([ours, theirs], dtype=torch.float64)[..., None, None]
         (mean, std), (their_mean, their_std) = pair
         scale, shift = std / their_std, (mean - their_mean) / their_std
         self.register_buffer("scale", scale.float(), persistent=False)
         self.register_buffer("shift", shift.float(), persistent=False)
-        self.training = network.training
-
-    def gains(self) -> bool:
-        return False
 
     def forward(self, x: Images) -> Logits:
         return self.network(x * self.scale + self.shift)
@@ -75,9 +69,8 @@ def renormalised(network: nn.Module, ours: Constants, theirs: Constants) -> nn.M
     """The network, for images normalised by `ours` instead of by `theirs`."""
     if ours == theirs:
         return network
-    if isinstance(network, Foreign):
-        return Foreign(Renormalised(network.network, ours, theirs))
-    return Renormalised(network, ours, theirs)
+    inner = network.network if isinstance(network, Foreign) else network
+    return Foreign(Renormalised(inner, ours, theirs))
 
 
 def load_foreign(
@@ -110,11 +103,9 @@ def load_foreign(
     elif found.kind == "file":
         if dataset is not None:
             check_fits(dataset, "teacher", found.network)
-        state, kind = read_weights(found.path), found.network
         with torch.random.fork_rng(devices=[]):
-            network = build(kind, classes)
-        called = f"{kind} with {classes} classes"
-        fill(found.path, state, network, called, torchvision_names(kind))
+            network = build(found.network, classes)
+        fill(found.path, network, f"{found.network} with {classes} classes")
         sha = digest(found.path.read_bytes())
     else:
         network, constants = _pretrained(found.kind, found.network)
@@ -129,9 +120,9 @@ def load_foreign(
         score = accuracy_on(network.to(device), dataset, device)
         network.cpu()
         if score < least_accuracy(dataset.y_test):
-            line = f"teacher {name}: {score:.1f} % of {dataset.name}'s test images is "
-            line += "next to chance; check the order of its classes and its constants"
-            print(line, file=sys.stderr)
+            line = f"teacher {name}: {score:.1f} % of {dataset.name}'s test images is"
+            todo = "next to chance; check the order of its classes and its constants"
+            print(line, todo, file=sys.stderr)
     return Teacher(name, network, score, sha or digest(weights(network)), constants)
 
 
@@ -144,16 +135,15 @@ def copied(role: str, network: nn.Module) -> nn.Module:
     """A copy on the CPU, in float32; `role` is teacher or student."""
     network = getattr(network, "_orig_mod", network)  # torch.compile's wrapper
     if isinstance(network, torch.jit.ScriptModule):
-        line = f"{role}: a TorchScript module hides its layers; give the module that"
-        raise UserError(f"{line} it was made from, or a program of torch.export")
+        todo = "give the module that it was made from, or a program of torch.export"
+        raise UserError(f"{role}: a TorchScript module hides its layers; {todo}")
     cannot = f"{role}: {type(network).__name__} cannot be copied to the CPU"
     with told(cannot, "give a module with initialised weights"):
         made = copy.deepcopy(network).cpu()
         weights(made)  # fails for lazy layers and for meta tensors
         kinds = {t.dtype for t in made.state_dict().values() if isinstance(t, Tensor)}
-        return (
-            made.float() if kinds & {torch.half, torch.bfloat16, torch.double} else made
-        )
+        others = kinds & {torch.half, torch.bfloat16, torch.double}
+        return made.float() if others else made
 
 
 def task_of(dataset: Dataset | None, num_classes: Any, input_shape: Any) -> tuple:
@@ -167,50 +157,43 @@ def task_of(dataset: Dataset | None, num_classes: Any, input_shape: Any) -> tupl
         raise UserError(f"num_classes: 1 is not allowed, give 2; {_BINARY}")
     num_classes, input_shape = whole("num_classes", num_classes, 2), plain(input_shape)
     if not isinstance(input_shape, tuple) or len(input_shape) != 3:
-        line = f"input_shape: {shown(input_shape)} is not allowed; give "
-        raise UserError(line + "(channels, height, width)")
+        line = f"input_shape: {shown(input_shape)} is not allowed"
+        raise UserError(f"{line}; give (channels, height, width)")
     return num_classes, tuple(whole("input_shape", size, 1) for size in input_shape)
 
 
 def read_weights(path: Path) -> Any:
     """The content of a file of weights; nothing in it is executed."""
-    safe, save = path.suffix.lower() == ".safetensors", "safetensors.torch.save_file"
-    todo = f"nothing in it was executed; write it with {save}"
-    with (
-        told(
-            f"teacher: {path} cannot be read as weights and nothing else",
-            f"{todo}(network.state_dict(), ...)",
-        ),
-        torch.serialization.safe_globals(_HARMLESS),
-    ):
+    safe = path.suffix.lower() == ".safetensors"
+    fails = f"teacher: {path} cannot be read as weights and nothing else"
+    todo = "nothing in it was executed; write it with safetensors.torch.save_file"
+    numbers = torch.serialization.safe_globals(_HARMLESS)
+    with told(fails, f"{todo}(network.state_dict(), ...)"), numbers:
         return load_file(path) if safe else torch.load(path, "cpu", weights_only=True)
 
 
-def fill(
-    path: Path, state: Any, network: nn.Module, name: str, theirs: Iterable[str] = ()
-) -> None:
-    """Load what `read_weights` found in a file; `theirs`: other names of the layers."""
-    keys = []
-    try:
-        state = _held(path, state)
-        keys = [*state][:6]
-        state = _renamed(state, [*network.state_dict()], theirs)
+def fill(path: Path, network: nn.Module, name: str) -> None:
+    """Load weights from a file, by the library's or torchvision's names of layers."""
+    state = _held(path, read_weights(path))
+    keys = [*state][:6] if isinstance(state, dict) else []
+    fails = f"teacher: {path} does not hold the weights of {name}"
+    todo = "name the network that it was saved from; its first keys are"
+    with told(fails, f"{todo} {shown(keys)}"):
+        kind = name.partition(" ")[0]
+        state = _renamed(state, [*network.state_dict()], torchvision_names(kind))
         for key, value in network.state_dict().items():  # torch would round, or drop
             other = state.get(key, value)
             if other.is_floating_point() != value.is_floating_point():
                 raise TypeError(f"{key} is {other.dtype}, not {value.dtype}")
         network.load_state_dict(state)
-    except (RuntimeError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"teacher: {path} does not hold the weights of {name} "
-            f"({first_line(error)}); name the network that it was saved from; its "
-            f"first keys are {shown(keys)}"
-        ) from error
 
 
-def _held(path: Path, state: dict) -> dict:
+def _held(path: Path, state: Any) -> Any:
     """The weights that a checkpoint holds, the averaged ones if there are two."""
-    while held := [k for k in (*_AVERAGED, *_RAW) if isinstance(state.get(k), dict)]:
+    while isinstance(state, dict):
+        held = [k for k in (*_AVERAGED, *_RAW) if isinstance(state.get(k), dict)]
+        if not held:
+            break
         if held[0] in _AVERAGED and len(held) > 1:
             line = f"teacher: {path} has averaged weights and raw ones ({held[1]})"
             print(f"{line}; taken: {held[0]}", file=sys.stderr)
@@ -256,25 +239,13 @@ def library_of(role: str, library: str, name: str) -> Any:
     try:
         module = importlib.import_module(library + ".models" * models)
     except ImportError as error:
-        line = f"{role}: {library}:{name} needs {library}; install it with: "
         pip = f"{shlex.quote(sys.executable)} -m pip install {library}"
-        raise UserError(line + pip) from error
+        line = f"{role}: {library}:{name} needs {library}; install it with: {pip}"
+        raise UserError(line) from error
     if name in module.list_models(module=module) if models else module.is_model(name):
         return module
     listed = f"{module.__name__}.list_models() lists them"
     raise UserError(f"{role}: {library} has no network {shown(name)}; {listed}")
-
-
-_BINARY = "a network with one logit z is a task='binary' of distill, or give logits="
-_BINARY += "lambda z: torch.cat([torch.zeros_like(z), z], 1)"
-
-
-def trial_images(n: int, shape: Shape) -> Images:
-    """A grey image, then noise, normalised: the same for all trials."""
-    random = torch.Generator("cpu").manual_seed(0)
-    x = torch.randn(n, *shape, generator=random, dtype=torch.float32, device="cpu")
-    x[0] = 0
-    return x
 
 
 @torch.no_grad()
@@ -286,32 +257,27 @@ def try_out(
 
     `sizes`: of the batches, a grey image and noise. Returns its last answer.
     """
-    of, mode = (
-        "×".join(map(str, shape)),
-        "training" if network.training else "evaluation",
-    )
+    mode = "training" if network.training else "evaluation"
+    images = f"normalised float32 images of {'×'.join(map(str, shape))} in {mode}"
+    todo = "give a network for such images in batches of any size, or larger batches"
     for n in sizes:
-        fails = f"{role}: {name} fails on {n} normalised float32 images of {of}"
-        todo = (
-            "give a network for such images in batches of any size, or larger batches"
-        )
-        with told(f"{fails} in {mode}", todo), torch.random.fork_rng(devices=[]):
+        fails = f"{role}: {name} fails on {n} {images}"
+        with told(fails, todo), torch.random.fork_rng(devices=[]):
             logits = network(trial_images(n, shape))
-        form, todo = _form(logits, n, classes)
-        if form:
-            todo = todo or f"answers with finite logits of shape ({n}, {classes})"
-            line = f"{role}: {name} answers {n} images with {form}; give a network that"
-            raise UserError(f"{line} {todo}")
+        if wrong := _wrong(logits, n, classes):
+            form, give = wrong
+            give = give or f"finite logits of shape ({n}, {classes})"
+            line = f"{role}: {name} answers {n} images with {form}"
+            raise UserError(f"{line}; give a network that answers with {give}")
     return logits
 
 
-def _form(logits: Any, n: int, classes: int) -> tuple[str, str]:
-    """What is wrong with an answer to n images, and what to give; else two empties."""
+def _wrong(logits: Any, n: int, classes: int) -> tuple[str, str] | None:
+    """What is wrong with an answer to n images, and what to give if not logits."""
     if not isinstance(logits, Tensor):
-        named = getattr(logits, "keys", lambda: ())()
-        keys = f" of {', '.join(map(str, named))}" if named else ""
-        take = "a key, an index, a field or a function as logits="
-        return type(logits).__name__ + keys, f"answers with a tensor, or {take}"
+        keys = ", ".join(map(str, getattr(logits, "keys", tuple)()))
+        take = "a tensor, or a key, an index, a field or a function as logits="
+        return f"{type(logits).__name__}{keys and f' of {keys}'}", take
     if logits.shape in ((n,), (n, 1)) and classes == 2:
         return f"one number each, for 2 classes; {_BINARY}", ""
     if logits.shape != (n, classes) or not logits.is_floating_point():
@@ -319,33 +285,30 @@ def _form(logits: Any, n: int, classes: int) -> tuple[str, str]:
     if not logits.isfinite().all():
         return "numbers that are not finite", ""
     if (logits >= 0).all() and (logits.sum(1) - 1).abs().max() < 1e-3:
-        cure = (
-            "answers with logits: leave out its last softmax, or take the logarithm: "
-        )
-        return "probabilities, not logits", cure + "logits=torch.log"
-    return "", ""
+        cure = "leave out its last softmax, or take the logarithm: logits=torch.log"
+        return "probabilities, not logits", f"logits: {cure}"
+    return None
 
 
-def doubts(logits: Logits, discrepancy: str) -> list[str]:
-    """Sentences on finite answers that may be no logits; `discrepancy`: kl, mae, ..."""
-    low, high = logits.min().item(), logits.max().item()
+def doubts(logits: Logits, discrepancy: str) -> str:
+    """A sentence on finite answers that may be no logits, or an empty one.
+
+    `discrepancy`: kl, mae or mse, which say different things of such answers.
+    """
     spread = (logits.amax(1) - logits.amin(1)).mean().item()
-    kl, found = discrepancy == "kl", []
-    if 0 <= low and high <= 1:
-        says = "its softmax is nearly flat, so the student learns little"
-        line = (
-            "all of the teacher's answers are from 0 to 1, as those of sigmoids are: "
-        )
-        found.append(line + (says if kl else "MAE and MSE compare these numbers"))
+    if 0 <= logits.min() and logits.max() <= 1:
+        line = "all of the teacher's answers are from 0 to 1, as those of sigmoids are"
+        by_kl = "its softmax is nearly flat, so the student learns little"
+        by_others = "MAE and MSE compare these numbers"
     elif logits.logsumexp(1).abs().max() < 1e-3:
-        says = "KL is the same as of logits"
-        line = "the teacher's answers are log-probabilities: "
-        found.append(
-            line + (says if kl else "MAE and MSE see other numbers than logits")
-        )
+        line = "the teacher's answers are log-probabilities"
+        by_kl = "KL is the same as of logits"
+        by_others = "MAE and MSE see other numbers than logits"
     elif not 1 <= spread <= 100:
-        says = "nearly uniform" if spread < 1 else "nearly one-hot"
-        says = f"their softmax is {says}, and KL has little to teach"
-        line = f"the teacher's answers to an image differ by {spread:.2g}: "
-        found.append(line + (says if kl else "adapt student_lr to losses of that size"))
-    return found
+        line = f"the teacher's answers to an image differ by {spread:.2g}"
+        form = "uniform" if spread < 1 else "one-hot"
+        by_kl = f"their softmax is nearly {form}, and KL has little to teach"
+        by_others = "adapt student_lr to losses of that size"
+    else:
+        return ""
+    return f"{line}: {by_kl if discrepancy == 'kl' else by_others}"
