@@ -22,6 +22,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--teacher", default="lenet5", help=", ".join(CLASSIFIERS))
     parser.add_argument("--epochs", type=int, help="default: by network and data set")
     parser.add_argument("--lr", type=float, help="default: by network and data set")
+    parser.add_argument("--shift", type=int, help="pixels; default: by data set")
     parser.add_argument("--paper", action="store_true", help="the papers' 160 epochs")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
@@ -35,7 +36,11 @@ def main(argv: list[str] | None = None) -> int:
         check_fits(dataset, "teacher", args.teacher)
         recipe = teacher_recipe(dataset.name, args.teacher, len(dataset.y_train))
         recipe = TeacherRecipe() if args.paper else recipe
-        for name, check, low in (("epochs", whole, 1), ("lr", real, 1e-8)):
+        for name, check, low in (
+            ("epochs", whole, 1),
+            ("lr", real, 1e-8),
+            ("shift", whole, 0),
+        ):
             if (value := getattr(args, name)) is not None:
                 recipe = dataclasses.replace(recipe, **{name: check(name, value, low)})
         folder = at_home("folder", args.folder) if args.folder else cache()

@@ -45,6 +45,7 @@ def train_teacher(
     order = f"{command(dataset.name, name)} --epochs {recipe.epochs} --lr {recipe.lr}"
     usual = teacher_recipe(dataset.name, name, len(dataset.y_train))
     order += " --paper" * (recipe.schedule != usual.schedule)
+    order += "" if recipe.shift is None else f" --shift {recipe.shift}"
     order += f" --seed {seed} --device {device}"
     endings, stem = ("safetensors", "json", "ckpt", "lock"), f"{dataset.name}-{name}"
     path, record, checkpoint, lock = (folder / f"{stem}.{end}" for end in endings)
