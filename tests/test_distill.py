@@ -127,18 +127,11 @@ def test_it_learns_and_ends_when_the_student_agrees(make, digits, tmp_path):
     assert make(stages=40, percent=0).report["stages"] == 3
 
 
-@pytest.mark.parametrize(
-    ("tests", "ends"),
-    [
-        ([100, 100], False),
-        ([0, 99, 99, 99], True),
-        ([50, 10, 20, 30], False),
-        ([50, 10, 20, 30, 50], True),
-        ([50, 10, 20, 30, 51], False),
-    ],
-)
-def test_when_it_is_enough(tests, ends):
-    assert Enough(99, 4)(History(agreement=[float(test) for test in tests])) is ends
+def test_when_it_is_enough():
+    for tests in ([0, 99, 99, 99], [50, 10, 20, 30, 50]):
+        assert Enough(99, 4)(History(agreement=[float(test) for test in tests]))
+    for tests in ([100, 100], [50, 10, 20, 30], [50, 10, 20, 30, 51]):
+        assert not Enough(99, 4)(History(agreement=[float(test) for test in tests]))
 
 
 def test_it_resumes_with_the_same_outcome(make, tmp_path, monkeypatch):
@@ -204,15 +197,6 @@ class Cosine(nn.Linear):
         return 16 * F.linear(F.normalize(x), F.normalize(self.weight))
 
 
-class LoRA(nn.Linear):
-    def __init__(self, *sizes):
-        super().__init__(*sizes)
-        self.more = nn.Parameter(torch.randn_like(self.weight))
-
-    def forward(self, x):
-        return F.linear(x, self.weight + self.more, self.bias)
-
-
 def hooked():
     layer = nn.Linear(128, 10)
     layer.register_forward_hook(lambda _, inputs, output: 3 * output.roll(1, 1))
@@ -264,7 +248,6 @@ FAR = 0.05  # of the logits' deviation
         (lambda: Wide(hooked()), "float32", FAR),
         (lambda: Wide(hooked()), "bfloat16", FAR),
         (lambda: Wide(Cosine(128, 10)), "bfloat16", FAR),
-        (lambda: Wide(LoRA(128, 10)), "bfloat16", FAR),
         # features of which bfloat16 keeps no digit beside 100
         (lambda: Wide(middle=lambda x: (x + 100) - 100), "bfloat16", 1e-4),
         (by_memory, "float32", 1e-4),

@@ -134,9 +134,7 @@ def test_image_files_are_decoded_once_if_memory_holds_them(root, monkeypatch, me
 
 
 @pytest.mark.parametrize("flip", [False, True])
-@pytest.mark.parametrize(
-    ("mode", "pad"), [("zeros", 2), ("replicate", 2), ("zeros", 0)]
-)
+@pytest.mark.parametrize("mode, pad", [("zeros", 2), ("replicate", 2), ("zeros", 0)])
 def test_crops_and_flips_against_numpy(mode, pad, flip):
     x, random = pixels(60, 3, 10, 12), torch.Generator().manual_seed(3)
     got = augment(torch.from_numpy(x), random, pad=pad, mode=mode, flip=flip).numpy()
@@ -150,7 +148,7 @@ def test_crops_and_flips_against_numpy(mode, pad, flip):
         np.testing.assert_array_equal(got[k], crop[..., ::-1] if flips[k] else crop)
 
 
-@pytest.mark.parametrize(("name", "flip"), [("cifar10", True), ("svhn", False)])
+@pytest.mark.parametrize("name, flip", [("cifar10", True), ("svhn", False)])
 def test_the_usual_augmentation(name, flip):
     found, index = Images.of(made(8, name=name), "cpu"), torch.tensor([3, 1])
     got = found.augmented(index, torch.Generator().manual_seed(0))
