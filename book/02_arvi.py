@@ -987,7 +987,9 @@ if settings.recorded:
     others["arvi"] = records.arm("main", "arvi", "digits")
 groups = {}
 labels = {"dfad": "DFAD", "arvi": "AR+VI"}
-labels = {n: label for n, label in labels.items() if (n, live[0]) in runs}
+labels = {
+    n: label for n, label in labels.items() if (n, live[0]) in runs
+}
 for name, label in labels.items():
     groups[label] = [
         *(runs[name, s].history.asdict() for s in live),
