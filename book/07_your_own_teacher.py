@@ -173,7 +173,7 @@ for pixels_of, mean, std, name in (
         mean=(mean,), std=(std,), method="dfad", generator_width=8,
         stages=settings.budget, seed=settings.seed, onnx=False,
         device=settings.device, precision=settings.precision,
-        output_dir=f"{settings.output_dir}/constants",
+        output_dir=f"{settings.output_dir}/constants/{len(rows)}",
     )  # fmt: skip
     rows.append(
         [
@@ -505,7 +505,7 @@ for momentum in (0.5, 0.99):
         stages=settings.budget // 2, generator_width=8, onnx=False,
         momentum=momentum, seed=settings.seed, device=settings.device,
         precision=settings.precision,
-        output_dir=f"{settings.output_dir}/average",
+        output_dir=f"{settings.output_dir}/average/{momentum}",
     )  # fmt: skip
     print(
         f"momentum {momentum}: real "

@@ -565,7 +565,8 @@ def _asked(args: Any) -> tuple[Settings, Recipe]:
     settings = recipe.settings
     _shared(settings)  # now: a teacher may take hours
     has_generator = "generator_steps" in readable(type(settings))
-    if args.probe and (settings.stages < 2 or args.resume or not has_generator):
+    few = min(settings.stages, budget if isinstance(budget, int) else 2) < 2
+    if args.probe and (few or args.resume or not has_generator):
         raise UserError(
             "probe: it needs a method with a generator, at least two stages, and no "
             "--resume; leave out --probe"
