@@ -28,7 +28,7 @@ dataset: str = "digits"  # or mnist, cifar100, ...: see `run list`
 teacher: str = "auto"  # wrn40_2, FILE:NETWORK, ...; auto: the recipe's
 student: str = "auto"  # wrn16_2, ...; auto: the recipe's
 seed: int = 0  # of the runs that are made here
-budget: str = "auto"  # auto, full, short (4 stages) or that many stages
+budget: str = "auto"  # auto, full, short, stages, or FLOP as 0.2PF
 device: str = "auto"  # cpu or cuda; auto: a GPU if there is one
 overrides: str = ""  # settings of the recipe; README says how
 
@@ -66,11 +66,11 @@ from dfkd_lib.data import (
     resize,
 )
 from dfkd_lib.errors import UserError
-from dfkd_lib.lab import flop, pictures
+from dfkd_lib.lab import pictures
 from dfkd_lib.models import build
 from dfkd_lib.recipes import override, recipe_for
 from dfkd_lib.teachers import SHIPPED, load_teacher, logits_of
-from dfkd_lib.train import TestSet, train
+from dfkd_lib.train import TestSet, flop, train
 
 data = load_dataset(settings.dataset)
 recipe = recipe_for(

@@ -30,7 +30,7 @@ teacher: str = "auto"  # resnet34_8x, FILE:NETWORK; auto: the recipe's
 student: str = "auto"  # resnet18_8x, ...; auto: the recipe's
 seed: int = 0  # the first seed that runs live
 seeds: int = 1  # seeds that run live
-budget: str = "auto"  # auto, full, short (4 stages) or that many stages
+budget: str = "auto"  # auto, full, short, stages, or FLOP as 0.2PF
 device: str = "auto"  # cpu or cuda; auto: a GPU if there is one
 precision: str = "auto"  # float32, bfloat16 (where it gains) or auto
 overrides: str = ""  # of the recipe, as with --set of `dfkd_lib.run`
@@ -1867,7 +1867,7 @@ plt.show()
 # %% [markdown]
 # The bands are the range over three seeds. Here it is the other way round: at 96,000 images DAFL (the paper's DFL) leads, every seed of it above every seed of the other two; from 160,000 on its mean is the lowest. The schedule is short and not the paper's. DFAD and AR+VI overlap all along.
 #
-# The rows of CIFAR wait for a GPU. The recipe is there: `-p dataset cifar100` finds or downloads the data, trains the teacher if there is none, and runs DFAD and AR+VI; where one of them cannot be had, the message names the file or the command.
+# The rows of CIFAR are not run, because they need a GPU: `-p dataset cifar100 -p budget full` loads or downloads the data, trains the teacher if there is none, and runs DFAD and AR+VI. If one of these is impossible, the message names the file or the command. Without a GPU, `-p dataset cifar100` runs AR+VI for 0.1 PFLOP on WRN-16-2 and WRN-16-1, which shows the command and not the method.
 
 # %% [markdown]
 # (sec-arvi-choices)=

@@ -30,7 +30,7 @@ teacher: str = "auto"  # wrn40_2, FILE:NETWORK, ...; auto: the recipe's
 student: str = "auto"  # wrn16_2, ...; auto: the recipe's
 seed: int = 0  # the first seed that runs live
 seeds: int = 1  # seeds that run live; 5 repeats the records
-budget: str = "auto"  # auto, full, short (4 stages) or that many stages
+budget: str = "auto"  # auto, full, short, stages, or FLOP as 0.2PF
 device: str = "auto"  # cpu or cuda; auto: a GPU if there is one
 precision: str = "auto"  # float32, bfloat16 (where it gains) or auto
 momentum: float = 0.95  # of EMA(G): 0 is a copy, 1 never moves
@@ -1307,8 +1307,8 @@ pictures.table(
 # On digits MAD loses least, as in the paper. Read together with [](sec-mad-controls), that is a statement about MAD *as its authors run it*, with twice the images; on this data we
 # cannot attribute it to the average.
 #
-# The rows of the paper's data sets wait for a GPU. The recipe is there: `-p dataset cifar100` finds or downloads the data, trains the teacher if there is none, and runs it; where one of them cannot
-# be had, the message names the file or the command.
+# The rows of the paper's data sets are not run, because they need a GPU: `-p dataset cifar100 -p budget full` loads or downloads the data, trains the teacher if there is none, and runs
+# the paper's schedule. If one of these is impossible, the message names the file or the command. Without a GPU, `-p dataset cifar100` runs MAD for 0.1 PFLOP on WRN-16-2 and WRN-16-1, which shows the command and not the method.
 
 # %% [markdown]
 # (sec-mad-one-file)=

@@ -29,7 +29,7 @@ teacher: str = "auto"  # resnet34_8x, FILE:NETWORK; auto: the recipe's
 student: str = "auto"  # resnet18_8x, ...; auto: the recipe's
 seed: int = 0  # the first seed that runs live
 seeds: int = 1  # seeds that run live; 5 repeats the records
-budget: str = "auto"  # auto, full, short (4 stages) or that many stages
+budget: str = "auto"  # auto, full, short, stages, or FLOP as 0.2PF
 device: str = "auto"  # cpu or cuda; auto: a GPU if there is one
 precision: str = "auto"  # of the generator: float32, bfloat16 or auto
 overrides: str = ""  # of the recipe: its settings, see `run list`
@@ -1864,7 +1864,7 @@ pictures.table(
 # %% [markdown]
 # At $\rho = 1$ four of six students are above their teachers. They saw images that their teachers did not. No label corrects a student, though: alignment asks for the teacher's errors, too. And each number is one run without an interval, so it may be chance.
 #
-# The rows of CIFAR wait for a GPU: 25,000 steps of a generator of 4.7 million weights and a discriminator of 4.2, and 375,000 of a student. The recipe is there: `-p dataset cifar100` finds or downloads CIFAR-100, collects 5,000 images from TinyImageNet by category, trains the teacher if there is none, and runs the paper's schedule; what cannot be had is named in one line, with the file or the command.
+# The rows of CIFAR wait for a GPU: 25,000 steps of a generator of 4.7 million weights and a discriminator of 4.2, and 375,000 of a student. `-p dataset cifar100 -p budget full` loads or downloads CIFAR-100, collects 5,000 images from TinyImageNet by category, trains the teacher if there is none, and runs the paper's schedule. If one of these is impossible, the message names the file or the command. Without a GPU, `-p dataset cifar100` runs HiDFD for 0.1 PFLOP on WRN-16-2 and WRN-16-1, which shows the command and not the method.
 # TinyImageNet at 32 × 32, our stand-in for ImageNet, has images for only some of the 100 classes, by our list of names. So that row will be another experiment than the paper's.
 #
 #

@@ -349,16 +349,12 @@ pictures.table(
 # (sec-perf-gpu)=
 # ## On a GPU
 #
-# Not run: no GPU was there. The path is ready. Teacher, student and generator in bfloat16, channels-last, compiled with CUDA graphs where torch can (`--compile off` turns it off), data on the device, losses fetched once an evaluation. These commands make the rows that are missing:
+# Not run: no GPU was there. The path is ready. Teacher, student and generator in bfloat16, channels-last, compiled with CUDA graphs where torch can (`--compile off` turns it off), data on the device, losses fetched once an evaluation. This command makes the rows that are missing:
 #
 # ```bash
-# python -m benchmarks.bench --device cuda
-# python -m dfkd_lib.teachers --dataset cifar100 --teacher wrn40_2
-# snakemake --cores 1 --configfile workflow/experiments.yml --config only=wrn_short
-# snakemake --cores 1 --configfile workflow/experiments.yml --config only=wrn
-# snakemake --cores 1 --configfile workflow/experiments.yml --config only=resnet
+# make gpu
 # ```
 #
-# They stand in the order of their worth: how fast a stage is, a teacher, then DFAD, ABM and MAD at a tenth of MAD's schedule and at the whole of it, and the large pair. The last three can be stopped, and go on where they were.
+# It compares the compiled networks with the plain ones, times a stage, trains the papers' teachers, and then runs DFAD, ABM and MAD: the ladder's rungs of 3, 12 and 50 PFLOP, MAD's own schedule, and the large pair. You can stop it at any time; the same command continues.
 #
 # What was expected of each change, and what came of it, also of those that were dropped, stands in `benchmarks/NOTES.md`.

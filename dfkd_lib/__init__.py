@@ -17,7 +17,6 @@ _HOME = {
     "load_foreign": "teachers",
     "evaluate": "train",
     "load_records": "records",
-    "load_student": "records",
 }
 __all__ = list(_HOME)
 

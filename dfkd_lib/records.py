@@ -17,13 +17,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import nn
 
-from .data import DATASETS
-from .errors import UserError, one_of
+from .errors import UserError
 from .files import at_home, project_folder, write_atomically
-from .models import build
 from .recipes import Recipe, recipe_for
 from .teachers import Teacher, hardware, versions, weights
 from .teachers import commit as commit  # of a run's start
@@ -175,21 +172,6 @@ def records_folder() -> Path:
     if folder := os.environ.get("DFKD_RESULTS"):
         return at_home("DFKD_RESULTS", folder)
     return (project_folder() or Path(__file__).parent) / "results"
-
-
-def load_student(name: str) -> nn.Module:
-    """A distilled student that is part of the project, in evaluation mode.
-
-    `name`: of a file in results/students, such as mad-cifar10-0.2PF; its card, in
-    Markdown, and its run's record are beside it. A UserError for other names.
-    """
-    folder = records_folder() / "students"
-    one_of("student", name, sorted(path.stem for path in folder.glob("*.safetensors")))
-    made = json.loads((folder / f"{name}.json").read_text())
-    with torch.random.fork_rng(devices=[]):
-        network = build(made["student"], DATASETS[made["dataset"]].classes)
-    network.load_state_dict(load_file(folder / f"{name}.safetensors"))
-    return network.eval()
 
 
 def append(experiment: str, made: Record, folder: Path | None = None) -> Path:

@@ -40,8 +40,8 @@ from .teachers import (
     resolve_precision,
 )  # fmt: skip
 from .train import (
-    History, Interrupted, Keep, TestSet, compile_networks, hold, joined, rank, train,
-    world,
+    History, Interrupted, Keep, TestSet, compile_networks, flop, hold, joined, rank,
+    train, world,
 )  # fmt: skip
 
 SHARED = ("batch", "student_batch", "memory")  # settings that processes share
@@ -210,9 +210,10 @@ def recipe_within(
     budget: str | int, dataset: str, method: str, device: str,
     teacher: str = "auto", student: str = "auto", paper: str = "auto",
 ) -> Recipe:  # fmt: skip
-    """`recipe_for`, but the ladder's where CIFAR is asked for within a laptop's means.
+    """`recipe_for`, but that of the ladder for CIFAR on a laptop.
 
-    That is by a budget in FLOP, or by auto without a GPU, for no pair and no paper.
+    It is used for a budget in FLOP, or for auto without a GPU, where neither a pair
+    nor a paper is given.
     """
     small = _pflop(budget) is not None or (budget, device) == ("auto", "cpu")
     if small and {teacher, student, paper} == {"auto"} and dataset in ON_LADDER:
@@ -294,11 +295,10 @@ def schedule_flop(
     """FLOP of a recipe's whole schedule, from stages of few steps on few images.
 
     A pass costs in proportion to its images, a stage what its steps cost; what happens
-    once in a run (pretraining, HiDFD's pool of images) is left out. `teacher` and
-    `like`: the network and the data set, if the library does not know their names.
+    once in a run (pretraining, HiDFD's pool of images) is left out. `teacher`
+    and `like` are needed if the library does not know the names of the network and of
+    the data set.
     """
-    from .lab.counters import flop
-
     m, like = recipe.settings, like or _blank(recipe.dataset)
     sizes = {n: getattr(m, n) for n in ("batch", "student_batch") if hasattr(m, n)}
     part = max(math.gcd(*sizes.values()) // 4, 1)

@@ -534,6 +534,20 @@ def _signals(active: bool) -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
+def flop(settings: Any, state: State) -> int:
+    """FLOP of the method's next stage, two a multiply-add; it runs on a copy.
+
+    Of all passes, forward and backward, the convolutions and matrix products count.
+    """
+    from torch.utils.flop_counter import FlopCounterMode  # slow to import
+
+    twin = copy.deepcopy(state)
+    twin.observe, twin.stage = None, state.stage + 1
+    with as_named(), FlopCounterMode(display=False) as counter:
+        settings.stage(twin)
+    return counter.get_total_flops()
+
+
 # --- speed ----------------------------------------------------------------------------
 
 

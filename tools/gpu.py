@@ -1,10 +1,10 @@
-"""What this book wants to know of a GPU, in the order of its worth: `make gpu`.
+"""Run everything that needs a GPU, the most useful first: `make gpu`.
 
-1. Does the compiled path compute what the plain one does? 2. How fast is a stage, and
-how near to the GPU's peak? 3. The papers' teachers. 4. The runs of experiments.yml that
-are for a GPU. Steps that are finished are not repeated; teachers and runs resume from
-their checkpoints. ``--minutes`` ends it in time. ``--rehearse`` makes these steps on
-this machine's CPU, at a thousandth of the budget and without the large teachers.
+1. Compare the losses of compiled and plain networks. 2. Time a stage against the public
+way of computing. 3. Train the papers' teachers. 4. Make the runs of experiments.yml for
+a GPU. Finished steps are not repeated; teachers and runs resume from their checkpoints.
+``--minutes`` sets the time after which it stops. ``--rehearse`` does the same on this
+machine's CPU with a thousandth of the stages and without the large teachers.
 """
 
 import argparse
@@ -72,9 +72,9 @@ def steps(device: str, small: bool, folder: Path):
     quick = ["--quick"] if small else []
     bench = [sys.executable, "-m", "benchmarks.bench", "--device", device, *quick]
     yield "bench", lambda left: limited(bench, left)
-    for dataset, name in TEACHERS if not small else (("digits", "lenet5"),):
+    for dataset, name in TEACHERS if not small else (("moons", "mlp"),):
         words = ["--dataset", dataset, "--teacher", name, "--device", device]
-        words += ["--epochs", "2", "--folder", str(folder)] if small else ["--paper"]
+        words += ["--folder", str(folder)] if small else ["--paper"]
         teach = [sys.executable, "-m", "dfkd_lib.teachers", *words]
         yield f"{name}-{dataset}", lambda left, t=teach: limited(t, left)
     config = yaml.safe_load(LIST.read_text())
@@ -85,9 +85,8 @@ def steps(device: str, small: bool, folder: Path):
             continue  # their teachers are trained on a GPU
         words = [*job.options, "--output-dir", str(folder / "runs")]
         if small:
-            stages = max(job.recipe.settings.stages // 1000, 2)
-            words = [w for w in words if not w.startswith("stages=")]
-            words[words.index("full")] = str(stages)
+            few = f"stages={max(job.recipe.settings.stages // 1000, 2)}"
+            words = [few if w.startswith("stages=") else w for w in words]
             words[words.index("cuda")] = "cpu"
         order = [sys.executable, "-m", "dfkd_lib.run", *words]
 

@@ -98,7 +98,7 @@ def augment(
 ) -> Pixels:  # fmt: skip
     """Each image padded, cropped at random to its size, and flipped with probability ½.
 
-    Or those that `flip` names are.
+    A mask as `flip` selects the images that are flipped, instead of chance.
 
     The padding repeats the border's pixels (`mode` "replicate") or is 0 ("zeros").
     `random`, on x's device, draws shifts of the rows, then of the columns, then flips.

@@ -2,6 +2,5 @@
 # ruff: noqa: F401
 
 from . import papers, pictures, scoreboard
-from .counters import flop
 from .gan_probe import GANProbe
 from .probe import LAGS, Probe

@@ -14,13 +14,12 @@ from torch.nn import functional as F
 
 from ..losses import Images, Labels, Logits, Scalar, js, kd, moment_gaps
 from . import setting
-from .kd import Student
 from .mad import Memory
 from .state import Choices, Losses, State, Task, frozen
 
 
 @dataclass(frozen=True)
-class DeepInversion(Student):
+class DeepInversion:
     """KL on smooth images that T classifies firmly and whose BatchNorm moments fit."""
 
     choices: ClassVar = Choices(
@@ -42,6 +41,18 @@ class DeepInversion(Student):
     temperature: setting.Temperature = 1.0
     batch: setting.Size = 128  # images that are found at once
     generator_steps: setting.Count = 1  # batches of images a stage
+    student_steps: setting.Count = 5
+    student_batch: setting.Size = 128
+    student_optimizer: setting.Optimizer = "sgd"
+    student_lr: setting.Weight = 0.03
+    student_momentum: setting.Fraction = 0.9
+    student_weight_decay: setting.Weight = 5e-4
+    schedule: setting.Schedule = "cosine"
+    milestones: tuple[float, ...] = (1 / 3, 2 / 3)
+    stages: setting.Count = 160
+    stages_per_epoch: setting.Count = 10  # how often the student is tested
+
+    __post_init__ = setting.check
 
     def start(self, teacher: nn.Module, student: nn.Module, task: Task, seed: int):
         """Networks, optimiser and noise of a run."""
@@ -52,12 +63,12 @@ class DeepInversion(Student):
 
     def stage(self, s: State) -> Losses:
         """Find images, keep them, and let the student learn from those kept."""
-        losses, classes = Losses(), s.task.num_classes
-        shape = self.batch, *s.task.shape
-        given = {"generator": s.random, "device": s.task.device}
+        losses = Losses()
+        shape, device = (self.batch, *s.task.shape), s.task.device
         for _ in range(self.generator_steps):
-            y = torch.randint(classes, shape[:1], **given)
-            x = torch.randn(shape, **given).requires_grad_()
+            classes = s.task.num_classes
+            y = torch.randint(classes, shape[:1], generator=s.random, device=device)
+            x = torch.randn(shape, generator=s.random, device=device).requires_grad_()
             optimizer = torch.optim.Adam([x], self.inversion_lr)
             s.student.eval()  # its BatchNorm statistics are not the images' business
             with frozen(s.student):
@@ -74,7 +85,11 @@ class DeepInversion(Student):
         for _ in range(self.student_steps):
             x = s.memory.draw(self.student_batch, s.random)
             terms = {"KL": kd(s.teacher(x), s.student(x), self.temperature)}
-            self.learn(s, losses, terms)
+            loss = losses.add("student", terms)
+            s.student_optimizer.zero_grad()
+            loss.backward()
+            s.student_optimizer.step()
+            s.samples += len(x)
         return losses
 
     def image_loss(self, s: State, x: Images, y: Labels) -> dict[str, Tensor]:
@@ -83,7 +98,7 @@ class DeepInversion(Student):
         terms = {
             "label": F.cross_entropy(logits, y),
             "total variation": self.lambda_tv * total_variation(x),
-            "norm": self.lambda_l2 * x.flatten(1).norm(dim=1).mean(),
+            "norm": self.lambda_l2 * image_norm(x),
             "BatchNorm": self.lambda_bn * bn,
         }
         if self.lambda_compete:
@@ -101,6 +116,11 @@ def total_variation(x: Images) -> Scalar:
     falling = x[..., 1:, 1:] - x[..., :-1, :-1]
     rising = x[..., 1:, :-1] - x[..., :-1, 1:]
     return across.norm() + down.norm() + falling.norm() + rising.norm()
+
+
+def image_norm(x: Images) -> Scalar:
+    """‖x‖₂, averaged over images."""
+    return x.flatten(1).norm(dim=1).mean()
 
 
 def bn_statistics(teacher: nn.Module, x: Images) -> tuple[Logits, Scalar]:

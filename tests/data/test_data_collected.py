@@ -148,6 +148,13 @@ def test_crops_and_flips_against_numpy(mode, pad, flip):
         np.testing.assert_array_equal(got[k], crop[..., ::-1] if flips[k] else crop)
 
 
+def test_a_mask_selects_the_images_that_are_flipped():
+    x = torch.arange(2 * 3 * 4 * 4, dtype=torch.uint8).view(2, 3, 4, 4)
+    mask, random = torch.tensor([False, True]), torch.Generator().manual_seed(0)
+    got = augment(x, random, pad=0, mode="zeros", flip=mask)
+    assert torch.equal(got[0], x[0]) and torch.equal(got[1], x[1].flip(-1))
+
+
 @pytest.mark.parametrize("name, flip", [("cifar10", True), ("svhn", False)])
 def test_the_usual_augmentation(name, flip):
     found, index = Images.of(made(8, name=name), "cpu"), torch.tensor([3, 1])

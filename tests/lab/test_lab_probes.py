@@ -8,11 +8,12 @@ import torch
 
 from dfkd_lib import theory
 from dfkd_lib.data import images_for, load_dataset
-from dfkd_lib.lab import GANProbe, Probe, flop
+from dfkd_lib.lab import GANProbe, Probe
 from dfkd_lib.methods import Task, hidfd
 from dfkd_lib.models import build
 from dfkd_lib.recipes import recipe_for
 from dfkd_lib.teachers import load_teacher
+from dfkd_lib.train import flop
 
 SMALL = {"batch": 8, "student_batch": 8, "generator_steps": 1, "student_steps": 1}
 
@@ -140,7 +141,7 @@ def test_its_metrics_on_the_last_stage_by_hand(gan):
     )
 
 
-# --- counters ------------------------------------------------------------------------
+# --- FLOP ----------------------------------------------------------------------------
 
 
 def test_the_flop_of_a_stage_grow_with_its_steps_and_leave_the_run_unchanged():
