@@ -978,7 +978,7 @@ if recipe != settings.full and not settings.alone:
 #
 # One seed's numbers, and one test image is 0.22 points. Here they are among other seeds, from the records of the experiment `main`: lines are means, bands the range over seeds; the live run takes the place of its seed's record.
 #
-# The records were made on two kinds of processor (their entry `hardware`): DFAD's on one, AR+VI's on the other. They round differently, and an adversarial game amplifies that: the same seed can end about a point away. (The records' commits differ too; their parameters do not. And since then some layers were rewritten, {doc}`08_performance`, and round in another way.) So a live run may leave the records' band. The printed lines say by how much its seed moved.
+# The records were made on two kinds of processor (their entry `hardware`): DFAD's on one, AR+VI's on the other. They round differently, and an adversarial game amplifies that: the same seed can end about a point away. (The records' commits differ too; their parameters do not. And since then some layers were rewritten, {doc}`more/performance`, and round in another way.) So a live run may leave the records' band. The printed lines say by how much its seed moved.
 
 # %% tags=["hide-input", "nbval-ignore-output"] mystnb={"image": {"alt": "Test accuracy (%) over 160 stages, from 60 upwards, for DFAD and AR+VI: the mean of five seeds and their range, and the teacher as a dashed line. The two curves climb side by side, their ranges overlap, and both end a few points below the teacher."}}
 others = {"dfad": [], "arvi": []}
@@ -1670,7 +1670,7 @@ for share in SHARES if baselines else ():
 # ## Against the paper
 #
 # The paper's Table 1, and ours. "Lost", in brackets for the paper, is what a student lacks to its teacher, in points. It is the only column that can be compared, since the teachers differ: the paper's rows DFL (which is DAFL) and DFAL (DFAD) are, but for two figures, those of {cite:t}`fang2019dfad`, whose teachers have 95.5 and 77.5 %; its own have 97.20 and 81.13 %.
-# In those rows we subtract from DFAD's teachers. On MNIST "short" is the schedule of {doc}`06_scoreboard` (three seeds), "full" is DFAD's (one seed).
+# In those rows we subtract from DFAD's teachers. On MNIST "short" is the schedule of {doc}`08_scoreboard` (three seeds), "full" is DFAD's (one seed).
 
 # %% tags=["hide-input"]
 NAMES = {"dfad": "DFAD", "arvi": "AR+VI", "dafl": "DAFL"}

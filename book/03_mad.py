@@ -1237,7 +1237,7 @@ if settings.recorded:
 
 # %% [markdown]
 # The means do not fall in order. Five uses and ten show no cost that five seeds could see; four, whose interval ends just below zero, seem worse than five, which only chance can explain: one of five such intervals may well miss. Twenty, which is one pair of batches for a whole stage, has the lowest mean and one seed far down. By the mean of KL, any reuse leaves the student a little further from its teacher.
-# By the means, up to ten uses cost a point or so at most; how much exactly is not decided. What it saves, against ABM as the paper has it, is measured in {doc}`08_performance`.
+# By the means, up to ten uses cost a point or so at most; how much exactly is not decided. What it saves, against ABM as the paper has it, is measured in {doc}`more/performance`.
 
 # %% [markdown]
 # (sec-mad-paper)=

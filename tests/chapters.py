@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 
 ROOT = Path(__file__).resolve().parents[1]
-CHAPTERS = sorted((ROOT / "book").glob("[0-9]*.py"))
+CHAPTERS = sorted((ROOT / "book").rglob("*.py"))
 
 
 def fresh_checkout(target: Path) -> Path:

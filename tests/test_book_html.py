@@ -20,7 +20,7 @@ ADDRESS = "https://github.com/somebody/some.book"
 
 def test_a_named_repository_gives_launch_buttons_to_notebooks(tmp_path):
     """A page and a notebook, rendered by the book's own _config.yml."""
-    for name in ("book/vendor", "tools"):
+    for name in ("book/static", "tools"):
         shutil.copytree(ROOT / name, tmp_path / name)
     for name in ("_config.yml", "book/references.bib"):
         shutil.copy2(ROOT / name, tmp_path / name)

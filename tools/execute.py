@@ -1,4 +1,4 @@
-"""Run chapters, store their outputs: writes book/NN_name.ipynb from book/NN_name.py.
+"""Run chapters, store their outputs: writes a page's .ipynb from its .py.
 
     make execute                                    # every chapter
     .venv/bin/python tools/execute.py book/03_mad.py    # some of them
@@ -91,9 +91,9 @@ def execute(source: Path) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    told = "book/NN_name.py; default: all"
+    told = "book/NN_name.py, book/more/name.py; default: all"
     parser.add_argument("chapters", nargs="*", type=Path, help=told)
-    every = sorted((ROOT / "book").glob("[0-9]*.py"))
+    every = sorted((ROOT / "book").rglob("*.py"))
     chapters = parser.parse_args().chapters or every
 
     os.environ["OMP_NUM_THREADS"] = "1"  # kernels inherit it: numbers repeat

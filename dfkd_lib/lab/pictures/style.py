@@ -45,11 +45,17 @@ class Markdown:
     _repr_markdown_ = __repr__
 
 
-def table(head: Sequence, rows: Sequence[Sequence], *, texts: int = 1) -> Markdown:
-    """A table: the first `texts` columns left-aligned, the others right-aligned."""
+def table(
+    head: Sequence, rows: Sequence[Sequence], *, caption: str = "", texts: int = 1
+) -> Markdown:
+    """A table under its caption: the first `texts` columns left-aligned, others right.
+
+    A number and its interval stay on one line.
+    """
     align = ["---"] * texts + ["---:"] * (len(head) - texts)
     lines = ["| " + " | ".join(map(str, row)) + " |" for row in (head, align, *rows)]
-    return Markdown("\n".join(lines))
+    above = [f"*{caption}*\n"] if caption else []
+    return Markdown("\n".join([*above, *lines]).replace(" ± ", "\u00a0±\u00a0"))
 
 
 def source(*objects: Any) -> Markdown:

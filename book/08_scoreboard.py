@@ -162,7 +162,7 @@ else:
 # (sec-board-short)=
 # ## Ours: every method, one schedule per data set
 #
-# Where a method ran with several settings, this is the arm with the fewest changes to its recipe; they stand in brackets. Chapters 0 to 4 have the rest. "Images" are those that the student was trained on, each time it saw one; the images of HiDFD's GAN are not among them, its hours are. PFLOP are the floating-point operations of all passes of a run, where its records have them. Hours are those of the picture. Runs that the page on {doc}`performance <08_performance>` made again are left out.
+# Where a method ran with several settings, this is the arm with the fewest changes to its recipe; they stand in brackets. Chapters 0 to 4 have the rest. "Images" are those that the student was trained on, each time it saw one; the images of HiDFD's GAN are not among them, its hours are. PFLOP are the floating-point operations of all passes of a run, where its records have them. Hours are those of the picture. Runs that the page on {doc}`performance <more/performance>` made again are left out.
 #
 # On `mnist`, KD-REL and HiDFD take their images from USPS, KD-UNR photographs (Tiny ImageNet, grey, 32 × 32). `digits_half` has half of the digits held out for testing, `digits_hybrid` leaves a part of them to be collected; `moons` are points of the plane.
 # DeepInversion is missing: it lives on BatchNorm's statistics, and LeNet-5 has none.
