@@ -7,14 +7,28 @@ branch main. Without the variable there are none, because a copy of the book doe
 know where it was published.
 """
 
+import itertools
 import os
 import re
 import sys
+from pathlib import Path
 from typing import Any
 
 from sphinx.application import Sphinx
 from sphinx.config import Config
+from sphinx.environment.collectors.toctree import TocTreeCollector
 
+# How the pages show matplotlib's colours (dfkd_lib.lab.pictures.style): by the theme.
+THEME = {"#2b2b2b": "currentColor", "#000000": "currentColor"}
+THEME |= {"#ffffff": "var(--pst-color-background)"}
+THEME |= {
+    colour: f"var(--figure-{name})"
+    for colour, name in {
+        "#0072b2": "blue", "#d55e00": "orange", "#009e73": "green",
+        "#cc79a7": "pink", "#e69f00": "yellow", "#56b4e9": "sky",
+    }.items()
+}  # fmt: skip
+PICTURE = re.compile(r'<img[^>]*?src="[^"]*?(_images/[^"/]+\.svg)"[^>]*>')
 VARIABLE = "BOOK_REPOSITORY"
 REPOSITORY = re.compile(r"https://github\.com/[\w.-]+/[\w.-]+")
 
@@ -66,7 +80,55 @@ def name_list_items(
         context["body"] = context["body"].replace(old, new)
 
 
+def inline_pictures(
+    app: Sphinx,
+    pagename: str,
+    templatename: str,
+    context: dict[str, Any],
+    doctree: object,
+) -> None:
+    """Put figures into the page, where they take the theme's colours."""
+    files = {f"_images/{name}": path for path, name in app.builder.images.items()}
+    count = itertools.count()
+
+    def inline(found: re.Match) -> str:
+        alt = re.search(r'alt="([^"]*)"', found.group()).group(1)
+        text = Path(app.srcdir, files[found.group(1)]).read_text(encoding="utf-8")
+        return picture(text, alt, f"picture{next(count)}-")
+
+    if "body" in context:
+        context["body"] = PICTURE.sub(inline, context["body"])
+
+
+def picture(text: str, alt: str, prefix: str) -> str:
+    """An SVG file of matplotlib as an element: its names unique, its colours named."""
+    text = re.sub(
+        r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.S
+    )
+    text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}", text)
+    text = re.sub(r"#[0-9a-f]{6}\b", lambda c: THEME.get(c.group(), c.group()), text)
+    return text.replace(
+        "<svg", f'<svg class="picture" role="img" aria-label="{alt}"', 1
+    )
+
+
+def number_chapters(app: Sphinx, env: Any) -> list[str]:
+    """Number what a chapter holds by the number before its title in _toc.yml.
+
+    Figure 3.1 is in chapter 3, Figure C3.1 in its companion. Sphinx counts chapters
+    from 1 and lets none start at 0.
+    """
+    contents = Path(app.srcdir, "_toc.yml").read_text(encoding="utf-8")
+    titles = re.findall(r"- file: book/(\d+_(\S+))\n +title: (\d+)\. ", contents)
+    env.toc_secnumbers = {f"book/{page}": {"": (number,)} for page, _, number in titles}
+    for _, name, number in titles:
+        env.toc_secnumbers[f"book/more/{name}"] = {"": (f"C{number}",)}
+    return TocTreeCollector().assign_figure_numbers(env)
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("config-inited", add_launch_options)
     app.connect("html-page-context", name_list_items)
+    app.connect("html-page-context", inline_pictures)
+    app.connect("env-get-updated", number_chapters, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

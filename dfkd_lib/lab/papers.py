@@ -9,6 +9,7 @@ from ..files import project_folder
 
 NAMES = {"dfad": "DFAD", "arvi": "AR+VI", "mad": "MAD", "hidfd": "HiDFD"}
 SEGMENTATION = ("camvid", "nyuv2")  # mIoU, where the other data sets have accuracy
+RUNS = 5  # runs of each figure with a spread (DFAD Table 2): its standard deviation
 
 
 class System(NamedTuple):
@@ -16,7 +17,7 @@ class System(NamedTuple):
 
     `name` is the paper's for the method; `method` the library's, None if it has none;
     `changes` are settings (NAME=VALUE) that differ from the recipe. A figure is None
-    where the teacher's is not printed or the student is reported as failed.
+    where the paper does not print the teacher's or reports that the student failed.
     """
 
     paper: str
@@ -30,6 +31,12 @@ class System(NamedTuple):
     teacher_figure: Decimal | None
     figure: Decimal | None
     spread: Decimal | None
+
+    @property
+    def lost(self) -> float | None:
+        """The teacher's figure minus the student's, in points."""
+        known = None not in (self.teacher_figure, self.figure)
+        return float(self.teacher_figure - self.figure) if known else None
 
 
 def _read(paper: str) -> list[System]:

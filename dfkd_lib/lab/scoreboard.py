@@ -1,16 +1,19 @@
-"""Our records beside the papers' systems, as rows of tables."""
+"""Our records beside the papers' systems."""
 
 import math
 from collections import defaultdict
 from collections.abc import Iterable
 
-from .. import records
+import numpy as np
+from scipy import stats
+
+from .. import records, theory
 from ..data import DATASETS, NETWORKS, RELATED, UNRELATED
 from ..errors import UserError
 from ..methods import METHODS
 from ..recipes import METHOD_PAPERS, RECIPES, Recipe, override, recipe_for
 from . import papers
-from .papers import System
+from .papers import SYSTEMS, System
 
 NAMES = {
     "dfad": "DFAD", "arvi": "AR+VI", "abm": "ABM", "dfkd_mem": "DFKD-Mem", "mad": "MAD",
@@ -25,7 +28,8 @@ SPEED = ("fast", "plain")  # experiments that repeat others' runs to time them
 class Arm:
     """The runs of one configuration in one experiment, in the order of their seeds.
 
-    `changes` are NAME=VALUE, where the runs differ from their paper's recipe.
+    `changes` are NAME=VALUE, where the runs differ from their paper's recipe. `schedule`
+    is a paper's, "ladder", or "short": this book's, or another number of stages.
     """
 
     def __init__(self, experiment: str, made: list[records.Record]):
@@ -33,19 +37,10 @@ class Arm:
         self.method, self.seeds = self.first["method"], [one["seed"] for one in made]
         changes = sorted(self.first["changes"].items())
         self.changes = tuple(f"{name}={value}" for name, value in changes)
-
-    @property
-    def schedule(self) -> str:
-        """`schedule_of` its recipe; "short" where the number of stages is changed."""
-        if "stages" in self.first["changes"]:
-            return "short"
         asked = (self.first[n] for n in ("dataset", "method", "teacher", "student"))
-        return schedule_of(recipe_for(*asked, self.first["parameters"]["paper"]))
-
-    @property
-    def own(self) -> bool:
-        """Whether the schedule is a paper's."""
-        return self.schedule != "short"
+        recipe = recipe_for(*asked, self.first["parameters"]["paper"])
+        ours = "stages" in self.first["changes"] and recipe.paper != "ladder"
+        self.schedule = "short" if ours else schedule_of(recipe)
 
     def mean(self, key: str) -> tuple[float, float]:
         """Mean over seeds, and half of its 95 % interval; NaN where it is unknown."""
@@ -59,9 +54,10 @@ class Arm:
 
 
 def schedule_of(recipe: Recipe) -> str:
-    """Whose number of updates a recipe has: a paper's, or this book's short one."""
+    """Whose number of updates a recipe has: see `Arm`."""
     ours = recipe.paper not in papers.NAMES or recipe.sources.get("stages") == "ours"
-    return "short" if ours else f"{papers.NAMES[recipe.paper]}'s"
+    name = "ladder" if recipe.paper == "ladder" else "short"
+    return name if ours else f"{papers.NAMES[recipe.paper]}'s"
 
 
 def arms() -> list[Arm]:
@@ -90,7 +86,35 @@ def compared(dataset: str, among: Iterable[Arm]) -> list[Arm]:
     here = [arm for arm in among if arm.first["dataset"] == dataset]
     for arm in sorted(here, key=lambda arm: (len(arm.changes), -len(arm.seeds))):
         best.setdefault((arm.method, arm.first["pair"], arm.schedule), arm)
-    return sorted(best.values(), key=lambda arm: (arm.own, arm.lost))
+    return sorted(best.values(), key=lambda arm: (arm.schedule != "short", arm.lost))
+
+
+def difference(a: Arm, b: Arm, level: float = 0.95) -> tuple[float, float, int]:
+    """Final accuracy of a minus b, half of its interval, the number of common seeds.
+
+    Paired by seed; with fewer than two seeds in common, Welch's (and the number 0).
+    """
+    x, y = ({r["seed"]: r["accuracy_last"] for r in arm.records} for arm in (a, b))
+    if len(common := sorted(x.keys() & y.keys())) > 1:
+        gaps = [x[seed] - y[seed] for seed in common]
+        return *theory.mean_interval(gaps, level), len(common)
+    return *welch(sample([*x.values()]), sample([*y.values()]), level), 0
+
+
+def sample(values: list[float]) -> tuple[float, float, int]:
+    """Mean, standard deviation, number; the deviation of one value is NaN."""
+    spread = np.std(values, ddof=1) if len(values) > 1 else math.nan
+    return float(np.mean(values)), float(spread), len(values)
+
+
+def welch(a: tuple, b: tuple, level: float = 0.95) -> tuple[float, float]:
+    """The difference of two samples' means, half of its Welch interval, or NaN."""
+    (x, s, n), (y, t, m) = a, b
+    u, v = s * s / n, t * t / m
+    if not u + v > 0:  # one run, or runs without a spread
+        return x - y, math.nan
+    degrees = (u + v) ** 2 / (u * u / (n - 1) + v * v / (m - 1))
+    return x - y, float(stats.t.ppf((1 + level) / 2, degrees) * math.sqrt(u + v))
 
 
 # --- the papers' systems -------------------------------------------------------------
@@ -113,12 +137,12 @@ def recipe_of(system: System) -> Recipe:
 def obstacle(system: System) -> str | None:
     """Why the library cannot run a system; None if it can."""
     if system.dataset in papers.SEGMENTATION:
-        return "segmentation, which is planned (chapter 5)"
+        return "segmentation is not implemented"
     if system.method is None:
-        return "no such method here"
+        return "the library does not have this method"
     sizes = {NETWORKS[name].size for name in (system.teacher, system.student)}
     if sizes - {None, DATASETS[system.dataset].size}:
-        return "a network that takes smaller images than the data set's"
+        return "the network takes smaller images than those of the data set"
     sources = {"related": RELATED, "collected": RELATED, "unrelated": UNRELATED}
     if system.dataset not in sources.get(METHODS[system.method].data, DATASETS):
         return "no source of collected images"
@@ -126,17 +150,22 @@ def obstacle(system: System) -> str | None:
 
 
 def arms_of(system: System, among: Iterable[Arm]) -> list[Arm]:
-    """The arms of a system, the paper's own schedule first."""
+    """The arms of a system, the paper's own schedule first.
+
+    The ladder's have other networks, and other changes; `ladder_of` finds them.
+    """
     pair = f"{system.teacher}-{system.student}"
     asked = {"method": system.method, "dataset": system.dataset, "pair": pair}.items()
     changes = tuple(sorted(system.changes))
     found = [a for a in among if asked <= a.first.items() and a.changes == changes]
-    return sorted(found, key=lambda arm: not arm.own)
+    return sorted(found, key=lambda arm: arm.schedule == "short")
 
 
-def is_run(system: System, among: Iterable[Arm]) -> bool:
-    """Whether there are records of its full schedule, by whichever recipe."""
-    if obstacle(system):
-        return False
-    recipe, made = recipe_of(system), [arm.first for arm in arms_of(system, among)]
-    return any(records.key(recipe, r["seed"], r["precision"]) == r["key"] for r in made)
+def beside(system: System, arm: Arm, level: float = 0.95) -> tuple[float, float]:
+    """Points that ours loses more than the paper's, and half of Welch's interval.
+
+    The interval is NaN for one seed, and where the paper has no spread.
+    """
+    ours = sample([r["teacher_accuracy"] - r["accuracy_last"] for r in arm.records])
+    spread = math.nan if system.spread is None else float(system.spread)
+    return welch(ours, (system.lost, spread, papers.RUNS), level)

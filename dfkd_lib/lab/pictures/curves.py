@@ -11,7 +11,7 @@ from numpy import ndarray
 from torch import Tensor
 from torchvision.utils import make_grid
 
-from .style import COLOURS, MARKERS, STYLES
+from .style import COLOURS, INK, MARKERS, STYLES
 
 Numbers = Sequence[float] | ndarray
 Groups = Mapping[str, Sequence[Mapping[str, Sequence[float]]]]  # of histories, by name
@@ -57,7 +57,7 @@ def intervals(
     at = -np.arange(len(rows))
     ax.errorbar(means, at, xerr=halves, fmt="o", color=COLOURS[0], capsize=3)
     if zero:
-        ax.axvline(0, color="black", linewidth=0.8)
+        ax.axvline(0, color=INK, linewidth=0.8)
     ax.set(yticks=at, yticklabels=list(rows), xlabel=x_label)
     ax.set_ylim(0.5 - len(rows), 0.5)
     return ax
@@ -83,7 +83,7 @@ def images(rows: Mapping[str, Float[Tensor, "n c h w"]]) -> None:
     look = {"normalize": True, "scale_each": True, "pad_value": 1}
     for ax, (name, x) in zip(axes[:, 0], rows.items(), strict=True):
         shown = make_grid(x[:12].float(), nrow=12, **look)
-        ax.imshow(shown.permute(1, 2, 0).numpy(), interpolation="nearest")
+        ax.imshow(shown.permute(1, 2, 0).numpy(), interpolation="none")
         ax.set_axis_off()
         ax.text(-0.01, 0.5, name, transform=ax.transAxes, ha="right", va="center")
 

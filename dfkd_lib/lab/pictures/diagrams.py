@@ -5,9 +5,10 @@ from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch
 
 from ...errors import one_of
-from .style import COLOURS
+from .style import COLOURS, INK, PAPER
 
 _BLUE, _ORANGE, _GREEN = COLOURS[:3]
+_GREY = "#808080"
 Boxes = dict[str, tuple[float, float]]  # text: its centre
 Arrows = dict[str, list[tuple[float, float, float, float]]]  # colour: from x, y to x, y
 
@@ -39,15 +40,15 @@ _HYBRID: Boxes = {
     "student $S$,\nunder the\nteacher's classifier": (8.9, 1.7),
 }  # fmt: skip
 _HYBRID_MOVES: Arrows = {
-    "black": [(0.8, 3.85, 0.8, 3.0), (1.55, 2.5, 2.2, 2.2), (1.7, 1.1, 2.2, 1.4),
+    INK: [(0.8, 3.85, 0.8, 3.0), (1.55, 2.5, 2.2, 2.2), (1.7, 1.1, 2.2, 1.4),
               (7.3, 2.35, 7.8, 2.1), (7.3, 1.0, 7.8, 1.25)],
     _BLUE: [(4.4, 3.8, 3.7, 2.35)], _ORANGE: [(3.9, 4.2, 1.5, 3.0)],
     _GREEN: [(5.3, 4.1, 8.6, 2.4)],
-    "0.6": [(1.7, 2.75, 5.45, 2.48), (1.7, 0.8, 5.45, 0.8)],
+    _GREY: [(1.7, 2.75, 5.45, 2.48), (1.7, 0.8, 5.45, 0.8)],
 }  # fmt: skip
 _HYBRID_NOTES = {
-    "features\n(Eq. 8, 9)": (4.75, 3.1, _BLUE), "first: the GAN": (2.4, 0.1, "0.3"),
-    "features (Eq. 14)": (7.95, 3.65, _GREEN), "then: the student": (7.6, 0.1, "0.3"),
+    "features\n(Eq. 8, 9)": (4.75, 3.1, _BLUE), "first: the GAN": (2.4, 0.1, INK),
+    "features (Eq. 14)": (7.95, 3.65, _GREEN), "then: the student": (7.6, 0.1, INK),
     "balance of classes\n(Eq. 10–12)": (2.55, 4.3, _ORANGE),
 }  # fmt: skip
 
@@ -58,15 +59,15 @@ def game_diagram(paper: str = "mad") -> Axes:
         added, boxes, arrows, notes = {}, _HYBRID, _HYBRID_MOVES, _HYBRID_NOTES
     else:
         added, moves = _ADDED[paper]
-        boxes, arrows, notes = _PLAYERS | added, {"black": _MOVES, _ORANGE: moves}, {}
+        boxes, arrows, notes = _PLAYERS | added, {INK: _MOVES, _ORANGE: moves}, {}
     ax = plt.figure(figsize=(6.4, 3.2)).add_subplot()
     ax.set_axis_off()
     ax.set(xlim=(0, 10), ylim=(-0.1, 5))
     middle = {"ha": "center", "va": "center", "fontsize": 9}
     for text, place in boxes.items():
-        edge = _ORANGE if text in added else "0.3"
+        edge = _ORANGE if text in added else INK
         ax.text(
-            *place, text, bbox={"boxstyle": "round", "fc": "w", "ec": edge}, **middle
+            *place, text, bbox={"boxstyle": "round", "fc": PAPER, "ec": edge}, **middle
         )
     for text, (*place, colour) in notes.items():
         ax.text(*place, text, color=colour, **middle)

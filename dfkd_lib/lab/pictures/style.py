@@ -1,6 +1,7 @@
 """The book's one style: colours for colour-blind readers, panels; tables and code."""
 
 import inspect
+import sys
 import textwrap
 from collections.abc import Sequence
 from typing import Any
@@ -8,19 +9,29 @@ from typing import Any
 import matplotlib.pyplot as plt
 from numpy import ndarray
 
+# The rendered book puts SVG into its pages and replaces these two, and the colours, by
+# the theme's (tools/book_html.py).
+INK, PAPER = "#2b2b2b", "#ffffff"
 # Okabe and Ito's colours, in the order of their contrast on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK)
 # Some of them look alike in grey: lines also differ by marker or style.
 MARKERS = "os^Dv<>"
 STYLES = ("-", "--", "-.", ":")
 
 plt.rcParams.update({
-    "figure.figsize": (6.4, 3.6), "figure.dpi": 110, "savefig.facecolor": "white",
+    "figure.figsize": (6.4, 3.6), "figure.dpi": 110, "savefig.facecolor": PAPER,
     "figure.constrained_layout.use": True, "legend.frameon": False, "font.size": 10,
     "axes.prop_cycle": plt.cycler(color=COLOURS), "axes.titlesize": 10,
     "axes.spines.top": False, "axes.spines.right": False,
-    "axes.grid": True, "grid.alpha": 0.3,
+    "axes.grid": True, "grid.alpha": 0.3, "svg.hashsalt": "dfkd_lib",
+    **dict.fromkeys(["text.color", "axes.labelcolor", "axes.edgecolor"], INK),
+    **dict.fromkeys(["xtick.color", "ytick.color", "grid.color"], INK),
 })  # fmt: skip
+
+if "ipykernel" in sys.modules:  # without the date, the same figure is the same file
+    from matplotlib_inline.backend_inline import set_matplotlib_formats
+
+    set_matplotlib_formats("svg", metadata={"Date": None})
 
 
 def panels(count: int, columns: int, height: float, **options: Any) -> ndarray:
