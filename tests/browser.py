@@ -68,9 +68,12 @@ class Heard:
 
 
 def visit(page, name):
-    """Open a page of the book and wait until its formulas are set."""
+    """Open a page of the book and set all its formulas, also those out of view."""
     page.goto(address(name))
-    page.evaluate("async () => { await window.MathJax?.startup.promise }")
+    page.evaluate("""async () => {
+        await window.MathJax?.startup.promise;
+        await window.MathJax?.startup.document.lazyTypesetAll();
+    }""")
 
 
 UNFOLD = """async () => {
