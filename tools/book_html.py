@@ -10,6 +10,7 @@ know where it was published.
 import itertools
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -126,9 +127,17 @@ def number_chapters(app: Sphinx, env: Any) -> list[str]:
     return TocTreeCollector().assign_figure_numbers(env)
 
 
+def copy_records(app: Sphinx, error: Exception | None) -> None:
+    """Put the records beside the pages: the scoreboard links to their files."""
+    records = Path(app.srcdir, "results")
+    if error is None and records.is_dir():
+        shutil.copytree(records, Path(app.outdir, "results"), dirs_exist_ok=True)
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("config-inited", add_launch_options)
     app.connect("html-page-context", name_list_items)
     app.connect("html-page-context", inline_pictures)
     app.connect("env-get-updated", number_chapters, priority=900)
+    app.connect("build-finished", copy_records)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 import numpy as np
 from scipy import stats
 
-from .. import records, theory
+from .. import records
 from ..data import DATASETS, NETWORKS, RELATED, UNRELATED
 from ..errors import UserError
 from ..methods import METHODS
 from ..recipes import METHOD_PAPERS, RECIPES, Recipe, override, recipe_for
 from . import papers
-from .papers import SYSTEMS, System
+from .papers import System
 
 NAMES = {
     "dfad": "DFAD", "arvi": "AR+VI", "abm": "ABM", "dfkd_mem": "DFKD-Mem", "mad": "MAD",
@@ -22,14 +22,13 @@ NAMES = {
     "kd_collected": "KD, collected", "at": "AT", "ft": "FT", "hidfd": "HiDFD",
     "degan": "DeGAN",
 }  # fmt: skip
-SPEED = ("fast", "plain")  # experiments that repeat others' runs to time them
+SPEED = ("fast", "plain")  # experiments that repeat runs to time them
 
 
 class Arm:
     """The runs of one configuration in one experiment, in the order of their seeds.
 
-    `changes` are NAME=VALUE, where the runs differ from their paper's recipe. `schedule`
-    is a paper's, "ladder", or "short": this book's, or another number of stages.
+    `changes` are NAME=VALUE, where the runs differ from their paper's recipe.
     """
 
     def __init__(self, experiment: str, made: list[records.Record]):
@@ -39,8 +38,7 @@ class Arm:
         self.changes = tuple(f"{name}={value}" for name, value in changes)
         asked = (self.first[n] for n in ("dataset", "method", "teacher", "student"))
         recipe = recipe_for(*asked, self.first["parameters"]["paper"])
-        ours = "stages" in self.first["changes"] and recipe.paper != "ladder"
-        self.schedule = "short" if ours else schedule_of(recipe)
+        self.schedule = schedule_of(recipe, "stages" in self.first["changes"])
 
     def mean(self, key: str) -> tuple[float, float]:
         """Mean over seeds, and half of its 95 % interval; NaN where it is unknown."""
@@ -53,18 +51,15 @@ class Arm:
         return self.mean("teacher_accuracy")[0] - self.mean("accuracy_last")[0]
 
 
-def schedule_of(recipe: Recipe) -> str:
-    """Whose number of updates a recipe has: see `Arm`."""
-    ours = recipe.paper not in papers.NAMES or recipe.sources.get("stages") == "ours"
-    name = "ladder" if recipe.paper == "ladder" else "short"
-    return name if ours else f"{papers.NAMES[recipe.paper]}'s"
+def schedule_of(recipe: Recipe, changed: bool = False) -> str:
+    """A paper's, "ladder", or "short": this book's, or a changed number of stages."""
+    if recipe.paper in papers.NAMES and recipe.sources.get("stages") != "ours":
+        return "short" if changed else f"{papers.NAMES[recipe.paper]}'s"
+    return "ladder" if recipe.paper == "ladder" else "short"
 
 
 def arms() -> list[Arm]:
-    """The committed records by configuration; of several experiments, the largest.
-
-    A record without provenance is a UserError.
-    """
+    """The records by configuration; UserError for a record without provenance."""
     groups: dict = defaultdict(lambda: defaultdict(list))  # by name, then by experiment
     for path in sorted(records.records_folder().glob("*.jsonl")):
         for made in records.load_records(path.stem):
@@ -89,42 +84,11 @@ def compared(dataset: str, among: Iterable[Arm]) -> list[Arm]:
     return sorted(best.values(), key=lambda arm: (arm.schedule != "short", arm.lost))
 
 
-def difference(a: Arm, b: Arm, level: float = 0.95) -> tuple[float, float, int]:
-    """Final accuracy of a minus b, half of its interval, the number of common seeds.
-
-    Paired by seed; with fewer than two seeds in common, Welch's (and the number 0).
-    """
-    x, y = ({r["seed"]: r["accuracy_last"] for r in arm.records} for arm in (a, b))
-    if len(common := sorted(x.keys() & y.keys())) > 1:
-        gaps = [x[seed] - y[seed] for seed in common]
-        return *theory.mean_interval(gaps, level), len(common)
-    return *welch(sample([*x.values()]), sample([*y.values()]), level), 0
-
-
-def sample(values: list[float]) -> tuple[float, float, int]:
-    """Mean, standard deviation, number; the deviation of one value is NaN."""
-    spread = np.std(values, ddof=1) if len(values) > 1 else math.nan
-    return float(np.mean(values)), float(spread), len(values)
-
-
-def welch(a: tuple, b: tuple, level: float = 0.95) -> tuple[float, float]:
-    """The difference of two samples' means, half of its Welch interval, or NaN."""
-    (x, s, n), (y, t, m) = a, b
-    u, v = s * s / n, t * t / m
-    if not u + v > 0:  # one run, or runs without a spread
-        return x - y, math.nan
-    degrees = (u + v) ** 2 / (u * u / (n - 1) + v * v / (m - 1))
-    return x - y, float(stats.t.ppf((1 + level) / 2, degrees) * math.sqrt(u + v))
-
-
 # --- the papers' systems -------------------------------------------------------------
 
 
 def recipe_of(system: System) -> Recipe:
-    """The recipe of a system: its method's paper's, else its table's, else another's.
-
-    MAD and HiDFD quote baselines without their schedules: those take DFAD's or MAD's.
-    """
+    """Of the method's paper, else the table's, for quoted baselines DFAD's or MAD's."""
     paper = "auto"
     if system.method not in METHOD_PAPERS:
         first = [system.paper] if system.paper in ("dfad", "arvi") else []
@@ -150,10 +114,7 @@ def obstacle(system: System) -> str | None:
 
 
 def arms_of(system: System, among: Iterable[Arm]) -> list[Arm]:
-    """The arms of a system, the paper's own schedule first.
-
-    The ladder's have other networks, and other changes; `ladder_of` finds them.
-    """
+    """The arms of a system, the paper's own schedule first; none is of the ladder."""
     pair = f"{system.teacher}-{system.student}"
     asked = {"method": system.method, "dataset": system.dataset, "pair": pair}.items()
     changes = tuple(sorted(system.changes))
@@ -162,10 +123,11 @@ def arms_of(system: System, among: Iterable[Arm]) -> list[Arm]:
 
 
 def beside(system: System, arm: Arm, level: float = 0.95) -> tuple[float, float]:
-    """Points that ours loses more than the paper's, and half of Welch's interval.
-
-    The interval is NaN for one seed, and where the paper has no spread.
-    """
-    ours = sample([r["teacher_accuracy"] - r["accuracy_last"] for r in arm.records])
-    spread = math.nan if system.spread is None else float(system.spread)
-    return welch(ours, (system.lost, spread, papers.RUNS), level)
+    """How many more points ours loses; half of Welch's interval (NaN: no spread)."""
+    ours = [made["teacher_accuracy"] - made["accuracy_last"] for made in arm.records]
+    if len(ours) < 2 or system.spread is None:
+        return arm.lost - system.lost, math.nan
+    u, v = np.var(ours, ddof=1) / len(ours), float(system.spread) ** 2 / papers.RUNS
+    degrees = (u + v) ** 2 / (u**2 / (len(ours) - 1) + v**2 / (papers.RUNS - 1))
+    half = stats.t.ppf((1 + level) / 2, degrees) * math.sqrt(u + v)
+    return arm.lost - system.lost, float(half)

@@ -1,8 +1,10 @@
 """The papers' figures as typed, and the rows that records make beside them."""
 
+import math
 from decimal import Decimal
 
 import pytest
+from scipy import stats
 
 from dfkd_lib import records
 from dfkd_lib.data import DATASETS, NETWORKS
@@ -43,24 +45,50 @@ def test_differences_that_the_papers_print():
     assert float(mad - abm) == pytest.approx(4.2, abs=0.1)
 
 
-def test_each_system_is_run_or_has_a_command_or_an_obstacle():
+def test_each_system_has_records_or_a_command_or_an_obstacle():
     arms = scoreboard.arms()
-    assert {scoreboard.is_run(system, arms) for system in SYSTEMS} == {True, False}
+    assert {bool(scoreboard.arms_of(system, arms)) for system in SYSTEMS} == {
+        True,
+        False,
+    }
     for system in SYSTEMS:
-        if not scoreboard.obstacle(system):
+        if scoreboard.obstacle(system):
+            assert not scoreboard.arms_of(system, arms)
+        else:
             command = records.command(scoreboard.recipe_of(system), 0)
             assert command.startswith("python -m dfkd_lib.run")
 
 
 def test_the_rows_of_a_data_set_are_those_of_its_records():
-    arms = scoreboard.arms()
-    found = {
-        arm.method: arm for arm in scoreboard.compared("mnist", arms) if not arm.own
-    }
+    arms = scoreboard.compared("mnist", scoreboard.arms())
+    found = {arm.method: arm for arm in arms if arm.schedule == "short"}
     made = records.load_records("mnist", dataset="mnist", method="mad", changes={})
     assert found["mad"].seeds == sorted(r["seed"] for r in made)
     mean = sum(r["accuracy_last"] for r in made) / len(made)
     assert found["mad"].mean("accuracy_last")[0] == pytest.approx(mean)
+
+
+def test_a_run_on_the_ladder_is_no_run_of_a_papers_system():
+    """Other networks, another number of FLOP."""
+    arms = scoreboard.arms()
+    ladder = [arm for arm in arms if arm.schedule == "ladder"]
+    assert ladder and {arm.first["pair"] for arm in ladder} == {"wrn16_2-wrn16_1"}
+    assert not [s for s in SYSTEMS if {*scoreboard.arms_of(s, arms)} & {*ladder}]
+
+
+def test_the_difference_to_a_paper_is_welchs():
+    arms = scoreboard.arms()
+    dfad = next(s for s in SYSTEMS if (s.paper, s.method) == ("dfad", "dafl"))
+    own, short = scoreboard.arms_of(dfad, arms)
+    assert own.schedule == "DFAD's" and math.isnan(scoreboard.beside(dfad, own)[1])
+    gap, half = scoreboard.beside(dfad, short)
+    lost = [r["teacher_accuracy"] - r["accuracy_last"] for r in short.records]
+    there = [float(dfad.spread) * x for x in (-(2**0.5), 0, 0, 0, 2**0.5)]
+    there = [dfad.lost + x for x in there]  # five values of this mean and spread
+    exact = stats.ttest_ind(lost, there, equal_var=False).confidence_interval()
+    assert (gap - half, gap + half) == pytest.approx((exact.low, exact.high))
+    unsure = dfad._replace(spread=None)
+    assert math.isnan(scoreboard.beside(unsure, short)[1])
 
 
 def test_a_record_without_provenance_is_refused(tmp_path, monkeypatch):

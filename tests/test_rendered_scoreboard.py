@@ -1,0 +1,127 @@
+"""The scoreboard in a browser: sorted and filtered by keyboard, plain without script."""
+
+import pytest
+from browser import DESKTOP, PHONE, Heard, address, chromium, visit
+
+BOARD = "book/08_scoreboard"
+ROWS = "table.scoreboard tbody tr:not(.group):visible"
+OURS = """rows => rows.map(row => row.dataset.ours).filter(x => x !== undefined).map(Number)"""
+WIDER = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+SCROLLS = """() => {
+    const box = document.querySelector(".scoreboard-scroll");
+    return box.scrollWidth > box.clientWidth + 1;
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser):
+    context = browser.new_context(viewport=DESKTOP, reduced_motion="reduce")
+    page = context.new_page()
+    page.heard = Heard(context)
+    visit(page, BOARD)
+    yield page
+    assert (page.heard.complaints, page.heard.requests) == ([], [])
+    context.close()
+
+
+def tab_to(page, locator):
+    """Press Tab until it has the focus."""
+    locator.evaluate("element => element.scrollIntoView()")
+    for _ in range(200):
+        page.keyboard.press("Tab")
+        if locator.evaluate("element => element === document.activeElement"):
+            return
+    pytest.fail("the keyboard does not reach it")
+
+
+def test_it_shows_what_was_run_each_row_with_its_drawing_and_record(page):
+    rows = page.locator(ROWS)
+    assert rows.count() > 12
+    for row in rows.all():
+        assert row.get_attribute("data-status") == "run"
+        assert "ours" in row.locator("svg").get_attribute("aria-label")
+        assert row.locator("a").get_attribute("href").startswith("../results/")
+
+
+def test_the_keyboard_sorts_within_the_groups(page):
+    button = page.get_by_role("button", name="ours (%)")
+    tab_to(page, button)
+    head = page.locator("table.scoreboard th", has=button)
+    for key, order, back in (
+        ("Enter", "ascending", False),
+        ("Space", "descending", True),
+    ):
+        page.keyboard.press(key)
+        assert head.get_attribute("aria-sort") == order
+        first = page.locator("table.scoreboard tbody:visible").first
+        values = first.locator("tr:not(.group)").evaluate_all(OURS)
+        assert values == sorted(values, reverse=back) and len({*values}) > 5
+
+
+def test_the_keyboard_filters(page):
+    show, words = page.get_by_label("Show"), page.get_by_label("Filter")
+    run = page.locator(ROWS).count()
+    tab_to(page, show)
+    page.keyboard.press("End")  # the last choice: everything
+    assert show.input_value() == "all"
+    everything = page.locator(ROWS).count()
+    assert everything > 300 > run
+    assert (
+        page.get_by_role("status").inner_text() == f"{everything} of {everything} rows"
+    )
+    page.keyboard.press("Tab")
+    page.keyboard.type("mad imagenet, abm")
+    assert words.input_value()
+    found = page.locator(ROWS)
+    assert 0 < found.count() < 5
+    assert all("ABM" in row.inner_text() for row in found.all())
+    page.keyboard.press("Control+a")
+    page.keyboard.type("xyzzyplugh")
+    assert page.locator(ROWS).count() == 0
+    assert page.locator("table.scoreboard tr.group:visible").count() == 0
+
+
+def test_a_command_is_copied(page):
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    row = page.locator(ROWS).first
+    button = row.get_by_role("button")
+    tab_to(page, button)
+    page.keyboard.press("Enter")
+    command = row.get_attribute("data-command")
+    page.get_by_role("status").get_by_text(command).wait_for()
+    assert page.evaluate("navigator.clipboard.readText()") == command
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_the_table_scrolls_and_the_page_does_not(page, size):
+    page.set_viewport_size(size)
+    assert page.evaluate(SCROLLS) == (size == PHONE)
+    assert not page.evaluate(WIDER)
+
+
+def test_without_script_it_is_two_tables_and_a_fold(browser):
+    context = browser.new_context(viewport=DESKTOP, java_script_enabled=False)
+    page = context.new_page()
+    page.goto(address(BOARD))
+    fold = page.locator("details.scoreboard-rest")
+    assert page.locator(
+        "div.scoreboard > .scoreboard-scroll tr[data-status=run]"
+    ).count()
+    assert page.locator("table.scoreboard button, .scoreboard-tools").count() == 0
+    left = fold.locator("tr[data-status=queued]").first
+    assert not left.is_visible()
+    fold.locator("summary").focus()
+    page.keyboard.press("Enter")
+    assert left.is_visible() and "dfkd_lib.run" in left.inner_text()
+    context.close()
+
+
+def test_other_pages_are_left_alone(page):
+    visit(page, "book/notation")
+    assert page.locator(".scoreboard-tools").count() == 0
