@@ -12,6 +12,7 @@ from markdown_it import MarkdownIt
 from dfkd_lib.lab import pictures
 from dfkd_lib.losses import kl
 from dfkd_lib.methods import MAD, State
+from dfkd_lib.records import append, load_records
 
 pytestmark = pytest.mark.usefixtures("drawn")
 HISTORIES = [
@@ -83,3 +84,27 @@ def test_tables_and_source():
     tree = ast.parse(code.removeprefix("```python\n").removesuffix("```"))
     assert [part.name for part in tree.body] == ["kl", "noise", "MAD"]
     assert inspect.getsource(kl) in code
+
+
+def test_the_ladder_groups_records_by_method_and_budget(monkeypatch, tmp_path):
+    """Interval, path and number of seeds; trials that chose a rate are left out."""
+    [made] = load_records("laptop")
+    cheap = {"dataset": "moons", "method": "abm", "teacher_accuracy": 90.0}
+    history = made["history"] | {"stage": [1, 2], "accuracy": [10.0, 50.0]}
+    for stages, seed, accuracy, flop in (
+        (9, 0, 70.0, 8e14), (9, 1, 74.0, 8e14), (2, 0, 50.0, 2e14), (2, 9, 99.0, 2e14),
+    ):  # fmt: skip
+        more = {"seed": seed, "accuracy_last": accuracy, "flop": flop}
+        more |= {"changes": {"stages": stages}, "key": f"{stages}-{seed}"}
+        more["parameters"] = made["parameters"] | {"dataset": "moons"}
+        append("any", made | cheap | more | {"history": history}, tmp_path)
+    monkeypatch.setenv("DFKD_RESULTS", str(tmp_path))
+    found = pictures.rungs("moons")
+    assert [[r["lost"] for r in b] for b in found["ABM"]] == [[40.0], [20.0, 16.0]]
+    ax = pictures.ladder("moons", "ABM", {"the paper": (600.0, 2.0)})
+    assert legend(ax) == ["ABM, n = 1 and 2"]
+    mean, path, paper = (
+        line.get_xydata().tolist() for line in ax.lines[:1] + ax.lines[-2:]
+    )
+    assert mean == [[0.2, 40.0], [0.8, 18.0]] and paper == [[600.0, 2.0]]
+    assert path == [[0.4, 80.0], [0.8, 40.0]]

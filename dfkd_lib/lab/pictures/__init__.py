@@ -3,4 +3,5 @@
 
 from .curves import *
 from .diagrams import *
+from .ladder import *
 from .style import *

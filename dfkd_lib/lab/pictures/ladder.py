@@ -1,0 +1,76 @@
+"""Accuracy lost against the FLOP of the whole run: what a budget buys."""
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+
+from ...methods import METHODS
+from ...records import Record, load_records, mean_interval
+from .curves import _styled
+from .style import INK
+
+GREY = "#808080"
+
+
+def rungs(dataset: str) -> dict[str, list[list[Record]]]:
+    """The records of the ladder: by method, then by budget, the smallest first.
+
+    Each has `lost`, the teacher's accuracy minus the student's, in points. The trials
+    that chose the student's rate are left out.
+    """
+    found: dict[str, list[list[Record]]] = {}
+    runs = [
+        r | {"lost": r["teacher_accuracy"] - r["accuracy_last"]}
+        for r in load_records(dataset=dataset, paper="ladder")
+        if {*r["changes"]} <= {"stages", "collected_from"} and r["seed"] != 9
+    ]
+    order = list(METHODS)
+
+    def place(r: Record) -> tuple:
+        return order.index(r["method"]), r["changes"].get("stages", 0)
+
+    for (at, _), same in groupby(sorted(runs, key=place), place):
+        found.setdefault(METHODS[order[at]].__name__, []).append(list(same))
+    return found
+
+
+def ladder(
+    dataset: str,
+    method: str = "",
+    papers: Mapping[str, tuple[float, float]] | None = None,
+) -> Axes:
+    """Points lost over PFLOP: a mark a budget with its 95 % interval, a line a method.
+
+    Thin lines show how the runs of the largest budget got there. `method`: the class
+    name of the method that stands out; the others are grey. `papers`: PFLOP and points
+    lost of the papers' own runs, as hollow marks.
+    """
+    ax = plt.figure(figsize=(6.4, 4.0)).add_subplot()
+    for name, budgets, marker, style in _styled(rungs(dataset)):
+        grey = {"color": GREY, "zorder": 1} if method and name != method else {}
+        at = [runs[0]["flop"] / 1e15 for runs in budgets]
+        means, halves = np.array([mean_interval(runs, "lost") for runs in budgets]).T
+        n = dict.fromkeys(str(len(runs)) for runs in budgets)
+        look = {"marker": marker, "ls": style, "capsize": 3, "label": name} | grey
+        look["label"] += f", n = {' and '.join(n)}"
+        drawn = ax.errorbar(at, means, np.nan_to_num(halves), **look)
+        ax.plot(*_path(budgets[-1]), color=drawn[0].get_color(), alpha=0.5, lw=0.8)
+    for name, (pflop, lost) in (papers or {}).items():
+        ax.plot(pflop, lost, "o", mfc="none", color=INK, markersize=7)
+        ax.annotate(
+            name, (pflop, lost), xytext=(-6, 6), textcoords="offset points", ha="right"
+        )
+    ax.set(xscale="log", xlabel="PFLOP of the whole run", ylim=(0, None))
+    ax.set(ylabel="accuracy lost to the teacher (points)")
+    ax.legend(fontsize="small", loc="lower left")
+    return ax
+
+
+def _path(runs: Sequence[Record]) -> tuple[np.ndarray, np.ndarray]:
+    """PFLOP and mean points lost at every test of runs of one schedule."""
+    stages = np.array(runs[0]["history"]["stage"])
+    lost = [r["teacher_accuracy"] - np.array(r["history"]["accuracy"]) for r in runs]
+    return runs[0]["flop"] / 1e15 * stages / stages[-1], np.mean(lost, 0)
