@@ -120,7 +120,7 @@ def moment_gaps(
     handles = [layer.register_forward_pre_hook(compare) for layer in layers]
     try:
         logits = teacher(x)
-    finally:  # a hook left behind would keep every later graph alive
+    finally:  # a forgotten hook would keep every later graph alive
         for handle in handles:
             handle.remove()
     if layers and not gaps and any(m._compiled_call_impl for m in teacher.modules()):

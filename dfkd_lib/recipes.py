@@ -300,8 +300,8 @@ def recipe_for(
     Else ours, else anybody's. Of several pairs the first is taken, or the named one; a
     pair that no recipe has replaces the recipe's own; the ladder's pair has its recipe.
     A data set that no recipe is for runs with that of MNIST or CIFAR-10, whichever has
-    its kind of images. Looks at no file, but for whether a name that is not in the
-    catalogue is the user's.
+    its kind of images. Looks at no file, except to see whether a name that is not in
+    the catalogue is the user's.
 
     A UserError for an unknown name, or a paper without a recipe for the data set.
     """

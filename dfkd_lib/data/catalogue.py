@@ -82,7 +82,7 @@ TORCHVISION: dict[str, tuple[str, ...]] = {
     "food101": ("Food101", "food-101/meta", "food-101/images"),
     "places365": ("Places365", "places365_val.txt", "data_256_standard", "val_256"),
 }
-# too large to download unasked, or behind a form, or unknown to torchvision
+# too large to download unasked, only through a form, or unknown to torchvision
 _BY_HAND = {
     "cinic10": "https://datashare.ed.ac.uk/handle/10283/3192",
     "tiny_imagenet": "http://cs231n.stanford.edu/tiny-imagenet-200.zip",

@@ -173,7 +173,7 @@ def _state_in(checkpoint: Path, identity: str) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except Exception as error:  # a damaged file fails in many ways
-        _say(f"{checkpoint} cannot be read ({first_line(error)}); beginning anew")
+        _say(f"{checkpoint} cannot be read ({first_line(error)}); starting again")
         return None
 
 
