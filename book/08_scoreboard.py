@@ -17,7 +17,7 @@ if "google.colab" in str(globals().get("get_ipython", str)()): get_ipython().run
 # %% tags=["parameters", "hide-input"] mystnb={"code_prompt_show": "Show the parameters", "code_prompt_hide": "Hide the parameters"}
 dataset: str = "mnist"  # the data set of the figure
 
-# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the set-up", "code_prompt_hide": "Hide the set-up"}
+# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the set-up and the code of the board", "code_prompt_hide": "Hide the set-up and the code of the board"}
 from dfkd_lib import check_parameters
 
 settings = check_parameters(globals())
@@ -81,7 +81,6 @@ def measured(arm):
     )
 
 
-# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the board", "code_prompt_hide": "Hide the code of the board"}
 def called(system):
     """The library's name for a method; the paper's where it differs."""
     ours = scoreboard.NAMES.get(system.method, "")
@@ -108,14 +107,19 @@ def on_ladder(system):
 def entry(system, status, schedule, *cells, arm=None, command=""):
     """A table row; the attributes are for static/scoreboard.js."""
     source = f"{papers.NAMES[system.paper]} T{system.table}"
-    printed = f"{system.teacher_figure or '?'}{TO}"
-    printed += str(system.figure or "failed")
-    printed += "" if system.spread is None else f"{PM}{system.spread}"
-    ours, n = (measured(arm), len(arm.seeds)) if arm else ("–", "–")
     data = {"status": status, "paper": system.lost}
-    data |= {"ours": arm.lost, "n": n} if arm else {}
-    half = arm.mean("accuracy_last")[1] if arm else math.nan
-    data |= {} if math.isnan(half) else {"half": f"{half:.4g}"}
+    ours, n = "–", "–"
+    if arm:
+        (top, _), (mean, half) = (
+            arm.mean(key)
+            for key in ("teacher_accuracy", "accuracy_last")
+        )
+        n = len(arm.seeds)
+        data |= {"ours": f"{arm.lost:.4g}", "n": n}
+        if n > 1:
+            data["half"] = f"{half:.4g}"
+        spread = f"{PM}{half:.2f}" if n > 1 else ""
+        ours = two(f"{mean:.2f}{spread}", f"of {top:.2f}")
     data |= {"command": command} if command else {}
     data |= {"other": "networks"} if schedule[:6] == "ladder" else {}
     marks = "".join(
@@ -123,11 +127,21 @@ def entry(system, status, schedule, *cells, arm=None, command=""):
         for name, value in data.items()
         if value is not None
     )
-    name = f"{html.escape(called(system))} <small>{source}</small>"
-    words = map(html.escape, (schedule, printed, ours, str(n)))
+    spread = "" if system.spread is None else f"{PM}{system.spread}"
+    printed = f"{system.figure or 'failed'}{spread}"
+    printed = two(printed, f"of {system.teacher_figure or '?'}")
+    name = two(html.escape(called(system)), source)
     row = [f'<th scope="row">{name}</th>']
-    row += [f"<td>{cell}</td>" for cell in (*words, *cells)]
+    row += [
+        f"<td>{cell}</td>"
+        for cell in (schedule, printed, ours, n, *cells)
+    ]
     return f"<tr{marks}>{''.join(row)}</tr>"
+
+
+def two(above, below):
+    """A cell of two lines."""
+    return f"{above} <br><small>{below}</small>"
 
 
 def file_of(arm):
@@ -148,7 +162,9 @@ def rows_run(system):
             verdict = "not resolved"
         else:
             verdict = f"loses {'more' if gap[0] > 0 else 'less'}"
-        cells = interval(*gap), verdict, file_of(arm)
+        value, *ends = interval(*gap).split(" (")
+        value = two(value, ends[0].rstrip(")")) if ends else value
+        cells = value, verdict, file_of(arm)
         command = arm.first["command"]
         made.append(
             entry(
@@ -373,8 +389,8 @@ pictures.Markdown(f"""**Verdict**
 # (sec-board-read)=
 # ## How to read the board
 #
-# - **paper, ours:** teacher → student, test accuracy in percent. Ours is the final accuracy, its mean over `n` seeds ± half a 95 % confidence interval. DFAD prints the best accuracy of each run, mean ± standard deviation of five runs; the other papers print one figure and do not say which.
-# - **ours − paper, lost:** accuracy lost to the teacher, in points, ours minus the paper's, since the teachers differ. The interval is Welch's.
+# - **paper, ours:** test accuracy of the student, and below it that of its teacher, in percent. Ours is the final accuracy, its mean over `n` seeds ± half a 95 % confidence interval. DFAD prints the best accuracy of each run, mean ± standard deviation of five runs; the other papers print one figure and do not say which.
+# - **ours − paper, lost:** accuracy lost to the teacher, in points, ours minus the paper's, since the teachers differ. Below it is the 95 % interval, Welch's. The drawing has the two losses.
 # - **verdict:** "loses more", "loses less" or "not resolved" at the Bonferroni level of all rows with an interval. A row without one says why.
 # - **schedule:** a paper's name means that paper's number of updates. "Short" is this book's on MNIST: a fifth of DFAD's updates and a generator of an eighth of its width. Its verdict judges the short run, not the paper. "Ladder" means other networks at a fixed number of FLOP, listed beside the paper's figure but never compared with it.
 #
@@ -479,11 +495,12 @@ if rows:
         for arm in own:
             short = arm is own[0]
             half = arm.mean("accuracy_last")[1]
-            known[kind] = ax.errorbar(
+            bar = ax.errorbar(
                 arm.lost, at, fmt=marker, color=colour, capsize=2,
                 xerr=None if math.isnan(half) else half,
                 mfc=colour if short else "none", markersize=5,
             )  # fmt: skip
+            known.setdefault(kind, bar)
     ax.set(yticks=range(len(rows)), yticklabels=list(rows))
     ax.set_xscale("symlog", linthresh=1, linscale=0.6)
     most = max(arm.lost for own in rows.values() for arm in own)
@@ -504,7 +521,7 @@ else:
 # (sec-board-dfad)=
 # ## DFAD on MNIST at its own schedule
 #
-# DFAD prints the mean of the best accuracies of five runs. The learning rates of its MNIST schedule are constant, so the student keeps moving until the last step; {ref}`chapter 1 <sec-dfad-rest>` shows the curve. A run that stops at an arbitrary step returns an arbitrary point of a band.
+# DFAD prints the mean of the best accuracies of five runs. The learning rates of its MNIST schedule are constant, so the student keeps moving until the last step; {ref}`the companion of chapter 1 <sec-dfad-rest>` shows the curve. A run that stops at an arbitrary step returns an arbitrary point of a band.
 
 # %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code", "code_prompt_hide": "Hide the code"}
 one = records.arm("paper", "dfad", "mnist")[0]

@@ -4,6 +4,7 @@ import pytest
 from browser import DESKTOP, PHONE, Heard, address, chromium, visit
 
 BOARD = "book/08_scoreboard"
+STATUS = ".scoreboard-tools [role=status]"
 ROWS = "table.scoreboard tbody tr:not(.group):visible"
 OURS = """rows => rows.map(row => row.dataset.ours).filter(x => x !== undefined).map(Number)"""
 WIDER = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
@@ -65,16 +66,14 @@ def test_the_keyboard_sorts_within_the_groups(page):
 
 
 def test_the_keyboard_filters(page):
-    show, words = page.get_by_label("Show"), page.get_by_label("Filter")
+    show, words = (page.locator(f".scoreboard-tools {x}") for x in ("select", "input"))
     run = page.locator(ROWS).count()
     tab_to(page, show)
     page.keyboard.press("End")  # the last choice: everything
     assert show.input_value() == "all"
     everything = page.locator(ROWS).count()
     assert everything > 300 > run
-    assert (
-        page.get_by_role("status").inner_text() == f"{everything} of {everything} rows"
-    )
+    assert page.locator(STATUS).inner_text() == f"{everything} of {everything} rows"
     page.keyboard.press("Tab")
     page.keyboard.type("mad imagenet, abm")
     assert words.input_value()
@@ -94,7 +93,7 @@ def test_a_command_is_copied(page):
     tab_to(page, button)
     page.keyboard.press("Enter")
     command = row.get_attribute("data-command")
-    page.get_by_role("status").get_by_text(command).wait_for()
+    page.locator(STATUS).get_by_text(command).wait_for()
     assert page.evaluate("navigator.clipboard.readText()") == command
 
 

@@ -8,7 +8,7 @@
     blocked: "cannot be run",
     all: "everything",
   };
-  const WIDTH = 150, EDGE = 8, LOWEST = -1, HIGHEST = 100, TICKS = [0, 1, 3, 10, 30, 100];
+  const WIDTH = 100, EDGE = 10, LOWEST = -1, HIGHEST = 100, TICKS = [0, 1, 10, 100];
   // Nearly linear below one point, logarithmic above.
   const place = (lost) => {
     const [low, value, high] = [LOWEST, Math.min(Math.max(lost, LOWEST), HIGHEST), HIGHEST].map(Math.asinh);
