@@ -1,0 +1,121 @@
+"""Sphinx extension: what the landing page takes from the records and the library.
+
+It replaces `<!-- number: NAME -->` by one of NUMBERS and `<!-- field -->` by the table
+of methods.
+"""
+
+import inspect
+import re
+from typing import Any
+
+from book_pages import table
+from sphinx.application import Sphinx
+
+from dfkd_lib import records, theory
+from dfkd_lib.lab import papers, scoreboard
+from dfkd_lib.lab.scoreboard import NAMES
+from dfkd_lib.methods import METHODS
+
+NUMBER = re.compile(r"<!-- number: ([\w ]+) -->")
+FIELD = "<!-- field -->"
+EQUAL = {"student_batch": 256, "lambda0": 2.0}  # ABM with MAD's images and loss scale
+NO_GAN = {"gan_share": 0.0, "stages": 50, "inflation": 1_000_000}  # of HiDFD
+# The data-free methods of the library; the year is in the docstring.
+ROWS = "dafl dfad abm deepinversion degan arvi dfkd_mem mad hidfd".split()
+CHAPTERS = {"dfad": "01_dfad", "arvi": "02_arvi", "mad": "03_mad", "hidfd": "04_hidfd"}
+PLANNED = [  # not in the library: from their papers
+    ["CMI", "2021", "KL", "one-hot, BN, contrast with the bank", "a bank", "z"],
+    ["Fast", "2022", "KL", "one-hot, BN", "a bank", "z"],
+    ["NAYER", "2024", "KL", "one-hot, BN", "a bank", "a label's text"],
+]
+HEAD = ["method", "year", "discrepancy", "generator also minimises"]
+HEAD += ["student's samples", "generator is given", "images kept"]
+
+
+def mean(experiment: str, method: str, dataset: str = "digits", **changes: Any) -> str:
+    """The mean final accuracy over seeds, in percent."""
+    made = records.arm(experiment, method, dataset, **changes)
+    return f"{records.mean_interval(made, 'accuracy_last')[0]:.1f} %"
+
+
+def difference(a: list, b: list, among: int) -> str:
+    """Δ = a − b, paired by seed, in the book's one form for a verdict."""
+    value, half, n = records.paired(a, b, "accuracy_last")
+    of_b = {made["seed"]: made["accuracy_last"] for made in b}
+    gaps = [r["accuracy_last"] - of_b[r["seed"]] for r in a if r["seed"] in of_b]
+    resolved = abs(value) > theory.mean_interval(gaps, 1 - 0.05 / among)[1]
+    text = f"Δ = {value:+.2f} points (95 % CI {value - half:+.2f} to "
+    text += f"{value + half:+.2f}, n = {n}, 1 of {among} comparisons): "
+    return f"{text.replace('-', '−')}{'' if resolved else 'not '}resolved"
+
+
+def between(experiment: str, a: str, b: str, dataset: str, among: int, **of_b) -> str:
+    one, other = ((a, {}), (b, of_b))
+    arms = [records.arm(experiment, m, dataset, **c) for m, c in (one, other)]
+    return difference(*arms, among)
+
+
+def systems() -> str:
+    """How many of the papers' systems have runs of ours."""
+    arms = scoreboard.arms()
+    made = sum(bool(scoreboard.arms_of(one, arms)) for one in papers.SYSTEMS)
+    return f"{made} of {len(papers.SYSTEMS)}"
+
+
+def first(experiment: str, method: str, dataset: str = "digits") -> records.Record:
+    return records.arm(experiment, method, dataset)[0]
+
+
+NUMBERS = {
+    "teacher": lambda: f"{first('main', 'mad')['teacher_accuracy']:.1f} %",
+    "student": lambda: mean("main", "mad"),
+    "seeds": lambda: str(len(records.arm("main", "mad", "digits"))),
+    "original images": lambda: mean("foundations", "kd_ori"),
+    "noise": lambda: mean("foundations", "random"),
+    "dfad": lambda: mean("main", "dfad"),
+    "arvi": lambda: between("main", "arvi", "dfad", "digits", 4),
+    "mad": lambda: between("controls", "mad", "abm", "digits_half", 4, **EQUAL),
+    "hidfd": lambda: mean("hidfd_digits", "hidfd", "digits_hybrid"),
+    "no gan": lambda: mean("hidfd_digits", "hidfd", "digits_hybrid", **NO_GAN),
+    "collected": lambda: str(
+        first("hidfd_digits", "hidfd", "digits_hybrid")["images"]["count"]
+    ),
+    "systems": systems,
+}
+
+
+def year(name: str) -> str:
+    kind = METHODS[name]
+    texts = kind.__doc__, inspect.getmodule(kind).__doc__
+    found = [re.search(r"\([A-Z][^()]*?((?:19|20)\d\d)", text) for text in texts]
+    return next(filter(None, found)).group(1)
+
+
+def field() -> str:
+    """A row for each method: its year and its five choices, oldest first."""
+    rows = [[*row, "all that were drawn"] for row in PLANNED]
+    for name in ROWS:
+        title = NAMES[name]
+        if name in CHAPTERS:
+            title = f"{{doc}}`{title} <{CHAPTERS[name]}>`"
+        rows.append([title, year(name), *METHODS[name].choices])
+    return table(HEAD, sorted(rows, key=lambda row: row[1]))
+
+
+def fill(app: Sphinx, name: str, source: list[str]) -> None:
+    text = NUMBER.sub(lambda mark: NUMBERS[mark.group(1)](), source[0])
+    source[0] = text.replace(FIELD, field()) if FIELD in text else text
+
+
+def say_the_title_once(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], tree: object
+) -> None:
+    """Sphinx adds the book's title to a page's; on the landing page they are one."""
+    if pagename == app.config.root_doc:
+        context["docstitle"] = ""
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.connect("source-read", fill)
+    app.connect("html-page-context", say_the_title_once)
+    return {"parallel_read_safe": True}
