@@ -523,7 +523,7 @@ print(
 assert 2 * smallest / classes > 1
 
 # %% [markdown]
-# The student soon gives nearly the same answer to every image, because hardly any unit of its last hidden layer depends on the image. This is the *other* end of {prf:ref}`thm-dfad-logits`: at large residuals MSE's gradient $2r/C$ is many times MAE's, and the rate was chosen for MAE. A lower rate must then repair it, and the table shows that it does: at 0.003 both losses that contain MSE learn.
+# The residual grows, the spread of the student's answers stays far below it, and at the end most units of its last hidden layer no longer depend on the image. This is the *other* end of {prf:ref}`thm-dfad-logits`: at large residuals MSE's gradient $2r/C$ is many times MAE's, and the rate was chosen for MAE. A lower rate must then repair it, and the table shows that it does: at 0.003 both losses that contain MSE learn.
 #
 # The next table takes each loss at the best of its three rates. The rates were chosen on the test accuracy, which favours every loss alike.
 
