@@ -73,6 +73,7 @@ def mean(group, key, digits=2):
 def gain(a, b, key="accuracy_last", digits=2):
     """Paired difference a − b over seeds ± half the 95 % interval."""
     value, half, _ = records.paired(a, b, key)
+    value = round(value, 6) + 0.0  # never −0.00
     return f"{value:+.{digits}f} ± {half:.{digits}f}".replace("-", "−")
 
 
@@ -616,8 +617,11 @@ for ax, (name, done) in zip(axes.flat, games.items(), strict=True):
     points = cloud(done.state, 300).flatten(1).T
     ax.plot(*points, ".", color=pictures.COLOURS[3], markersize=3)
     ax.set(aspect=1, xlim=(-3, 3), ylim=(-3, 3))
-    ax.set_title(name.replace(", ", ",\n"), fontsize=9)
+    title = name.replace("R_l", "$R_l$").replace("R_m", "$R_m$")
+    ax.set_title(title.replace(", ", ",\n"), fontsize=9)
     ax.grid(visible=False)
+axes[0, 0].figure.supxlabel("first coordinate", fontsize=10)
+axes[0, 0].figure.supylabel("second", fontsize=10)
 plt.show()
 
 # %% [markdown]
@@ -660,7 +664,7 @@ pictures.table(
 )
 
 # %% [markdown]
-# At our weights no column changes by much. With $R_m$ at weight 1 the chords are longest, cross fewer boundaries per unit of length and have a smaller gap: the opposite of what the connection needs.
+# At our weights no column changes by much. With $R_m$ at weight 1 the chords cross fewer boundaries per unit of length and have a smaller gap, in this one game: the opposite of what the connection needs.
 #
 # (sec-arvi-moons)=
 # ## Images needed in the toy problem
