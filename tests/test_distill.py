@@ -19,7 +19,7 @@ from torchvision.ops import FrozenBatchNorm2d
 import dfkd_lib
 from dfkd_lib import distillation
 from dfkd_lib.distillation import Enough, FreshImages, export, seen_constants
-from dfkd_lib.distillation.fresh import distrust, effective_classes
+from dfkd_lib.distillation.fresh import distrust, distrust_on, effective_classes
 from dfkd_lib.errors import UserError
 from dfkd_lib.files import write_atomically
 from dfkd_lib.losses import bn_moments
@@ -357,6 +357,26 @@ def test_effective_classes_and_distrust():
     assert "do not trust" in line and "2.5 effective classes of 10" in line
     assert ["30.0 %" in line for line in distrust(30, 8, 10)] == [True]
     assert len(distrust(30, 60, 1000)) == 2
+
+
+def test_distrust_by_real_images():
+    """As with another order of classes, which no number without labels shows."""
+    good = {"images": 60, "agreement": 90.0}
+    assert distrust_on(good) == distrust_on(good | {"teacher_accuracy": 95.0}) == []
+    (line,) = distrust_on(good | {"agreement": 10.0})
+    assert "do not trust" in line and "10.0 % of 60 real images" in line
+    (line,) = distrust_on(good | {"teacher_accuracy": 0.0})
+    assert "do not trust" in line and "order of channels or classes" in line
+
+
+def test_a_check_is_printed_and_warns(make, colour, tmp_path, capsys):
+    np.savez(tmp_path / "check.npz", x=np.zeros((5, 32, 32, 3), np.uint8))
+    done = make(teacher=colour, student=Own(), check=tmp_path / "check.npz", **COLOUR)
+    out, found = capsys.readouterr().out, done.report["check"]
+    assert f"agreement {found['agreement']:.1f} % on the 5 images of check" in out
+    assert (found["agreement"] < 50) == any(
+        "real images" in line for line in done.report["warnings"]
+    )
 
 
 def test_nobodys_commit_is_taken(tmp_path, monkeypatch):

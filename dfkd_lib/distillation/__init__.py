@@ -31,7 +31,7 @@ from ..teachers.foreign import doubts, task_of, try_out
 from ..train import History, Keep, compile_networks, hold, train
 from .card import card
 from .export import export
-from .fresh import Enough, FreshImages, distrust, effective_classes
+from .fresh import Enough, FreshImages, distrust, distrust_on, effective_classes
 from .networks import (
     ROUNDING, agree_or_float32, check_on, check_play, constants_of, difference,
     same_images, seen_constants, student_of, usual_defaults,
@@ -94,7 +94,9 @@ def distill(
       five student steps); it ends earlier if the student agrees with the teacher on so
       many percent of fresh images in three tests in a row, or if so many tests brought
       no gain. A run has at most 40 tests. `quick`: as many stages as take two minutes.
-    - `check`: images to measure the student on at the end: a folder, or an npz.
+    - `check`: images to measure the student on at the end: a folder, or an npz. They
+      are normalised by `mean` and `std`, so wrong constants stay wrong here: also test
+      the student on the tensors that your application makes.
     - `output_dir`: for weights, programs (``student.pt2``, ``student.onnx``),
       ``student.json``, ``student.md`` and the checkpoint; a relative one lies in the
       checkout. Where another run's student lies there, this one goes beside it.
@@ -163,7 +165,7 @@ def distill(
                 "stages": history.stage[-1], "samples": history.samples[-1],
                 "seconds": round(history.seconds[-1], 2),
                 "synthetic": run.scores(state, trained, tests, history),
-                "check": images and check_on(pair, images, run.constants, device),
+                "check": images and run.checked(pair, images),
                 "sizes": sizes, "hardware": hardware(device), "compiled": compiled,
                 "versions": versions(), "commit": sha, "history": asdict(history),
                 "warnings": run.warnings,
@@ -302,6 +304,16 @@ class _Run:
         classes = len(answers.argmax(1).unique())
         scores = {"agreement": agreement, "kl": history.kl[-1], "classes": classes}
         return scores | {"effective_classes": effective}
+
+    def checked(
+        self, pair: dict[str, nn.Module], images: tuple
+    ) -> dict[str, int | float]:
+        """What real images say of the student, and whether to trust it."""
+        found = check_on(pair, images, self.constants, self.task.device)
+        line = f"agreement {found['agreement']:.1f} %"
+        print(f"{line} on the {found['images']} images of check")
+        self.warn(*distrust_on(found))
+        return found
 
 
 def _place(folder: Path, identity: dict, resume: bool) -> tuple[Path, dict | None]:

@@ -34,7 +34,8 @@ def card(report: dict[str, Any]) -> str:
 | | |
 |---|---|
 {table}
-Agreement on synthetic images is no accuracy: check the student on real images.
+Agreement on synthetic images is no accuracy: check the student on real images, as your
+application feeds them.
 
 ## Warnings
 

@@ -88,3 +88,20 @@ def distrust(agreement: float, effective: float, classes: int) -> list[str]:
             f"{LEAST} %: give more stages, another method or a larger student"
         )
     return [f"do not trust this student: {reason}" for reason in why]
+
+
+def distrust_on(found: dict[str, int | float]) -> list[str]:
+    """Why a student should not be trusted, by `check_on`; empty if nothing is known.
+
+    The images are normalised by the constants that were given: wrong constants show
+    only where a teacher fails on them.
+    """
+    why, of = [], f"{found['images']} real images, below {LEAST} %"
+    if (agreement := found["agreement"]) < LEAST:
+        why.append(f"it agrees with its teacher on {agreement:.1f} % of {of}")
+    if (right := found.get("teacher_accuracy", 100)) < LEAST:
+        why.append(
+            f"its teacher is right on {right:.1f} % of {of}: mean and std may be "
+            "wrong, or the order of channels or classes"
+        )
+    return [f"do not trust this student: {reason}" for reason in why]

@@ -175,7 +175,7 @@ def seen_constants(constants: Constants) -> Constants:
 
 
 def check_on(
-    networks: dict[str, nn.Module], images: tuple, constants: Constants, device: str
+    networks: dict[str, nn.Module], images: tuple, constants: Constants, device: Any
 ) -> dict[str, int | float]:
     """Agreement in percent and KL on real images; accuracies where there are labels."""
     pixels, y = images
