@@ -13,7 +13,7 @@ import re
 import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -274,11 +274,41 @@ def mean_interval(records: Records, key: str) -> tuple[float, float]:
 
 def paired(a: Records, b: Records, key: str) -> tuple[float, float, int]:
     """The mean of a − b over the n seeds that both have, its half-width (95 %), n."""
-    x, y = ({made["seed"]: made[key] for made in records} for records in (a, b))
+    return difference(a, b, 1, key)[:3]
+
+
+class Difference(NamedTuple):
+    """A difference between two configurations, and whether it is resolved.
+
+    It is where zero lies outside the interval at the level 1 − 0.05/of (Bonferroni).
+    """
+
+    mean: float  # in points for accuracies
+    half: float  # half of the 95 % interval
+    n: int  # seeds
+    of: int  # comparisons made together
+    resolved: bool
+
+    def __str__(self) -> str:
+        low, high = self.mean - self.half, self.mean + self.half
+        return (
+            f"Δ = {self.mean:+.2f} points (95 % CI {low:+.2f} to {high:+.2f}, "
+            f"n = {self.n}, 1 of {self.of} comparisons): "
+            f"{'' if self.resolved else 'not '}resolved"
+        ).replace("-", "−")
+
+
+def difference(
+    a: Records, b: Records, of: int, key: str = "accuracy_last"
+) -> Difference:
+    """a − b, paired by seed: one of `of` comparisons."""
     from . import theory
 
-    differences = [x[seed] - y[seed] for seed in sorted(x.keys() & y.keys())]
-    return *theory.mean_interval(differences), len(differences)
+    x, y = ({made["seed"]: made[key] for made in records} for records in (a, b))
+    gaps = [round(x[seed] - y[seed], 9) for seed in sorted(x.keys() & y.keys())]
+    mean, half = theory.mean_interval(gaps)
+    wide = theory.mean_interval(gaps, 1 - 0.05 / of)[1]
+    return Difference(mean, half, len(gaps), of, abs(mean) > wide)
 
 
 def welch(a: Records, b: Records, key: str) -> tuple[float, float]:

@@ -299,6 +299,15 @@ def test_intervals():
     assert (mean, half) == pytest.approx(
         theory.mean_interval([10.0, 1.0, 4.0])
     ) and n == 3
+    # Of one comparison, zero is outside; of nine, it is inside.
+    higher = runs(s0=3.0, s1=3.4, s2=2.0, s3=4.4)
+    ones = runs(s0=1.0, s1=1.0, s2=1.0, s3=1.0, s4=9.0)
+    one, nine = (records.difference(higher, ones, n, "kl") for n in (1, 9))
+    assert one.resolved and not nine.resolved and one[:3] == nine[:3]
+    assert str(nine) == (
+        "Δ = +2.20 points (95 % CI +0.62 to +3.78, n = 4, "
+        "1 of 9 comparisons): not resolved"
+    )
     # Equal variances and sizes: Welch's degrees of freedom are 2 (n − 1).
     mean, half = records.welch(
         runs(s0=1.0, s1=2.0, s2=3.0), runs(s0=5.0, s1=6.0, s2=7.0), "kl"

@@ -32,10 +32,14 @@ HEAD = ["method", "year", "discrepancy", "generator also minimises"]
 HEAD += ["student's samples", "generator is given", "images kept"]
 
 
+def percent(value: float) -> str:
+    return f"{value:.1f}\N{NO-BREAK SPACE}%"
+
+
 def mean(experiment: str, method: str, dataset: str = "digits", **changes: Any) -> str:
     """The mean final accuracy over seeds, in percent."""
     made = records.arm(experiment, method, dataset, **changes)
-    return f"{records.mean_interval(made, 'accuracy_last')[0]:.1f} %"
+    return percent(records.mean_interval(made, "accuracy_last")[0])
 
 
 def difference(a: list, b: list, among: int) -> str:
@@ -46,7 +50,8 @@ def difference(a: list, b: list, among: int) -> str:
     resolved = abs(value) > theory.mean_interval(gaps, 1 - 0.05 / among)[1]
     text = f"Δ = {value:+.2f} points (95 % CI {value - half:+.2f} to "
     text += f"{value + half:+.2f}, n = {n}, 1 of {among} comparisons): "
-    return f"{text.replace('-', '−')}{'' if resolved else 'not '}resolved"
+    text = re.sub(r" (?=[=%])|(?<==) ", "\N{NO-BREAK SPACE}", text.replace("-", "−"))
+    return text + ("resolved" if resolved else "not resolved")
 
 
 def between(experiment: str, a: str, b: str, dataset: str, among: int, **of_b) -> str:
@@ -67,7 +72,7 @@ def first(experiment: str, method: str, dataset: str = "digits") -> records.Reco
 
 
 NUMBERS = {
-    "teacher": lambda: f"{first('main', 'mad')['teacher_accuracy']:.1f} %",
+    "teacher": lambda: percent(first("main", "mad")["teacher_accuracy"]),
     "student": lambda: mean("main", "mad"),
     "seeds": lambda: str(len(records.arm("main", "mad", "digits"))),
     "original images": lambda: mean("foundations", "kd_ori"),

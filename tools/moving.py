@@ -1,10 +1,4 @@
-"""What the figures that move show, computed beforehand.
-
-    python tools/moving.py
-
-writes into book/static the data that moons.js and ema.js draw, and their posters. With
-one thread, the data is the same to the byte on one kind of processor.
-"""
+"""Compute what moons.js and ema.js draw, and their posters: python tools/moving.py."""
 
 import base64
 import json
@@ -40,69 +34,59 @@ def play(method, steps, watch, frozen=False):
     game = recipe_for("moons", method).replace(generator_steps=steps)
     state = run.begin(game, TEACHER, MOONS, seed=0)
 
+    @torch.no_grad()
     def observe(s):
-        with torch.no_grad():
-            watch(s)
+        watch(s)
         if frozen and s.stage == FROZEN:
-            s.generator_schedule.base_lrs = [0.0]
-            s.generator_optimizer.param_groups[0]["lr"] = 0.0
+            s.generator_schedule.base_lrs = [0.0]  # from the next stage on
 
     test = TestSet.of(MOONS, TEACHER, "cpu")
     train(game.settings, state, test, progress=False, observe=observe)
 
 
 def packed(values):
-    """Numbers from 0 to 255, as bytes, in base64."""
-    return base64.b64encode(np.round(values).astype(np.uint8).tobytes()).decode()
+    """Numbers from −1 to 1 as bytes from 0 to 255, in base64."""
+    return base64.b64encode(np.uint8(128 + 127.5 * np.asarray(values))).decode()
 
 
-def margins(logits):
-    """By how much the second class leads; 128 is the boundary."""
-    return packed(128 + 127 * np.tanh(torch.cat(logits).diff(dim=1).numpy() / 6))
+def margin(logits):
+    """By how much the second class leads, on the map: −1 to 1."""
+    made = logits.diff(dim=1).numpy().reshape(SIDE, SIDE)
+    return np.tanh(made / np.abs(made).mean())
 
 
-def places(points):
-    """The square (−3, 3)² is (0, 255)²."""
-    return packed((np.asarray(points) + 3) / 6 * 255)
-
-
-def square(ax, points, colour, title=""):
+def square(ax, points, colour, title):
     ax.plot(*points.T, ".", color=colour, markersize=2.5)
     ax.set(xlim=(-3, 3), ylim=(-3, 3), title=title, aspect=1, xticks=[], yticks=[])
-    ax.spines[:].set_visible(True)
     ax.grid(visible=False)
 
 
 def moons():
     """Four games of DFAD: the student's map and the generator's samples."""
-    made, truth = [], TEACHER(MAP).detach()
+    made, truth, line = [], margin(TEACHER(MAP).detach()), np.linspace(-3, 3, SIDE)
     for steps, frozen in GAMES:
         maps, dots, gaps = [], [], []
 
         def watch(s, maps=maps, dots=dots, gaps=gaps):
             if s.stage in STAGES:
                 x = s.generator(NOISE)
-                maps.append(s.student(MAP))
+                maps.append(margin(s.student(MAP)))
                 dots.append(x[:DOTS].flatten(1).numpy())
                 d = [(s.teacher(y) - s.student(y)).abs().mean() for y in (x, MAP)]
                 gaps.append([round(one.item(), 3) for one in d])
 
         play("dfad", steps, watch, frozen)
         game = {"steps": steps, "frozen": frozen, "gaps": gaps}
-        made.append(game | {"maps": margins(maps), "dots": places(dots)})
+        made.append(game | {"maps": packed(maps), "dots": packed(np.array(dots) / 3)})
         if len(made) == 1:  # the poster
-            line, looks = np.linspace(-3, 3, SIDE), {"colors": COLOURS[:2], "alpha": 0.35}
             _, axes = plt.subplots(1, 3, figsize=(6.4, 2.4))
             for ax, k in zip(axes, (0, STAGES.index(10), -1), strict=True):
-                student, teacher = (
-                    one.diff(dim=1).reshape(SIDE, SIDE) for one in (maps[k], truth)
-                )
-                ax.contourf(line, line, student, [-99, 0, 99], **looks)
-                ax.contour(line, line, teacher, [0], colors=COLOURS[-1])
+                ax.contourf(line, line, maps[k], [-2, 0, 2], colors=COLOURS, alpha=0.35)
+                ax.contour(line, line, truth, [0], colors=COLOURS[-1])
                 square(ax, dots[k], COLOURS[-1], f"stage {STAGES[k]}")
     real = (MOONS.x_test[:DOTS].reshape(DOTS, 2) / 255 - MOONS.mean) / MOONS.std
-    told = {"side": SIDE, "stages": STAGES, "frozen": FROZEN, "real": places(real)}
-    return told | {"teacher": margins([truth]), "games": made}
+    told = {"side": SIDE, "stages": STAGES, "frozen": FROZEN, "real": packed(real / 3)}
+    return told | {"teacher": packed(truth), "games": made}
 
 
 def ema(shown=0.95):
@@ -120,20 +104,16 @@ def ema(shown=0.95):
         for k, stage in enumerate(MOMENTS):
             vector_to_parameters(averages[stage - 1], players[0].parameters())
             row[k] = players[0](NOISE)[:DOTS].detach().flatten(1)
-    rows = (("G", dots[0], 1), ("EMA(G)", dots[ALPHAS.index(shown)], 0))
     _, axes = plt.subplots(2, len(MOMENTS), figsize=(6.4, 3.5))  # the poster
-    for line, (name, points, colour) in zip(axes, rows, strict=True):
-        for ax, stage, one in zip(line, MOMENTS, points, strict=True):
-            square(ax, one, COLOURS[colour], f"{name}, stage {stage}")
-    told = {"alphas": ALPHAS, "usual": shown, "moments": MOMENTS}
-    return told | {"dots": places(dots)}
+    for k, stage in enumerate(MOMENTS):
+        square(axes[0, k], dots[0, k], COLOURS[1], f"G, stage {stage}")
+        square(axes[1, k], dots[ALPHAS.index(shown), k], COLOURS[0], f"EMA(G), {stage}")
+    return {"alphas": ALPHAS, "moments": MOMENTS, "dots": packed(dots / 3)}
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
+    torch.set_num_threads(1)  # then the files are the same to the byte
     for make in (moons, ema):
-        text = json.dumps(make(), separators=(",", ":"))
-        (STATIC / f"{make.__name__}.data.js").write_text(
-            f"window.dfkd_{make.__name__} = {text};\n"
-        )
-        plt.savefig(STATIC / f"{make.__name__}.svg", metadata={"Date": None})
+        name, text = make.__name__, json.dumps(make(), separators=(",", ":"))
+        (STATIC / f"{name}.data.js").write_text(f"window.dfkd_{name} = {text};\n")
+        plt.savefig(STATIC / f"{name}.svg", metadata={"Date": None})
