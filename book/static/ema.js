@@ -5,6 +5,7 @@
   const SVG = "http://www.w3.org/2000/svg";
   const OLDEST = 60; // stages
   const FAINTEST = 1e-5; // power
+  const PAPERS = 0.95; // α of MAD Section 5.1
 
   // An element with attributes and children. SVG's have a colon before their name.
   const make = (name, attributes = {}, ...children) => {
@@ -65,12 +66,12 @@
   };
 
   const start = (container) => {
-    const { alphas, usual, moments, dots } = window.dfkd_ema;
+    const { alphas, moments, dots } = window.dfkd_ema;
     const places = Uint8Array.from(atob(dots), (letter) => letter.charCodeAt(0));
     const size = places.length / alphas.length / moments.length;
     const stored = (choice, moment) => places.subarray((choice * moments.length + moment) * size, (choice * moments.length + moment + 1) * size);
 
-    const slider = make("input", { type: "range", min: 0, max: alphas.length - 1, value: alphas.indexOf(usual) });
+    const slider = make("input", { type: "range", min: 0, max: alphas.length - 1, value: alphas.indexOf(PAPERS) });
     const told = make("p", { class: "moving-told" });
     const [weighted, filtered] = [weights(), response()];
     const rows = ["orange", "blue"].map((name) => moments.map(() => square(size / 2, name)));

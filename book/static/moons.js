@@ -28,7 +28,7 @@
         const x = at(column), i = Math.floor(x), k = start + j * side + i;
         const below = margins[k] + (x - i) * (margins[k + 1] - margins[k]);
         const above = margins[k + side] + (x - i) * (margins[k + side + 1] - margins[k + side]);
-        signs[row * SIDE + column] = below + (y - j) * (above - below) > 128;
+        signs[row * SIDE + column] = below + (y - j) * (above - below) > 127.5;
       }
     }
     return signs;
