@@ -85,34 +85,9 @@ SETTINGS = {
 }
 
 
-class Difference:
-    """Final accuracy a − b, paired by seed: 1 of `among`."""
-
-    def __init__(self, a, b, among):
-        x, y = (
-            {r["seed"]: r["accuracy_last"] for r in runs}
-            for runs in (a, b)
-        )
-        gaps = [x[s] - y[s] for s in sorted(x.keys() & y.keys())]
-        self.mean, self.half = theory.mean_interval(gaps)
-        self.n, self.among = len(gaps), among
-        _, half = theory.mean_interval(gaps, level=1 - 0.05 / among)
-        self.resolved = abs(self.mean) > half  # by Bonferroni
-        self.verdict = "" if self.resolved else "not "
-        self.verdict += "resolved"
-
-    def __str__(self):
-        low, high = self.mean - self.half, self.mean + self.half
-        return (
-            f"Δ = {self.mean:+.2f} points (95 % CI {low:+.2f} to "
-            f"{high:+.2f}, n = {self.n}, 1 of {self.among} "
-            f"comparisons): {self.verdict}"
-        ).replace("-", "−")
-
-
 rivals = [name for name in digits if name != "HiDFD"]
 against = {
-    name: Difference(digits["HiDFD"], digits[name], len(rivals))
+    name: records.difference(digits["HiDFD"], digits[name], len(rivals))
     for name in rivals
 }
 STEPS = {  # of the control in this chapter
@@ -120,7 +95,7 @@ STEPS = {  # of the control in this chapter
     "alignment": ("alignment, no GAN", "KD, no GAN"),
 }
 worth = {
-    (step, where): Difference(
+    (step, where): records.difference(
         runs[a], runs[b], len(STEPS) * len(SETTINGS)
     )
     for step, (a, b) in STEPS.items()
@@ -537,7 +512,10 @@ for name, runs_of in digits.items():
     mean, half = records.mean_interval(runs_of, "accuracy_last")
     gap = against.get(name)
     paired = (
-        [f"{gap.mean:+.2f} ± {gap.half:.2f}", gap.verdict]
+        [
+            f"{gap.mean:+.2f} ± {gap.half:.2f}",
+            "resolved" if gap.resolved else "not resolved",
+        ]
         if gap
         else ["–", "–"]
     )
@@ -565,10 +543,7 @@ pictures.table(
 #
 # ## Accuracy against compute on CIFAR
 #
-# The next figure places HiDFD among the other methods on CIFAR, at equal FLOP of the whole run.
-
-# %% [markdown]
-# LADDER-HERE
+# At equal compute, HiDFD with collected images from Tiny ImageNet is in the experiment `cifar10_more` of `workflow/experiments.yml`: WRN-16-2 to WRN-16-1, 0.2 PFLOP a run, three seeds. These runs are queued; `make nightly` makes them. {doc}`01_dfad` shows the runs that exist.
 
 # %% [markdown]
 # (sec-hidfd-controls)=

@@ -280,14 +280,19 @@ def paired(a: Records, b: Records, key: str) -> tuple[float, float, int]:
 class Difference(NamedTuple):
     """A difference between two configurations, and whether it is resolved.
 
-    It is where zero lies outside the interval at the level 1 − 0.05/of (Bonferroni).
+    It is resolved if zero lies outside the interval at the level 1 − 0.05/of
+    (Bonferroni). As a text, it has the one form of the book's verdicts.
     """
 
     mean: float  # in points for accuracies
     half: float  # half of the 95 % interval
     n: int  # seeds
     of: int  # comparisons made together
-    resolved: bool
+    wide: float  # half of the interval at Bonferroni's level
+
+    @property
+    def resolved(self) -> bool:
+        return abs(self.mean) > self.wide
 
     def __str__(self) -> str:
         low, high = self.mean - self.half, self.mean + self.half
@@ -308,7 +313,7 @@ def difference(
     gaps = [round(x[seed] - y[seed], 9) for seed in sorted(x.keys() & y.keys())]
     mean, half = theory.mean_interval(gaps)
     wide = theory.mean_interval(gaps, 1 - 0.05 / of)[1]
-    return Difference(mean, half, len(gaps), of, abs(mean) > wide)
+    return Difference(mean, half, len(gaps), of, wide)
 
 
 def welch(a: Records, b: Records, key: str) -> tuple[float, float]:

@@ -77,14 +77,6 @@ def gain(a, b, key="accuracy_last", digits=2):
     return f"{value:+.{digits}f} ± {half:.{digits}f}".replace("-", "−")
 
 
-def resolved(a, b, of, key="accuracy_last"):
-    """Is the difference outside Bonferroni's interval?"""
-    x, y = ({r["seed"]: r[key] for r in rs} for rs in (a, b))
-    each = [x[s] - y[s] for s in sorted(x.keys() & y.keys())]
-    value, half = theory.mean_interval(each, level=1 - 0.05 / of)
-    return abs(value) > half
-
-
 def parts(**changes):
     """Records of AR+VI on digits_half with changed settings."""
     return records.arm("parts", "arvi", "digits_half", **changes)
@@ -758,7 +750,9 @@ kinds = {
 everyone = [nothing, *kinds.values()]
 assert len({r["samples"] for rs in everyone for r in rs}) == 1
 found = [
-    n for n, r in kinds.items() if resolved(r, nothing, len(kinds))
+    n
+    for n, r in kinds.items()
+    if records.difference(r, nothing, len(kinds)).resolved
 ]
 assert found == ["VI: λ = ½, chord"]
 rows = [

@@ -58,17 +58,15 @@ def mean(group, key="accuracy_last", digits=2):
 
 
 def compare(a, b, of, key="accuracy_last"):
-    """a − b paired by seed, its 95 % interval, Bonferroni's answer."""
-    value, half, n = records.paired(a, b, key)
-    x, y = ({r["seed"]: r[key] for r in group} for group in (a, b))
-    pairs = [x[s] - y[s] for s in sorted(x.keys() & y.keys())]
-    wide = theory.mean_interval(pairs, 1 - 0.05 / of)[1]
-    interval = f"{value - half:+.2f} to {value + half:+.2f}, n = {n}"
-    answer = "resolved" if abs(value) > wide else "not resolved"
-    return [
-        text.replace("-", "−")
-        for text in (f"{value:+.2f}", interval, answer)
-    ]
+    """A difference as a table's cells."""
+    gap = records.difference(a, b, of, key)
+    low, high = gap.mean - gap.half, gap.mean + gap.half
+    cells = (
+        f"{gap.mean:+.2f}",
+        f"{low:+.2f} to {high:+.2f}, n = {gap.n}",
+        "resolved" if gap.resolved else "not resolved",
+    )
+    return [text.replace("-", "−") for text in cells]
 
 
 # %% [markdown]

@@ -51,15 +51,10 @@ trained = load_teacher(data, "lenet5", device="cpu")
 
 
 def difference(a, b, among):
-    """Paired a − b ± half a 95 % interval; Bonferroni's verdict."""
-    x, y = (
-        {r["seed"]: r["accuracy_last"] for r in runs} for runs in (a, b)
-    )
-    gaps = [x[s] - y[s] for s in sorted(x.keys() & y.keys())]
-    mean, half = theory.mean_interval(gaps)
-    _, wide = theory.mean_interval(gaps, level=1 - 0.05 / among)
-    resolved = "resolved" if abs(mean) > wide else "not resolved"
-    return [f"{mean:+.2f} ± {half:.2f}".replace("-", "−"), resolved]
+    """A difference as a table's cells."""
+    gap = records.difference(a, b, among)
+    text = f"{gap.mean:+.2f} ± {gap.half:.2f}".replace("-", "−")
+    return [text, "resolved" if gap.resolved else "not resolved"]
 
 
 def accuracy(runs):
