@@ -30,7 +30,7 @@ def open_page(browser):
         context = browser.new_context(reduced_motion="reduce", **options)
         contexts.append(context)
         heard, page = Heard(context), context.new_page()
-        page.goto(address(name))
+        page.goto(address(name), wait_until="domcontentloaded")
         return page, heard
 
     yield opened
@@ -110,5 +110,6 @@ def test_without_script_and_on_paper_there_is_the_poster(open_page, kind, name):
 def test_other_pages_load_none_of_it(open_page):
     assert "book/notation" in PAGES
     page, _ = open_page("book/notation")
+    page.wait_for_load_state()
     assert page.locator(".moving").count() == 0
     assert page.evaluate("[typeof dfkd_moons, typeof dfkd_ema]") == ["undefined"] * 2

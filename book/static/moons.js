@@ -114,7 +114,7 @@
         const [x, y] = [0, 1].map((c) => inSquare(game.places[2 * (frame * dots + k) + c]));
         circle.setAttribute("style", `transform: translate(${x.toFixed(1)}px, ${(SIDE - y).toFixed(1)}px)`);
       });
-      const words = `Stage ${stage}: student and teacher agree on ${(100 * same).toFixed(1)} % of the square.`;
+      const words = `Stage ${stage}: student and teacher agree on ${(100 * same).toFixed(1)}\u00a0% of the square.`;
       told.textContent = words;
       picture.setAttribute("aria-label", words);
       slider.setAttribute("aria-valuetext", words);
