@@ -11,7 +11,7 @@ from typing import Any
 from book_pages import table
 from sphinx.application import Sphinx
 
-from dfkd_lib import records, theory
+from dfkd_lib import records
 from dfkd_lib.lab import papers, scoreboard
 from dfkd_lib.lab.scoreboard import NAMES
 from dfkd_lib.methods import METHODS
@@ -42,22 +42,12 @@ def mean(experiment: str, method: str, dataset: str = "digits", **changes: Any) 
     return percent(records.mean_interval(made, "accuracy_last")[0])
 
 
-def difference(a: list, b: list, among: int) -> str:
-    """Δ = a − b, paired by seed, in the book's one form for a verdict."""
-    value, half, n = records.paired(a, b, "accuracy_last")
-    of_b = {made["seed"]: made["accuracy_last"] for made in b}
-    gaps = [r["accuracy_last"] - of_b[r["seed"]] for r in a if r["seed"] in of_b]
-    resolved = abs(value) > theory.mean_interval(gaps, 1 - 0.05 / among)[1]
-    text = f"Δ = {value:+.2f} points (95 % CI {value - half:+.2f} to "
-    text += f"{value + half:+.2f}, n = {n}, 1 of {among} comparisons): "
-    text = re.sub(r" (?=[=%])|(?<==) ", "\N{NO-BREAK SPACE}", text.replace("-", "−"))
-    return text + ("resolved" if resolved else "not resolved")
-
-
-def between(experiment: str, a: str, b: str, dataset: str, among: int, **of_b) -> str:
-    one, other = ((a, {}), (b, of_b))
-    arms = [records.arm(experiment, m, dataset, **c) for m, c in (one, other)]
-    return difference(*arms, among)
+def between(experiment: str, a: str, b: str, dataset: str, of: int, **of_b) -> str:
+    """The verdict on a − b; `of_b` are changes of b's recipe."""
+    first, second = ((a, {}), (b, of_b))
+    arms = [records.arm(experiment, m, dataset, **c) for m, c in (first, second)]
+    text = str(records.difference(*arms, of))
+    return re.sub(r" (?=[=%])|(?<==) ", "\N{NO-BREAK SPACE}", text)
 
 
 def systems() -> str:
