@@ -51,20 +51,6 @@ def half(method, experiment="controls", **changes):
     return records.arm(experiment, method, "digits_half", **changes)
 
 
-def delta(a, b, of):
-    """Δ = a − b, one of `of` comparisons, in the book's one form."""
-    mean, width, n = records.paired(a, b, "accuracy_last")
-    y = {r["seed"]: r["accuracy_last"] for r in b}
-    gaps = [r["accuracy_last"] - y[r["seed"]] for r in a]
-    corrected = theory.mean_interval(gaps, 1 - 0.05 / of)[1]
-    resolved = "" if abs(mean) > corrected else "not "
-    return (
-        f"Δ = {mean:+.2f} points (95 % CI {mean - width:+.2f} to "
-        f"{mean + width:+.2f}, n = {n}, 1 of {of} comparisons): "
-        f"{resolved}resolved"
-    ).replace("-", "−")
-
-
 # %% tags=["hide-input", "verdict"] mystnb={"code_prompt_show": "Show how the verdict is computed", "code_prompt_hide": "Hide how the verdict is computed"}
 table2 = {  # of the paper: data set and method, accuracy in percent
     (s.dataset, s.name): s
@@ -110,12 +96,12 @@ verdict = f"""**Verdict**
   of the generator. It passes a steady drift unchanged, 19 stages late.
   So the claim depends on how the generator moves.
 - **Measured.** Accuracy of MAD minus that of ABM, on digits:
-    - {delta(main["mad"], main["abm"], 4)}.
-    - Half of the digits held out: {delta(mad, abm, 4)}.
+    - {records.difference(main["mad"], main["abm"], 4)}.
+    - Half of the digits held out: {records.difference(mad, abm, 4)}.
     - Half held out, **equal images and equal loss scale**:
-      {delta(mad, equal, 4)}.
+      {records.difference(mad, equal, 4)}.
     - Half held out, 20 student steps a stage:
-      {delta(slow["mad"], slow["abm"], 4)}.
+      {records.difference(slow["mad"], slow["abm"], 4)}.
     - In none of {len(probed)} probed runs do the generator's weights
       oscillate.
 - **Open.** The paper's data sets at the paper's schedule were not run.
@@ -353,7 +339,13 @@ ax.set_xticks(
 plt.show()
 
 # %% [markdown]
-# EMA-HERE
+# <div class="ema-slider">
+#
+# ![Eight maps of a square with samples, in two rows, at stages 30, 40, 50 and 60 of a game in two dimensions. Above, samples of the generator, whose direction and spread change from map to map. Below, samples of the EMA generator at momentum 0.95, which change little.](static/ema.svg)
+#
+# </div>
+#
+# *Move α. Left: the weights of past stages in EMA(G), with the half-life. Right: the power gain of the increments. Below: samples of G and of EMA(G), from one game of ABM in two dimensions (seed 0, 10 generator steps a stage). G is the same for every α, because the student of this game does not use EMA(G). At α = 0 both rows are equal; at α = 0.99 EMA(G) still resembles the untrained generator.*
 
 # %% [markdown]
 # ```{admonition} Consequence
@@ -598,10 +590,15 @@ pictures.table(HEAD, rows, caption=CAPTION, texts=2)
 #
 # ## Accuracy against compute on CIFAR
 #
-# At equal compute on CIFAR, the methods of this book are compared on one pair of networks and one axis, the FLOP of the whole run.
+# The cost of a run is counted in FLOP of the whole run, so that a laptop's run and the paper's have one axis. The comparison with ABM and DFAD at equal compute is the experiment `cifar100` of `workflow/experiments.yml`; its runs are queued.
 
-# %% [markdown]
-# LADDER-HERE
+# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the plotting code", "code_prompt_hide": "Hide the plotting code", "figure": {"name": "fig-mad-ladder", "caption": "CIFAR-100: points lost to the teacher against the FLOP of the whole run. Filled: this book's runs of WRN-16-2 to WRN-16-1; the thin line shows the tests along the run. Hollow: the paper's run (MAD Table 2), another pair, at its FLOP as counted from its schedule. Within the laptop's budget the student has hardly begun to learn: such a run shows the command, not the method."}, "image": {"alt": "Points lost over PFLOP on a logarithmic axis. At a tenth of a PFLOP the run of MAD on a laptop still loses nearly all of the accuracy of its teacher. A hollow circle at several hundred PFLOP marks the run of the paper, which loses about a tenth."}}
+paper = table2["cifar100", "MAD"]
+lost = paper.teacher_figure - paper.figure
+pictures.ladder(
+    "cifar100", "MAD", {"MAD's paper": (flop[1] / 1e15, lost)}
+)
+plt.show()
 
 # %% [markdown]
 # (sec-mad-controls)=
@@ -636,7 +633,7 @@ plt.show()
 # %% tags=["hide-input"] mystnb={"code_prompt_show": "Show how the lines are made", "code_prompt_hide": "Hide how the lines are made"}
 for name, pair in controls.items():
     print(name)
-    print(f"   {delta(*pair, len(controls))}")
+    print(f"   {records.difference(*pair, len(controls))}")
 mean, width, n = records.paired(mad, equal, "accuracy_last")
 assert max(abs(mean - width), abs(mean + width)) < 0.5
 

@@ -305,8 +305,8 @@ def schedule_flop(
     few = {name: size // part for name, size in sizes.items()}
     usual = {"pretrain_steps": 0, "synthetic": 64, "memory": few["student_batch"]}
     few |= {n: v for n, v in usual.items() if n in recipe.values()}
-    once = ("student_steps", "generator_steps")
-    once = {name: 1 for name in once if hasattr(m, name)}
+    once = {"student_steps": getattr(m, "reuse", 1), "generator_steps": 1}
+    once = {name: steps for name, steps in once.items() if hasattr(m, name)}
     pixels = torch.zeros(64, *like.x_test.shape[1:], dtype=torch.uint8)
     pixels, labels = pixels.permute(0, 3, 1, 2), torch.arange(64) % like.num_classes
     one = torch.ones(pixels.shape[1], 1, 1)
@@ -321,14 +321,15 @@ def schedule_flop(
             cost = flop(small.settings, state)
         return cost
 
-    gan, again = getattr(m, "gan_stages", 0), getattr(m, "reuse", 1)
+    gan = getattr(m, "gan_stages", 0)
     total = 0 if gan else m.stages * stage(2, **once)
-    for name in once:
-        stages, number, steps = gan or m.stages, 2, getattr(m, name) - (not gan)
+    for name, first in once.items():
+        stages, number = gan or m.stages, 2
         if name == "student_steps":
             stages, number = m.stages - gan, gan + 2
-        step = stage(number, **once | {name: 1 + again}) - stage(number, **once)
-        total += stages * steps * step / again
+        more = stage(number, **once | {name: 2 * first}) - stage(number, **once)
+        steps = getattr(m, name) - (0 if gan else first)
+        total += stages * steps * more / first
     return part * total
 
 

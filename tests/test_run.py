@@ -123,7 +123,8 @@ def test_a_runs_flop_are_those_of_its_stages(method):
     data = Dataset(name, x, y, x, y, (0.5,) * channels, (0.2,) * channels)
     small = {"batch": 8, "student_batch": 8, "stages": 6, "generator_width": 4}
     small |= {"z_dim": 8, "memory": 16, "synthetic": 2, "inversion_steps": 3}
-    small |= {"student_steps": 3, "generator_steps": 2, "stages_per_epoch": 6}
+    small |= {"student_steps": 6, "generator_steps": 2, "stages_per_epoch": 6}
+    small |= {"reuse": 3} if method == "mad" else {}
     pair = ("wrn16_2", "wrn16_1") if channels == 3 else ("lenet5", "lenet5_half")
     recipe = recipe_for(name, method, *pair)
     small = {name: v for name, v in small.items() if name in recipe.values()}

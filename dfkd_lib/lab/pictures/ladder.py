@@ -45,7 +45,7 @@ def ladder(
     """Points lost over PFLOP: a mark a budget with its 95 % interval, a line a method.
 
     Thin lines show how the runs of the largest budget got there. `method`: the class
-    name of the method that stands out; the others are grey. `papers`: PFLOP and points
+    name of the method in colour; the others are grey. `papers`: PFLOP and points
     lost of the papers' own runs, as hollow marks.
     """
     ax = plt.figure(figsize=(6.4, 4.0)).add_subplot()
