@@ -88,7 +88,7 @@ def test_the_game_plays_steps_and_changes_its_generator_by_keyboard(open_page):
     figure.get_by_label("Generator steps per stage").press("ArrowDown")
     fast = told.text_content()
     assert fast != ended
-    figure.get_by_label("Generator", exact=True).press("ArrowDown")
+    figure.locator("select").nth(1).press("ArrowDown")
     assert told.text_content() not in (fast, ended)
     figure.get_by_label("Show real data").press("Space")
     assert figure.locator(".moving-real").is_visible()
