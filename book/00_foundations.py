@@ -667,7 +667,7 @@ for name, r in runs.items():
 # %% [markdown]
 # ```{solution} ex-found-predict
 # :class: dropdown
-# The cell above has the numbers of one seed. In the stored run, the student of noise agrees with the teacher more often than the student of original images, although it is worse on whole digits ({numref}`fig-found-agreement`). {prf:ref}`thm-found-transfer` guarantees nothing for either. A possible reason is that whole digits can be told apart by few features, so that their student learns fewer of the teacher's. One seed does not prove it.
+# The cell above has the numbers of one seed. In the stored run, the student of noise agrees with the teacher more often than the student of original images, although it is worse on whole digits ({numref}`fig-found-agreement`). {prf:ref}`thm-found-transfer` guarantees nothing for either. A possible reason is that whole digits can be distinguished by few features, so that their student learns fewer of the teacher's. One seed does not prove it.
 # ```
 #
 # ```{exercise}
