@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.environment.collectors.toctree import TocTreeCollector
@@ -121,9 +122,15 @@ def number_chapters(app: Sphinx, env: Any) -> list[str]:
     """
     contents = Path(app.srcdir, "_toc.yml").read_text(encoding="utf-8")
     titles = re.findall(r"- file: book/(\d+_(\S+))\n +title: (\d+)\. ", contents)
-    env.toc_secnumbers = {f"book/{page}": {"": (number,)} for page, _, number in titles}
-    for _, name, number in titles:
-        env.toc_secnumbers[f"book/more/{name}"] = {"": (f"C{number}",)}
+    for page, name, number in titles:
+        for prefix, file in (
+            (number, f"book/{page}"),
+            (f"C{number}", f"book/more/{name}"),
+        ):
+            if file in env.all_docs:  # no number before the titles of its sections
+                parts = env.get_doctree(file).findall(nodes.section)
+                own = {f"#{part['ids'][0]}": () for part in [*parts][1:]}
+                env.toc_secnumbers[file] = {"": (prefix,), **own}
     return TocTreeCollector().assign_figure_numbers(env)
 
 

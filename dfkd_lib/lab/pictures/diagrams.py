@@ -60,9 +60,10 @@ def game_diagram(paper: str = "mad") -> Axes:
     else:
         added, moves = _ADDED[paper]
         boxes, arrows, notes = _PLAYERS | added, {INK: _MOVES, _ORANGE: moves}, {}
-    ax = plt.figure(figsize=(6.4, 3.2)).add_subplot()
+    bottom = max(min(y for _, y in boxes.values()) - 1.1, -0.1)
+    ax = plt.figure(figsize=(6.4, 3.2 * (5 - bottom) / 5.1)).add_subplot()
     ax.set_axis_off()
-    ax.set(xlim=(0, 10), ylim=(-0.1, 5))
+    ax.set(xlim=(0, 10), ylim=(bottom, 5))
     middle = {"ha": "center", "va": "center", "fontsize": 9}
     for text, place in boxes.items():
         edge = _ORANGE if text in added else INK
