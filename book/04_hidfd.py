@@ -292,7 +292,10 @@ pictures.source(
 # For distributions $P$ and $Q$ on a countable set, $0 \le \alpha \le 1$, and the mixture $U$ of {eq}`eq-hidfd-hybrid`,
 #
 # $$
-# \tvd(U, Q) = \alpha\, \tvd(P, Q), \qquad \tvd(U, P) = (1-\alpha)\, \tvd(P, Q) .
+# \begin{aligned}
+# \tvd(U, Q) &= \alpha\, \tvd(P, Q), \\
+# \tvd(U, P) &= (1-\alpha)\, \tvd(P, Q) .
+# \end{aligned}
 # $$ (eq-hidfd-line)
 # ```
 #

@@ -7,7 +7,7 @@
 # ---
 
 # %% [markdown]
-# # A teacher of your own
+# # A network of your own
 #
 # You have a trained network and no data: `dfkd_lib.distill` trains a smaller network to give the same answers, exports it, and reports numbers from which you must decide whether to use it.
 

@@ -72,7 +72,7 @@ def visit(page, name):
     page.goto(address(name))
     page.evaluate("""async () => {
         await window.MathJax?.startup.promise;
-        await window.MathJax?.startup.document.lazyTypesetAll();
+        await window.MathJax?.startup.document.lazyTypesetAll?.();
     }""")
 
 

@@ -35,7 +35,7 @@ SHA = "0123456789abcdef0123456789abcdef01234567"
 
 # Records that the book compares with each other: data set, experiments.
 COMPARED = (
-    ("digits", "main losses batch arvi"),
+    ("digits", "main losses batch arvi untrained"),
     ("digits", "foundations"),
     ("digits", "plain fast"),
     ("digits_half", "controls momentum statistics conditional stress memory"),
@@ -45,6 +45,7 @@ COMPARED = (
     ("mnist", "mnist paper foundations hidfd hidfd_parts"),
     ("mnist", "plain fast"),
     ("moons", "moons moons_parts"),
+    ("cifar10", "tuning"),
     ("cifar100", "laptop"),
 )
 # Queued to be made again: those of their records that 0.1.0 made on an Intel Xeon, with
