@@ -146,7 +146,7 @@ def two(above, below):
 
 def file_of(arm):
     file = f"{arm.experiment}.jsonl"
-    return f'<a href="../results/{file}">{file}</a>'
+    return f"<a href='../results/{file}'>{file}</a>"
 
 
 def rows_run(system):

@@ -162,7 +162,8 @@ def test_every_internal_link_leads_somewhere_also_to_the_notebooks():
     assert dead == []
     for name in (page for page in PAGES if (ROOT / f"{page}.ipynb").exists()):
         page, link = HTML / f"{name}.html", f"_sources/{name}.ipynb"
-        assert f"../{link}" in attributes(page, "href")
+        up = "../" * name.count("/")
+        assert f"{up}{link}" in attributes(page, "href")
         assert (HTML / link).read_bytes() == (ROOT / f"{name}.ipynb").read_bytes()
 
 

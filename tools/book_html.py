@@ -31,6 +31,7 @@ THEME |= {
     }.items()
 }  # fmt: skip
 PICTURE = re.compile(r'<img[^>]*?src="[^"]*?(_images/[^"/]+\.svg)"[^>]*>')
+PROOF = re.compile(r'(<div class="proof dropdown admonition"[^>]*>\s*)<p>Proof. ')
 VARIABLE = "BOOK_REPOSITORY"
 REPOSITORY = re.compile(r"https://github\.com/[\w.-]+/[\w.-]+")
 
@@ -66,20 +67,23 @@ def add_launch_options(app: Sphinx, config: Config) -> None:
         sys.exit(str(error))  # other exceptions are shown with the whole stack
 
 
-def name_list_items(
+def mend_markup(
     app: Sphinx,
     pagename: str,
     templatename: str,
     context: dict[str, Any],
     doctree: object,
 ) -> None:
-    """Name the items of docutils' list of references for screen readers.
+    """What docutils and sphinx-proof leave out.
 
-    docutils gives them a role that ARIA has withdrawn, so no item is announced.
+    docutils gives the items of its list of references a role that ARIA has withdrawn,
+    so no item is announced. A folded proof has no title, and sphinx-togglebutton, which
+    folds it, needs one.
     """
     if "body" in context:
-        old, new = 'role="doc-biblioentry"', 'role="listitem"'
-        context["body"] = context["body"].replace(old, new)
+        body = context["body"].replace('role="doc-biblioentry"', 'role="listitem"')
+        title = r'\1<p class="admonition-title">Proof</p><p>'
+        context["body"] = PROOF.sub(title, body)
 
 
 def inline_pictures(
@@ -143,7 +147,7 @@ def copy_records(app: Sphinx, error: Exception | None) -> None:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("config-inited", add_launch_options)
-    app.connect("html-page-context", name_list_items)
+    app.connect("html-page-context", mend_markup)
     app.connect("html-page-context", inline_pictures)
     app.connect("env-get-updated", number_chapters, priority=900)
     app.connect("build-finished", copy_records)
