@@ -23,7 +23,9 @@ ALLOWED = ("stand out", "stands out")
 def found(text):
     """The banned words of a text, each with what is around it."""
     flat = re.sub(r"\s+#?\s*", " ", text)
-    around = [flat[max(0, m.start() - 40) : m.end() + 20] for m in BANNED.finditer(flat)]
+    around = [
+        flat[max(0, m.start() - 40) : m.end() + 20] for m in BANNED.finditer(flat)
+    ]
     return [one for one in around if not any(right in one for right in ALLOWED)]
 
 
