@@ -758,7 +758,7 @@ pictures.table(
 )  # fmt: skip
 
 # %% [markdown]
-# On MNIST at the paper's schedule, the best test of our one run is as high as the paper's figure, but our teacher is better, so our student loses more. The final test is points below it, because the paper's learning rates on MNIST are constant and the student does not come to rest ([](sec-dfad-rest)). Our noise student is far below the paper's. The text as we have it ([](sec-dfad-choices)) gives no distribution for its noise, so no cause can be named.
+# On MNIST at the paper's schedule, the best test of our one run is as high as the paper's figure, but our teacher is better, so our student loses more. The final test is points below it, because the paper's learning rates on MNIST are constant and the student does not come to rest ([](sec-dfad-rest)). Our noise student is far below the paper's. The text does not give the distribution of its noise ([](sec-dfad-choices)).
 #
 # ## Accuracy against compute on CIFAR
 #
@@ -828,8 +828,6 @@ for name, gap in found.items():
 #
 # The *bound* is not the reason for either part: it fails late in the run ({numref}`fig-dfad-bound-images`), and in the plane a generator that keeps it longer has students that agree less with the teacher ([](sec-dfad-strengths)).
 #
-# The paper's other reason is MAE. At three learning rates on digits, no difference between MAE and KL is resolved. Losses that contain MSE fail at the rate that suits MAE and learn at a tenth of it, because MSE's gradient is large where *residuals* are large ([](sec-dfad-losses)).
-#
 # ```{admonition} Provenance of the records
 # :class: note, dropdown
 # `results/moons.jsonl`, `losses.jsonl`, `foundations.jsonl`, `main.jsonl`, `mnist.jsonl`. Within a row both configurations ran on one kind of processor, except the row "digits, noise", whose two experiments ran on different models of AMD EPYC. White noise is standard normal in the teacher's input space (ours).
@@ -882,15 +880,11 @@ pictures.table(
 # 1. **Data and networks** (ours). 32 × 32 digits with the paper's MNIST pair, LeNet-5 and its half. The 2-D toy problem, its networks and its invertible generator are ours.
 # 2. **Schedule on digits** (ours). 160 stages, batch 128, $d = 100$, student SGD 0.03 with momentum 0.9, generator Adam 0.001, both cosine. The paper: batches of 512 (MNIST) and 256 (CIFAR), constant or stepwise rates.
 # 3. **Five student steps per generator step**, fresh noise for each (code; no numbers in the text we have). An "epoch" is 50 such iterations, so 500 epochs are 125,000 student steps (inferred).
-# 4. **Order** (ours). A stage begins with the generator's step.
-# 5. **Train mode** of student and generator in both stages (code). BatchNorm statistics of a student also move in the generator's steps. The teacher is in evaluation mode.
-# 6. **Output of the generator** (code; paper's Table 4): Tanh, then BatchNorm without affine part. Images have mean 0 and variance 1 over a batch and lie in no fixed box.
-# 7. **Width** (ours). Generator-A has an eighth of its width on digits and in the short MNIST schedule.
-# 8. **Noise dimension** 256, on MNIST 100 (code). **Weight decay** $10^{-4}$ on MNIST (code; Table 7 has a dash, Section 4.1.2 says $5\cdot10^{-4}$).
-# 9. **MSE + MAE** with equal weights (inferred from Figure 4). **KL** with the teacher first, summed over classes (ours).
-# 10. **Rate steps on CIFAR** at epochs 100 and 200 (paper's Appendix A.2; its Section 4.1.2 says every 100 epochs).
-# 11. **Precision** (ours). The generator uses bfloat16 where the processor has it.
-# 12. **Final accuracy** (ours). The paper reports the best test of a run.
+# 4. **Train mode** of student and generator in both stages (code). BatchNorm statistics of a student also move in the generator's steps. The teacher is in evaluation mode.
+# 5. **Output of the generator** (code; paper's Table 4): Tanh, then BatchNorm without affine part. Images have mean 0 and variance 1 over a batch and lie in no fixed box.
+# 6. **Width** (ours). Generator-A has an eighth of its width on digits and in the short MNIST schedule.
+# 7. **Noise dimension, weight decay, rates** on the paper's data sets: {doc}`recipes` lists each value with its source.
+# 8. **MSE + MAE** with equal weights (inferred from Figure 4). **KL** with the teacher first, summed over classes (ours).
 #
 # Errors in the paper are collected in {doc}`errata`.
 
