@@ -557,7 +557,7 @@ pictures.table(
 # (sec-found-evaluation)=
 # ## How this book measures
 #
-# **Final accuracy.** The best test of a run cannot be picked without test data, and it is biased upward, the more the more often a student is tested: {prf:ref}`thm-found-best`. We report the accuracy after the last step and keep the best beside it, because the papers report the best.
+# **Final accuracy.** The best test of a run cannot be picked without test data, and it is biased upward, and more so the more often a student is tested: {prf:ref}`thm-found-best`. We report the accuracy after the last step and keep the best beside it, because the papers report the best.
 #
 # **Points lost to the teacher.** A student of a better teacher starts ahead. Tables give the teacher's accuracy or the difference.
 #
@@ -589,7 +589,7 @@ print(records.difference(digits["kd_ori"], digits["kd_rel"], of=8))
 # - **Δ** is the mean paired difference of final accuracies, in points.
 # - **95 % CI** is the interval {eq}`eq-found-t` of this one difference.
 # - **n** is the number of seeds that both have.
-# - **1 of 8 comparisons** is the number of differences that the same figure or table tests. Each has a chance of 5 % to exclude zero although there is no difference; eight of them have a chance of up to a third.
+# - **1 of 8 comparisons** is the number of differences that the same figure or table tests. Each has a chance of 5 % to exclude zero although there is no difference; eight of them, if independent, have a chance of about a third.
 # - **resolved** means that zero lies outside the interval at the level $1 - 0.05/m$ for $m$ comparisons, the Bonferroni level. So a 95 % interval may exclude zero and the verdict still be *not resolved*, as here.
 #
 # *Not resolved* does not mean "no difference": the interval's ends give the differences that remain possible. It covers the spread over seeds, not the choice of test images. {ref}`The companion <sec-found-power>` computes how many seeds and images a difference takes: in our records, half a point takes dozens of seeds.

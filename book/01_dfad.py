@@ -321,7 +321,7 @@ for t in (1, 40, 200):
     assert left < 0 or settings.seed != 0
 
 # %% [markdown]
-# The two sides agree within their errors, and their sign is the opposite of the paper's: $D^h$ is *smaller* than $D^*$. At stage 1 the cause is the untrained generator, which makes points in the middle of the square while the networks differ most in its corners. The sign does not turn during the game, although the student learns the boundary.
+# The two sides agree within their errors, and their sign is the opposite of the paper's: $D^h$ is *smaller* than $D^*$. At stage 1 the cause is the untrained generator, which makes points in the middle of the square while the networks differ most in its corners. The sign is the same at all three stages, although the student learns the boundary.
 #
 # A generator of images has no density ratio, because its outputs fill no volume. {prf:ref}`thm-dfad-smooth` in the companion blurs the generator to define one. Both *means* exist nevertheless, and [](sec-dfad-run) measures them on digits.
 

@@ -602,7 +602,7 @@ print(f" 60 of  60: A ≥ {low(60, 60):.2f} %")
 #
 # ```{solution} ex-own-limit
 # :class: dropdown
-# No limit is free of mistakes: the run with wrong constants and the run with the wrong class order have agreements that good students have too. The next cell prints the best limit and its mistakes. It was chosen on the same runs, so expect more mistakes on new ones.
+# No limit is free of mistakes: the runs with wrong constants and the run with the wrong class order have agreements that good students have too. The next cell prints the best limit and its mistakes. It was chosen on the same runs, so expect more mistakes on new ones.
 # ```
 
 

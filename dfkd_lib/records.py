@@ -296,8 +296,10 @@ class Difference(NamedTuple):
 
     def __str__(self) -> str:
         low, high = self.mean - self.half, self.mean + self.half
+        if self.n < 2:
+            return f"Δ = {self.mean:+z.2f} points (n = 1, no interval): not resolved"
         return (
-            f"Δ = {self.mean:+.2f} points (95 % CI {low:+.2f} to {high:+.2f}, "
+            f"Δ = {self.mean:+z.2f} points (95 % CI {low:+z.2f} to {high:+z.2f}, "
             f"n = {self.n}, 1 of {self.of} comparisons): "
             f"{'' if self.resolved else 'not '}resolved"
         ).replace("-", "−")
@@ -311,6 +313,8 @@ def difference(
 
     x, y = ({made["seed"]: made[key] for made in records} for records in (a, b))
     gaps = [round(x[seed] - y[seed], 9) for seed in sorted(x.keys() & y.keys())]
+    if not gaps:
+        raise UserError("records: the two configurations have no seed in common")
     mean, half = theory.mean_interval(gaps)
     wide = theory.mean_interval(gaps, 1 - 0.05 / of)[1]
     return Difference(mean, half, len(gaps), of, wide)

@@ -6,7 +6,8 @@ from browser import DESKTOP, PHONE, Heard, address, chromium, visit
 BOARD = "book/08_scoreboard"
 STATUS = ".scoreboard-tools [role=status]"
 ROWS = "table.scoreboard tbody tr:not(.group):visible"
-OURS = """rows => rows.map(row => row.dataset.ours).filter(x => x !== undefined).map(Number)"""
+OURS = """rows => rows.map(row => parseFloat(row.cells[3].textContent))
+    .filter(x => !isNaN(x))"""
 WIDER = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
 SCROLLS = """() => {
     const box = document.querySelector(".scoreboard-scroll");

@@ -68,7 +68,7 @@ NUMBERS = {
     "original images": lambda: mean("foundations", "kd_ori"),
     "noise": lambda: mean("foundations", "random"),
     "dfad": lambda: mean("main", "dfad"),
-    "arvi": lambda: between("main", "arvi", "dfad", "digits", 4),
+    "arvi": lambda: between("main", "arvi", "dfad", "digits", 3),
     "mad": lambda: between("controls", "mad", "abm", "digits_half", 4, **EQUAL),
     "hidfd": lambda: mean("hidfd_digits", "hidfd", "digits_hybrid"),
     "no gan": lambda: mean("hidfd_digits", "hidfd", "digits_hybrid", **NO_GAN),

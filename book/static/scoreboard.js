@@ -72,11 +72,15 @@
   }
 
   // What a column is sorted by: a number of the row, or the text of its cell.
-  const KEYS = { "paper (%)": "paper", "ours (%)": "ours", n: "n", "lost, drawn": "ours" };
+  const KEYS = { n: "n", "lost, drawn": "ours" };
   function key(row, column, title) {
     if (title.startsWith("ours −")) {
       const { paper, ours, other } = row.dataset;
       return paper === undefined || ours === undefined || other !== undefined ? undefined : ours - paper;
+    }
+    if (title.endsWith("(%)")) {
+      const shown = parseFloat(row.cells[column].textContent);
+      return Number.isNaN(shown) ? undefined : shown;
     }
     const value = row.dataset[KEYS[title]];
     return title in KEYS ? value && +value : row.cells[column].textContent;

@@ -96,7 +96,7 @@ def test_the_ladder_groups_records_by_method_and_budget(monkeypatch, tmp_path):
     ):  # fmt: skip
         more = {"seed": seed, "accuracy_last": accuracy, "flop": flop}
         more |= {"changes": {"stages": stages}, "key": f"{stages}-{seed}"}
-        more["parameters"] = made["parameters"] | {"dataset": "moons"}
+        more["parameters"] = made["parameters"] | {"dataset": "moons", "stages": stages}
         append("any", made | cheap | more | {"history": history}, tmp_path)
     monkeypatch.setenv("DFKD_RESULTS", str(tmp_path))
     found = pictures.rungs("moons")

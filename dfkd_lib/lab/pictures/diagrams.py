@@ -5,10 +5,9 @@ from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch
 
 from ...errors import one_of
-from .style import COLOURS, INK, PAPER
+from .style import COLOURS, GREY, INK, PAPER
 
 _BLUE, _ORANGE, _GREEN = COLOURS[:3]
-_GREY = "#808080"
 Boxes = dict[str, tuple[float, float]]  # text: its centre
 Arrows = dict[str, list[tuple[float, float, float, float]]]  # colour: from x, y to x, y
 
@@ -44,7 +43,7 @@ _HYBRID_MOVES: Arrows = {
               (7.3, 2.35, 7.8, 2.1), (7.3, 1.0, 7.8, 1.25)],
     _BLUE: [(4.4, 3.8, 3.7, 2.35)], _ORANGE: [(3.9, 4.2, 1.5, 3.0)],
     _GREEN: [(5.3, 4.1, 8.6, 2.4)],
-    _GREY: [(1.7, 2.75, 5.45, 2.48), (1.7, 0.8, 5.45, 0.8)],
+    GREY: [(1.7, 2.75, 5.45, 2.48), (1.7, 0.8, 5.45, 0.8)],
 }  # fmt: skip
 _HYBRID_NOTES = {
     "features\n(Eq. 8, 9)": (4.75, 3.1, _BLUE), "first: the GAN": (2.4, 0.1, INK),

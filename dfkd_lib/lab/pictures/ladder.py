@@ -10,9 +10,7 @@ from matplotlib.axes import Axes
 from ...methods import METHODS
 from ...records import Record, load_records, mean_interval
 from .curves import _styled
-from .style import INK
-
-GREY = "#808080"
+from .style import GREY, INK
 
 
 def rungs(dataset: str) -> dict[str, list[list[Record]]]:
@@ -30,7 +28,7 @@ def rungs(dataset: str) -> dict[str, list[list[Record]]]:
     order = list(METHODS)
 
     def place(r: Record) -> tuple:
-        return order.index(r["method"]), r["changes"].get("stages", 0)
+        return order.index(r["method"]), r["parameters"]["stages"]
 
     for (at, _), same in groupby(sorted(runs, key=place), place):
         found.setdefault(METHODS[order[at]].__name__, []).append(list(same))
@@ -63,8 +61,9 @@ def ladder(
         ax.annotate(
             name, (pflop, lost), xytext=(-6, 6), textcoords="offset points", ha="right"
         )
-    ax.set(xscale="log", xlabel="PFLOP of the whole run", ylim=(0, None))
+    ax.set(xscale="log", xlabel="PFLOP of the whole run")
     ax.set(ylabel="accuracy lost to the teacher (points)")
+    ax.set_ylim(min(0, ax.dataLim.y0))
     ax.legend(fontsize="small", loc="lower left")
     return ax
 

@@ -11,7 +11,7 @@ from numpy import ndarray
 
 # The rendered book puts SVG into its pages and replaces these two, and the colours, by
 # the theme's (tools/book_html.py).
-INK, PAPER = "#2b2b2b", "#ffffff"
+INK, PAPER, GREY = "#2b2b2b", "#ffffff", "#808080"
 # Okabe and Ito's colours, in the order of their contrast on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK)
 # Some of them look alike in grey: lines also differ by marker or style.
