@@ -73,18 +73,6 @@ def interval(made, key="accuracy_last"):
     return f"{mean:.2f} ± {half:.2f}"
 
 
-def paired(a, b, of):
-    """A paired difference in the book's form."""
-    mean, half, n = records.paired(a, b, "accuracy_last")
-    one, wide = stats.t.ppf([0.975, 1 - 0.025 / of], n - 1)
-    word = (
-        "resolved" if abs(mean) > half * wide / one else "not resolved"
-    )
-    text = f"Δ = {mean:+.2f} points (95 % CI {mean - half:+.2f} to "
-    text += f"{mean + half:+.2f}, n = {n}, 1 of {of} comparisons): "
-    return (text + word).replace("-", "−")
-
-
 # %% [markdown]
 # (sec-found-temperature)=
 # ## Temperature: from probabilities to logits
@@ -273,11 +261,16 @@ better = {
     )
     for tau in (1, 4, 20)
 }
-assert paired(better[4], better[1], 3).endswith(": resolved")
+assert records.difference(better[4], better[1], 3).endswith(
+    ": resolved"
+)
 pictures.table(
     ["each at its better rate", "verdict"],
     [
-        [f"τ = {a} − τ = {b}", paired(better[a], better[b], 3)]
+        [
+            f"τ = {a} − τ = {b}",
+            records.difference(better[a], better[b], 3),
+        ]
         for a, b in ((4, 1), (20, 1), (20, 4))
     ],
     caption="Three comparisons of temperatures.",
@@ -391,7 +384,10 @@ equal = {
 }
 pictures.table(
     ["MNIST, student of", "minus a student of USPS"],
-    [[name, paired(made, usps, 4)] for name, made in equal.items()],
+    [
+        [name, records.difference(made, usps, 4)]
+        for name, made in equal.items()
+    ],
     caption="Sources of several sizes against USPS's 7,291 images.",
     texts=2,
 )
@@ -568,7 +564,7 @@ for name, made in controls.items():
     rows.append(
         [
             f"{name} − ABM",
-            paired(made, abm, 3),
+            records.difference(made, abm, 3),
             f"{np.corrcoef(a, b)[0, 1]:+.2f}".replace("-", "−"),
             f"± {apart:.2f}",
         ]
