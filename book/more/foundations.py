@@ -261,9 +261,7 @@ better = {
     )
     for tau in (1, 4, 20)
 }
-assert records.difference(better[4], better[1], 3).endswith(
-    ": resolved"
-)
+assert records.difference(better[4], better[1], 3).resolved
 pictures.table(
     ["each at its better rate", "verdict"],
     [
