@@ -607,7 +607,7 @@ pictures.table(
     ["what", "command", "PFLOP", "time"],
     [
         ["this chapter's run", f"`{usual['command'].split(' --device')[0]}`", pflop, f"{seconds:.0f} s"],
-        ["this chapter, five seeds", "`papermill book/04_hidfd.py out.ipynb -p seeds 5`".replace(".py", ".ipynb"), f"5 × {pflop}", f"{5 * seconds / 60:.0f} min"],
+        ["this chapter, five seeds", "`papermill book/04_hidfd.ipynb out.ipynb -p seeds 5`", f"5 × {pflop}", f"{5 * seconds / 60:.0f} min"],
         [f"all {len(every)} records of chapter and companion", "`make nightly`", "–", f"{hours:.1f} h"],
         ["the paper's CIFAR-100", "`papermill book/04_hidfd.ipynb out.ipynb -p dataset cifar100 -p budget full`", "see below", "not measured"],
     ],

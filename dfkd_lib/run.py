@@ -301,8 +301,11 @@ def schedule_flop(
     """
     m, like = recipe.settings, like or _blank(recipe.dataset)
     sizes = {n: getattr(m, n) for n in ("batch", "student_batch") if hasattr(m, n)}
+    gan = getattr(m, "gan_stages", 0)
     part = max(math.gcd(*sizes.values()) // 4, 1)
-    few = {name: size // part for name, size in sizes.items()}
+    # HiDFD's phases are counted apart, so their batches may shrink apart
+    few = {n: min(size, 4) if gan else size // part for n, size in sizes.items()}
+    kinds = {"student_steps": "student_batch", "generator_steps": "batch"}
     usual = {"pretrain_steps": 0, "synthetic": 64, "memory": few["student_batch"]}
     few |= {n: v for n, v in usual.items() if n in recipe.values()}
     once = {"student_steps": getattr(m, "reuse", 1), "generator_steps": 1}
@@ -321,16 +324,16 @@ def schedule_flop(
             cost = flop(small.settings, state)
         return cost
 
-    gan = getattr(m, "gan_stages", 0)
-    total = 0 if gan else m.stages * stage(2, **once)
+    total = 0 if gan else part * m.stages * stage(2, **once)
     for name, first in once.items():
         stages, number = gan or m.stages, 2
         if name == "student_steps":
             stages, number = m.stages - gan, gan + 2
         more = stage(number, **once | {name: 2 * first}) - stage(number, **once)
         steps = getattr(m, name) - (0 if gan else first)
-        total += stages * steps * more / first
-    return part * total
+        size = kinds[name] if kinds[name] in sizes else "student_batch"
+        total += sizes[size] / few[size] * stages * steps * more / first
+    return total
 
 
 def _blank(name: str) -> Dataset:

@@ -369,14 +369,20 @@ def test_distrust_by_real_images():
     assert "do not trust" in line and "order of channels or classes" in line
 
 
-def test_a_check_is_printed_and_warns(make, colour, tmp_path, capsys):
+@pytest.mark.parametrize(("agreement", "warned"), [(10.0, True), (90.0, False)])
+def test_a_check_is_printed_and_warns(
+    make, colour, tmp_path, capsys, monkeypatch, agreement, warned
+):
+    found = {"images": 5, "agreement": agreement}
+    monkeypatch.setattr(distillation, "check_on", lambda *given: found)
     np.savez(tmp_path / "check.npz", x=np.zeros((5, 32, 32, 3), np.uint8))
     done = make(teacher=colour, student=Own(), check=tmp_path / "check.npz", **COLOUR)
-    out, found = capsys.readouterr().out, done.report["check"]
-    assert f"agreement {found['agreement']:.1f} % on the 5 images of check" in out
-    assert (found["agreement"] < 50) == any(
-        "real images" in line for line in done.report["warnings"]
+    assert (
+        f"agreement {agreement:.1f} % on the 5 images of check"
+        in capsys.readouterr().out
     )
+    told = [line for line in done.report["warnings"] if "real images" in line]
+    assert bool(told) is warned and done.report["check"] == found
 
 
 def test_nobodys_commit_is_taken(tmp_path, monkeypatch):

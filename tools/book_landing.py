@@ -44,9 +44,10 @@ def mean(experiment: str, method: str, dataset: str = "digits", **changes: Any) 
 
 def between(experiment: str, a: str, b: str, dataset: str, of: int, **of_b) -> str:
     """The verdict on a − b; `of_b` are changes of b's recipe."""
-    first, second = ((a, {}), (b, of_b))
-    arms = [records.arm(experiment, m, dataset, **c) for m, c in (first, second)]
-    text = str(records.difference(*arms, of))
+    made = records.arm(experiment, a, dataset)
+    text = str(
+        records.difference(made, records.arm(experiment, b, dataset, **of_b), of)
+    )
     return re.sub(r" (?=[=%])|(?<==) ", "\N{NO-BREAK SPACE}", text)
 
 

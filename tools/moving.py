@@ -63,7 +63,11 @@ def square(ax, points, colour, title):
 
 def moons():
     """Four games of DFAD: the student's map and the generator's samples."""
-    made, truth, line = [], margin(TEACHER(MAP).detach()), np.linspace(-3, 3, SIDE)
+    made, truth, line = (
+        [],
+        margin(TEACHER(MAP).detach()),
+        MAP[:SIDE, 0].flatten().numpy(),
+    )
     for steps, frozen in GAMES:
         maps, dots, gaps = [], [], []
 
@@ -89,7 +93,7 @@ def moons():
     return told | {"teacher": packed(truth), "games": made}
 
 
-def ema(shown=0.95):
+def ema():
     """One game of ABM: samples of G and, for each α, of the average of its weights."""
     weights, players = [], []
 
@@ -107,7 +111,7 @@ def ema(shown=0.95):
     _, axes = plt.subplots(2, len(MOMENTS), figsize=(6.4, 3.5))  # the poster
     for k, stage in enumerate(MOMENTS):
         square(axes[0, k], dots[0, k], COLOURS[1], f"G, stage {stage}")
-        square(axes[1, k], dots[ALPHAS.index(shown), k], COLOURS[0], f"EMA(G), {stage}")
+        square(axes[1, k], dots[ALPHAS.index(0.95), k], COLOURS[0], f"EMA(G), {stage}")
     return {"alphas": ALPHAS, "moments": MOMENTS, "dots": packed(dots / 3)}
 
 

@@ -53,12 +53,9 @@ def mean(runs, key="accuracy_last", digits=2):
 def gain(a, b, of, key="accuracy_last", digits=2):
     """Paired a − b ± half the 95 % interval, and whether it is
     resolved at the level 0.05 / of."""
-    m, width, _ = records.paired(a, b, key)
-    y = {r["seed"]: r[key] for r in b}
-    gaps = [r[key] - y[r["seed"]] for r in a if r["seed"] in y]
-    corrected = theory.mean_interval(gaps, 1 - 0.05 / of)[1]
-    text = f"{m:+.{digits}f} ± {width:.{digits}f}".replace("-", "−")
-    return text, "yes" if abs(m) > corrected else "no"
+    gap = records.difference(a, b, of, key)
+    text = f"{gap.mean:+.{digits}f} ± {gap.half:.{digits}f}"
+    return text.replace("-", "−"), "yes" if gap.resolved else "no"
 
 
 # %% tags=["hide-input", "verdict"] mystnb={"code_prompt_show": "Show how the findings are checked", "code_prompt_hide": "Hide how the findings are checked"}

@@ -27,7 +27,7 @@ import json
 import matplotlib.pyplot as plt
 import torch
 
-from dfkd_lib import records, theory
+from dfkd_lib import records
 from dfkd_lib.lab import pictures
 from dfkd_lib.models.network import UpsampledConv2d
 from dfkd_lib.train import kept_memory
@@ -57,16 +57,11 @@ def library(case):
 
 def compared(a, b, comparisons):
     """a − b paired by seed, in points: 95 % interval and verdict."""
-    gap, half, n = records.paired(a, b, "accuracy_last")
-    x, y = (
-        {r["seed"]: r["accuracy_last"] for r in runs} for runs in (a, b)
-    )
-    gaps = [x[s] - y[s] for s in sorted(x.keys() & y.keys())]
-    level = 1 - 0.05 / comparisons
-    settled = abs(gap) > theory.mean_interval(gaps, level)[1]
-    ends = f"({gap - half:+.2f} to {gap + half:+.2f})"
-    text = f"{gap:+.2f} {ends}".replace("-", "\N{MINUS SIGN}")
-    return text, n, "resolved" if settled else "not resolved"
+    gap = records.difference(a, b, comparisons)
+    low, high = gap.mean - gap.half, gap.mean + gap.half
+    text = f"{gap.mean:+.2f} ({low:+.2f} to {high:+.2f})"
+    settled = "resolved" if gap.resolved else "not resolved"
+    return text.replace("-", "\N{MINUS SIGN}"), gap.n, settled
 
 
 def accuracy(runs):
