@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import random
+import re
 import shlex
 import shutil
 import signal
@@ -144,6 +145,19 @@ def test_a_runs_flop_are_those_of_its_stages(method):
     predicted = run.schedule_flop(recipe, like=data)
     if method != "ft":  # whose first stage also trains the paraphraser
         assert predicted == pytest.approx(total, rel=0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("page", "method"), [("02_arvi", "arvi"), ("04_hidfd", "hidfd")]
+)
+def test_the_flop_in_a_chapters_prose_are_those_of_its_papers_schedule(page, method):
+    """Counting them takes too long for the chapter itself."""
+    lines = (ROOT / "book" / f"{page}.py").read_text().splitlines()
+    [line] = [line for line in lines if "run.schedule_flop`" in line]
+    [told] = re.findall(r"(\d+) PFLOP", line)
+    counted = run.schedule_flop(recipe_for("cifar100", method)) / 1e15
+    assert float(told) == round(counted)
 
 
 def test_a_line_at_every_test_where_there_is_no_terminal(tmp_path, capsys):
