@@ -103,6 +103,7 @@ def test_a_page_opens_quietly_is_whole_and_can_be_read_by_all(tab, name):
     assert tab.evaluate(UNSET) == []
     assert tab.locator("mjx-merror, [data-mjx-error]").all_text_contents() == []
     assert tab.evaluate(RAW_TEX) == []
+    assert tab.locator(".proof.dropdown:not(.toggle-hidden)").count() == 0
     images = tab.evaluate(IMAGES)
     assert [i for i in images if i["width"] == 0 or SILENT.fullmatch(i["alt"])] == []
 

@@ -31,7 +31,7 @@ THEME |= {
     }.items()
 }  # fmt: skip
 PICTURE = re.compile(r'<img[^>]*?src="[^"]*?(_images/[^"/]+\.svg)"[^>]*>')
-PROOF = re.compile(r'(<div class="proof dropdown admonition"[^>]*>\s*)<p>Proof. ')
+PROOF = re.compile(r'(<div class="proof dropdown admonition")[^>]*>\s*<p>Proof. ')
 VARIABLE = "BOOK_REPOSITORY"
 REPOSITORY = re.compile(r"https://github\.com/[\w.-]+/[\w.-]+")
 
@@ -77,12 +77,12 @@ def mend_markup(
     """What docutils and sphinx-proof leave out.
 
     docutils gives the items of its list of references a role that ARIA has withdrawn,
-    so no item is announced. A folded proof has no title, and sphinx-togglebutton, which
-    folds it, needs one.
+    so no item is announced. sphinx-togglebutton folds what has a title and an id of its
+    own; a proof has no title, and all proofs of a page have one id.
     """
     if "body" in context:
         body = context["body"].replace('role="doc-biblioentry"', 'role="listitem"')
-        title = r'\1<p class="admonition-title">Proof</p><p>'
+        title = r'\1><p class="admonition-title">Proof</p><p>'
         context["body"] = PROOF.sub(title, body)
 
 
