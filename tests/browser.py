@@ -78,7 +78,7 @@ def visit(page, name):
 
 UNFOLD = """async () => {
     for (const details of document.querySelectorAll("details")) details.open = true;
-    const buttons = ".toggle-hidden > button.toggle-button";
+    const buttons = ".toggle-hidden button.toggle-button";
     for (const button of document.querySelectorAll(buttons)) button.click();
     const ended = document.getAnimations().map(animation => animation.finished);
     await Promise.allSettled(ended);

@@ -11,6 +11,10 @@ STOPS += "reference internal, copybtn"
 THEME = "document.documentElement.dataset.theme"
 SWITCH = "button.theme-switch-button"
 
+# How many glyphs of a formula are drawn: each is defined in the formula itself.
+GLYPHS = """element => [...element.querySelectorAll("mjx-container > svg use")]
+    .filter(use => element.querySelector(use.getAttribute("xlink:href"))).length"""
+
 OFF_PAPER = """() => {
     const edge = document.documentElement.clientWidth + 1;
     return [...document.querySelectorAll("main :is(img, svg, pre, p, td)")]
@@ -65,11 +69,31 @@ def test_search_finds_covariance_and_says_when_there_is_nothing(context, page):
     hits = page.locator("#search-results li a")
     hits.first.wait_for()
     assert any("01_dfad.html" in hit.get_attribute("href") for hit in hits.all())
+    quote = page.locator('li:has(a[href*="01_dfad.html"]) p.context').first
+    assert "covariance" in quote.inner_text()
     hits.first.click()
     page.wait_for_url("**/book/**")
     assert (heard.complaints, heard.requests) == ([], [])
     page.goto(address("search") + "?q=xyzzyplugh")
     page.get_by_text("did not match any documents").wait_for()
+
+
+def test_a_link_shows_the_equation_it_names(context, page):
+    heard = Heard(context)
+    visit(page, "book/03_mad")
+    unfold(page)
+    target = "#equation-eq-mad-weights"
+    page.locator(f'article a.reference.internal[href="{target}"]').first.hover()
+    card = page.locator(".reference-card")
+    card.wait_for()
+    number = page.locator(target).locator(".eqno").inner_text().strip("#")
+    assert number in card.inner_text()
+    assert card.evaluate(GLYPHS) > 10
+    box = card.bounding_box()
+    assert 0 <= box["x"] and box["x"] + box["width"] <= DESKTOP["width"]
+    page.keyboard.press("Escape")
+    card.wait_for(state="detached")
+    assert (heard.complaints, heard.requests) == ([], [])
 
 
 def test_the_theme_switch_works_and_is_remembered(page):

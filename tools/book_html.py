@@ -8,14 +8,17 @@ know where it was published.
 """
 
 import itertools
+import json
 import os
 import re
 import shutil
 import sys
+from html import escape
 from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.environment.collectors.toctree import TocTreeCollector
@@ -32,6 +35,8 @@ THEME |= {
 }  # fmt: skip
 PICTURE = re.compile(r'<img[^>]*?src="[^"]*?(_images/[^"/]+\.svg)"[^>]*>')
 PROOF = re.compile(r'(<div class="proof dropdown admonition")[^>]*>\s*<p>Proof. ')
+GLOSSARY = "book/glossary"
+TERM = re.compile(r'href="[^"#]*glossary\.html#(term-[^"]+)"')
 VARIABLE = "BOOK_REPOSITORY"
 REPOSITORY = re.compile(r"https://github\.com/[\w.-]+/[\w.-]+")
 
@@ -138,6 +143,57 @@ def number_chapters(app: Sphinx, env: Any) -> list[str]:
     return TocTreeCollector().assign_figure_numbers(env)
 
 
+def explain_terms(
+    app: Sphinx,
+    pagename: str,
+    templatename: str,
+    context: dict[str, Any],
+    doctree: object,
+) -> None:
+    """Give links into the glossary what it says there, as citations have already."""
+    if "body" in context and GLOSSARY in app.env.all_docs:
+        said = {}
+        for item in app.env.get_doctree(GLOSSARY).findall(nodes.definition_list_item):
+            definition = item.children[-1].deepcopy()
+            for link in [*definition.findall(addnodes.pending_xref)]:
+                if link["reftype"] != "term":  # to a chapter: its label is no word
+                    link.parent.remove(link)
+            for name in item.children[0]["ids"]:
+                said[name] = " ".join(definition.astext().split())
+        context["body"] = TERM.sub(
+            lambda link: f'{link[0]} title="{escape(said[link[1]])}"', context["body"]
+        )
+
+
+def collect_texts(app: Sphinx, error: Exception | None) -> None:
+    """One file with every page's text by section, for the search page to quote."""
+    texts = {}
+    for name in app.env.found_docs if error is None else ():
+        page = Path(app.outdir, f"{name}.html").read_text(encoding="utf-8")
+        article = page[page.index("<article") : page.index("</article>")]
+        article = re.sub(
+            r"<(script|style|svg|pre)\b.*?</\1>|<button.*?>", "", article, flags=re.S
+        )
+        article = re.sub(r'<a class="headerlink".*?</a>', "", article)
+        words = re.sub(r"<(?!/?section\b)[^>]*>", "", article)
+        texts[name] = re.sub(r"\s+", " ", words)
+    script = f"window.BOOK_TEXTS = {json.dumps(texts, ensure_ascii=False)};\n"
+    Path(app.outdir, "_static", "texts.js").write_text(script, encoding="utf-8")
+
+
+def add_quotes(
+    app: Sphinx,
+    pagename: str,
+    templatename: str,
+    context: dict[str, Any],
+    doctree: object,
+) -> None:
+    """The texts are loaded by the search page alone."""
+    if pagename == "search":
+        app.add_js_file("texts.js")
+        app.add_js_file("quotes.js")
+
+
 def copy_records(app: Sphinx, error: Exception | None) -> None:
     """Put the records beside the pages: the scoreboard links to their files."""
     records = Path(app.srcdir, "results")
@@ -149,6 +205,9 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("config-inited", add_launch_options)
     app.connect("html-page-context", mend_markup)
     app.connect("html-page-context", inline_pictures)
+    app.connect("html-page-context", explain_terms)
+    app.connect("html-page-context", add_quotes)
     app.connect("env-get-updated", number_chapters, priority=900)
     app.connect("build-finished", copy_records)
+    app.connect("build-finished", collect_texts)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
