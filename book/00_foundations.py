@@ -378,7 +378,7 @@ pictures.table(
 #
 # ## Accuracy against compute on CIFAR
 #
-# The same comparison on colour images, at the same number of floating-point operations for every method, is listed in `workflow/experiments.yml` (experiments `cifar10` and `cifar10_more`) and not yet complete. {doc}`01_dfad` shows the runs that exist; `make nightly` makes the others.
+# On colour images all methods of this book run at the same number of floating-point operations. {numref}`fig-dfad-ladder` in {doc}`01_dfad` shows the runs that exist, with original images and noise as the two ends; `make nightly` makes the others.
 
 # %% [markdown]
 # (sec-found-control)=
@@ -479,6 +479,36 @@ pictures.table(
     "and activation terms.",
     texts=8,
 )
+
+# %% [markdown]
+# All of these methods repeat one stage: the generator learns, then the student. {numref}`fig-found-stage` shows the stages of the four adversarial methods as the papers run them on CIFAR-100.
+
+# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the plotting code", "figure": {"name": "fig-found-stage", "caption": "One stage of each adversarial method as its paper runs it on CIFAR-100; a bar is one update on a batch of 256. MAD and ABM train the student twelve times as long in a stage, and MAD shows it a second batch, of the EMA generator, at every update. HiDFD has no such stage: it trains its GAN first, then the student."}, "image": {"alt": "Four rows of bars over the updates of a stage. DFAD and AR+VI have one bar of the generator and five of the student. ABM has three bars of the generator and sixty of the student. MAD has the same, with a short mark for the update of the average, and each bar of its student is split in two colours."}}
+ax = plt.figure(figsize=(6.4, 2.4)).add_subplot()
+game = ("dfad", "arvi", "abm", "mad")
+blue, orange, green = pictures.COLOURS[:3]
+for k, name in enumerate(game):
+    pair = () if name in ("dfad", "arvi") else ("wrn40_2", "wrn16_2")
+    m = recipe_for("cifar100", name, *pair).settings
+    n_g, n_s = m.generator_steps, m.student_steps
+    parts = [(0, n_g, -k - 0.35, 0.7, orange, "generator")]
+    if name == "mad":
+        parts += [(n_g, n_s, -k - 0.35, 0.35, green, "student, EMA(G)")]
+        parts += [(n_g, n_s, -k, 0.35, blue, "student, G")]
+    else:
+        parts += [(n_g, n_s, -k - 0.35, 0.7, blue, "student, G")]
+    for start, count, low, height, colour, label in parts:
+        ax.broken_barh(
+            [(start + i, 0.8) for i in range(count)],
+            (low, height),
+            color=colour,
+            label=label if name == "mad" else None,
+        )
+ax.set_yticks([-k for k in range(4)], [NAMES[name] for name in game])
+ax.set(xlabel="updates of a stage", xlim=(0, 64), ylim=(-3.6, 1.1))
+ax.grid(visible=False)
+ax.legend(ncols=3, loc="upper right", fontsize="small")
+plt.show()
 
 # %% [markdown]
 # | term | meaning | chapter |
