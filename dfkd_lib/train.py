@@ -24,7 +24,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from tqdm import tqdm
 
 from .data import Dataset, Images
-from .errors import UserError, first_line
+from .errors import UserError, first_line, told
 from .files import locked, remove_leftovers, write_atomically
 from .losses import kl
 from .methods import Losses, State
@@ -164,10 +164,10 @@ def averaged_gradients() -> Iterator[None]:
 
 def gather(value: Any) -> list[Any]:
     """The value of every process, in all of them."""
-    values = [None] * world()
+    values = [value] * world()
     if world() > 1:
         dist.all_gather_object(values, value)
-    return values if world() > 1 else [value]
+    return values
 
 
 # --- checkpoints ----------------------------------------------------------------------
@@ -182,6 +182,11 @@ class Keep:
     every: int
     resume: bool = False
 
+    @property
+    def advice(self) -> str:
+        """What to do with a checkpoint that cannot be used."""
+        return f"delete {self.path} to begin again, or give another output folder"
+
     def load(self) -> dict[str, Any] | None:
         """What `save` wrote; None if there is nothing, or nothing is to be resumed.
 
@@ -189,21 +194,15 @@ class Keep:
         """
         if not self.resume or not self.path.exists():
             return None
-        advice = f"delete {self.path} to begin again, or give another output folder"
-        try:
+        with told(f"resume: {self.path} is no checkpoint or is damaged", self.advice):
             saved = torch.load(self.path, map_location="cpu", weights_only=True)
             found, state = saved["identity"], saved["state"]
-        except Exception as error:  # foreign bytes fail in their own ways
-            raise UserError(
-                f"resume: {self.path} is no checkpoint of this library or is damaged "
-                f"({first_line(error)}); {advice}"
-            ) from error
         for name, value in self.identity.items():
             if found.get(name) != value:
                 there, here = _difference(found.get(name), value)
                 raise UserError(
                     f"resume: {self.path} is another run's: its {name} is {there!r}, "
-                    f"here it is {here!r}; {advice}"
+                    f"here it is {here!r}; {self.advice}"
                 )
         return state
 
@@ -268,17 +267,11 @@ class Interrupted(Exception):
 
 
 def train(
-    settings: Any,
-    state: State,
-    test: Any,
-    *,
-    title: str = "",
-    progress: bool | None = None,
-    report: int = 0,
+    settings: Any, state: State, test: Any, *,
+    title: str = "", progress: bool | None = None, report: int = 0,
     observe: Callable[[State], None] | None = None,
-    until: Callable[[History], bool] | None = None,
-    keep: Keep | None = None,
-) -> History:
+    until: Callable[[History], bool] | None = None, keep: Keep | None = None,
+) -> History:  # fmt: skip
     """Run a method's stages; test the student every `stages_per_epoch` and at the end.
 
     `settings` are a method's, `state` is what their `start` returned, and `test` is a
@@ -341,7 +334,8 @@ class _Progress:
         self.spent, self.since = 0.0, 0.0  # seconds of training alone
         self.rows = torch.zeros(0, 2, device=state.task.device)  # losses since the test
         self.pending: list[tuple[int, Losses]] = []  # not checked yet
-        self.work = {"last": 0, "new": True, "players": "", "guess": None}
+        self.cost: dict[str, int] = {}  # FLOP of a stage, by who has updates in it
+        self.owed = 0  # stages whose FLOP are not known yet
         self.counter: FlopCounterMode | None = None
         self.counted_before = 0  # FLOP of the stage before a measurement
 
@@ -356,13 +350,12 @@ class _Progress:
 
         def call(state: State) -> None:
             self.stop()
-            counter = self.counter
-            if counter:  # nor of its FLOP; to enter it again resets it
-                counter.__exit__(None, None, None)
-                self.counted_before += counter.get_total_flops()
+            if self.counter:  # nor of its FLOP; to enter it again resets it
+                self.counter.__exit__(None, None, None)
+                self.counted_before += self.counter.get_total_flops()
             observe(state)
-            if counter:
-                counter.__enter__()
+            if self.counter:
+                self.counter.__enter__()
             self.start()
 
         return call
@@ -383,31 +376,27 @@ class _Progress:
         self.rows = torch.cat([self.rows, torch.stack(row)[None]])
 
     def counted(self, stage: Callable[[State], Losses]) -> Losses:
-        """Run a stage; its FLOP are those that torch counts, or of the stage before.
+        """Run a stage, and add its FLOP to the history's.
 
-        Counted are the first stage (which may pretrain), the second, and the one after
-        a change of who has updates, as when HiDFD's GAN is trained; what that change's
-        own stage was taken to cost is then mended.
+        torch counts those of the first stage (which may pretrain), of the second, and
+        of the one after a stage with new updates, as when HiDFD's GAN is trained. The
+        others cost as much as the last stage with the same updates that was counted.
         """
         from torch.utils.flop_counter import FlopCounterMode  # slow to import
 
-        counter = FlopCounterMode(display=False) if self.work["new"] else None
-        self.counter, self.counted_before = counter, 0
-        with as_named() if counter else contextlib.nullcontext():
-            with counter or contextlib.nullcontext():
-                losses = stage(self.state)
-        if counter:
-            flop = self.counted_before + counter.get_total_flops()
-            self.work["last"] = flop * world()
-        self.history.flop += self.work["last"]
-        if counter and self.work["guess"] is not None:
-            self.history.flop += self.work["last"] - self.work["guess"]
-        self.work["guess"] = None
+        counting, usual = self.stage <= 2 or self.owed, contextlib.nullcontext()
+        self.counter = FlopCounterMode(display=False) if counting else None
+        self.counted_before = 0
+        with as_named() if counting else usual, self.counter or usual:
+            losses = stage(self.state)
         players = "+".join(sorted({player for player, _ in losses.updates}))
-        self.work["new"] = self.stage == 1 or players != self.work["players"]
-        if self.work["new"] and not counter:
-            self.work["guess"] = self.work["last"]
-        self.work["players"] = players
+        if self.counter:
+            flop = self.counted_before + self.counter.get_total_flops()
+            self.cost[players] = flop * world()
+        self.owed += 1
+        if players in self.cost:
+            self.history.flop += self.owed * self.cost[players]
+            self.owed = 0
         return losses
 
     def check(self) -> None:
@@ -458,7 +447,7 @@ class _Progress:
         self.stop()
         own = gather(_own(self.state))
         made = {"parts": self.state.state_dict(), "own": own, "rows": self.rows}
-        made |= {"history": self.history.asdict(), "work": self.work}
+        made |= {"history": self.history.asdict(), "cost": self.cost, "owed": self.owed}
         made |= {"stage": self.stage, "spent": self.spent}
         written = bool(rank()) or keep.save(made)
         self.start()
@@ -469,7 +458,7 @@ class _Progress:
         saved = keep.load()
         if saved is None:
             return False
-        try:
+        with told(f"resume: {keep.path} is another version's", keep.advice):
             own = saved["own"][rank()]
             memory = {"memory": own["memory"]} if "memory" in own else {}
             parts = saved["parts"] | memory | {"random": own["random"]}
@@ -477,12 +466,7 @@ class _Progress:
             self.history = History(**saved["history"])
             self.rows = saved["rows"].to(self.rows.device)
             self.stage, self.spent = saved["stage"], saved["spent"]
-            self.work = saved["work"]
-        except (KeyError, IndexError, RuntimeError, ValueError, TypeError) as error:
-            raise UserError(
-                f"resume: {keep.path} is another version's ({first_line(error)}); "
-                "delete it to begin again, or give another output folder"
-            ) from error
+            self.cost, self.owed = saved["cost"], saved["owed"]
         self.history.resumed.append(self.stage)
         torch.set_rng_state(own["cpu"])
         if "cuda" in own:
@@ -594,9 +578,7 @@ def compile_networks(settings: Any, state: State) -> tuple[str, str]:
             module.compile(mode=mode)
         try:
             with torch.random.fork_rng():
-                state.stage = (
-                    2  # what is done once, before the first stage, is not tried
-                )
+                state.stage = 2  # what is done once, in the first, is not tried
                 losses = settings.stage(state)
                 float(sum(losses.updates[-1][1].values()))  # waits for a GPU
             return mode, "; ".join(refused)

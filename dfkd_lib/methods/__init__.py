@@ -1,4 +1,5 @@
 """The methods, one file per paper, by name."""
+# ruff: noqa: F401
 
 from .arvi import ARVI
 from .dafl import DAFL
@@ -30,10 +31,3 @@ METHODS = {
     "hidfd": HiDFD,
     "degan": DeGAN,
 }
-
-__all__ = [
-    "ABM", "ARVI", "AT", "DAFL", "DFAD", "DFKDMem", "DeGAN", "DeepInversion", "EMA",
-    "FT", "FitNet", "HiDFD", "KD", "KDCollected", "KDRelated", "KDUnrelated", "Losses",
-    "MAD", "METHODS", "Choices", "Random", "State", "Task", "learning_rate_factor",
-    "readable",
-]  # fmt: skip

@@ -146,21 +146,6 @@ def mixup(
 chord = mixup  # of a network's outputs at both ends: λf(x) + (1 − λ)f(z), Eq. 6
 
 
-def linearity_gap(
-    at_x: Logits,
-    at_z: Logits,
-    at_mixture: Logits,
-    lam: Float[Tensor, " n"],
-    discrepancy: Callable[[Tensor, Tensor], Tensor],
-) -> Scalar:
-    """L(f(λx + (1 − λ)z), λf(x) + (1 − λ)f(z)) of one network (AR+VI Eq. 7).
-
-    Under MAE or MSE it is zero for all pairs and all λ only where f is affine between
-    the points.
-    """
-    return discrepancy(chord(at_x, at_z, lam), at_mixture)
-
-
 def interpolation(
     teacher_x: Logits,
     teacher_z: Logits,

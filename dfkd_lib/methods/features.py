@@ -17,7 +17,7 @@ from ..losses import Images, Scalar, kd, mse, unit
 from ..models import Classifier
 from ..models.network import Shape
 from . import setting
-from .kd import Student
+from .kd import KD, Student
 from .state import Choices, Losses, State, Task
 
 _LABELLED = "the original images and labels"
@@ -27,9 +27,7 @@ _LABELLED = "the original images and labels"
 class FitNet(Student):
     """FitNets (Romero et al. 2015): KD and a hint at once, not one after the other."""
 
-    choices: ClassVar = Choices(
-        "KL, and a hint", "no generator", "the original images", "–"
-    )
+    choices: ClassVar = KD.choices._replace(discrepancy="KL, and a hint")
     data: ClassVar = "original"
 
     temperature: setting.Temperature = 1.0

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import UserError
-from ..losses import Images, Labels, Logits, Scalar, bn_moments, kl
+from ..losses import Images, Labels, Logits, Scalar, bn_moments, kl, moment_layers
 from . import setting
 from .state import Choices, Losses, State, Task, frozen
 
@@ -82,7 +82,7 @@ class MAD:
     def start(self, teacher: nn.Module, student: nn.Module, task: Task, seed: int):
         """Networks, optimisers and noise of a run."""
         s = State(teacher, student, task, seed)
-        if self.pretrain_steps and not self.conditional and not _batchnorm(teacher):
+        if self.pretrain_steps and not (self.conditional or moment_layers(teacher)):
             raise UserError(
                 "pretrain_steps: without discrepancy, BatchNorm or classes there is "
                 "no loss; set it to 0"
@@ -295,7 +295,3 @@ class Memory(nn.Module):
         """n of the images, with replacement."""
         filled, device = int(self.filled), self.images.device
         return self.images[torch.randint(filled, (n,), generator=random, device=device)]
-
-
-def _batchnorm(network: nn.Module) -> bool:
-    return any(isinstance(layer, nn.BatchNorm2d) for layer in network.modules())
