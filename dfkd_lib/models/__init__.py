@@ -1,4 +1,4 @@
-# ruff: noqa: I001  (long imports in a few lines)
+# ruff: noqa: F401, I001  (long imports in a few lines)
 """Network definitions, and the functions that turn a name into a network."""
 
 import math
@@ -18,11 +18,6 @@ from .torchvision_networks import from_torchvision, torchvision_names
 from .vgg import VGG
 from .wide_resnet import WideResNet
 
-__all__ = [
-    "CLASSIFIERS", "GENERATORS", "Classifier", "Cut", "Features", "Flow",
-    "Foreign", "Generator", "Network", "build", "classifier_of", "embedding_and_logits",
-    "generator", "grid", "place", "torchvision_names",
-]  # fmt: skip
 
 _WIDTHS = (64, 128, 256, 512)
 CLASSIFIERS = {
