@@ -13,21 +13,9 @@ from .setting import readable
 from .state import Choices, Losses, State, Task, learning_rate_factor
 
 METHODS = {
-    "dfad": DFAD,
-    "arvi": ARVI,
-    "abm": ABM,
-    "dfkd_mem": DFKDMem,
-    "mad": MAD,
-    "dafl": DAFL,
-    "deepinversion": DeepInversion,
-    "random": Random,
-    "kd_ori": KD,
-    "kd_rel": KDRelated,
-    "kd_unr": KDUnrelated,
-    "kd_collected": KDCollected,
-    "fitnet": FitNet,
-    "at": AT,
-    "ft": FT,
-    "hidfd": HiDFD,
-    "degan": DeGAN,
-}
+    "dfad": DFAD, "arvi": ARVI, "abm": ABM, "dfkd_mem": DFKDMem, "mad": MAD,
+    "dafl": DAFL, "deepinversion": DeepInversion, "random": Random,
+    "kd_ori": KD, "kd_rel": KDRelated, "kd_unr": KDUnrelated,
+    "kd_collected": KDCollected, "fitnet": FitNet, "at": AT, "ft": FT,
+    "hidfd": HiDFD, "degan": DeGAN,
+}  # fmt: skip

@@ -5,19 +5,17 @@ import math
 from functools import partial
 
 from ..errors import one_of
-from .generators import GeneratorA, GeneratorB
-from .lenet import LeNet5
-from .mad_generators import ConditionalGenerator, MADGenerator, MADResNetGenerator
+from .classifiers import (
+    LeNet5, ResNet, VGG, WideResNet, from_torchvision, torchvision_names,
+)  # fmt: skip
+from .generators import (
+    ConditionalGenerator, GeneratorA, GeneratorB, MADGenerator, MADResNetGenerator,
+)  # fmt: skip
 from .network import (
     Classifier, Cut, Features, Foreign, Generator, Network, classifier_of,
     embedding_and_logits, place,
 )  # fmt: skip
 from .plane import MLP, Flow, grid
-from .resnet import ResNet
-from .torchvision_networks import from_torchvision, torchvision_names
-from .vgg import VGG
-from .wide_resnet import WideResNet
-
 
 _WIDTHS = (64, 128, 256, 512)
 CLASSIFIERS = {
