@@ -28,7 +28,7 @@ from dfkd_lib.methods import METHODS, readable
 from dfkd_lib.models import build
 from dfkd_lib.models.network import as_named
 from dfkd_lib.recipes import PAPERS, RECIPES, recipe_for
-from dfkd_lib.train import TestSet, evaluate, hold, train
+from dfkd_lib.train import TestSet, evaluate, train
 
 PLACE = ["--device", "cpu", "--precision", "float32"]
 TINY = "generator_width=2 z_dim=6 batch=8 student_batch=8 student_steps=2".split()
@@ -175,14 +175,6 @@ def test_list_and_help_name_everything(capsys):
         assert name in out
 
 
-def test_set_takes_several_values_and_may_be_repeated(tmp_path):
-    more = ["--method", "mad", "--budget", "1", "--record-only", *PLACE]
-    assert main(tmp_path, "--set", *TINY, "--set", "momentum=.5", arguments=more) == 0
-    [path] = tmp_path.glob("*.json")
-    changes = json.loads(path.read_text())["changes"]
-    assert changes["momentum"] == 0.5 and changes["batch"] == 8
-
-
 # --- what is wrong, before any work ---------------------------------------------------
 
 
@@ -314,14 +306,6 @@ def test_a_finished_run_is_not_made_again(whole, tmp_path, capsys):
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "copy").iterdir()} == before
     assert main(tmp_path / "copy", "--resume", "--seed", "2") == 0  # another run
     assert len(list((tmp_path / "copy").glob("*.json"))) == 2
-
-
-def test_the_same_run_twice_at_once_is_refused(whole, tmp_path, capsys):
-    [name] = [path.stem for path in whole.glob("*.json")]
-    with hold(tmp_path, name, resume=False):
-        assert main(tmp_path) == 2
-    [line] = capsys.readouterr().err.splitlines()
-    assert f"another process runs {name} in {tmp_path}; give another folder" in line
 
 
 def test_killed_at_random_moments_it_ends_as_if_nothing_had_been(tmp_path):

@@ -13,7 +13,6 @@ from dfkd_lib.methods import Task, hidfd
 from dfkd_lib.models import build
 from dfkd_lib.recipes import recipe_for
 from dfkd_lib.teachers import load_teacher
-from dfkd_lib.train import flop
 
 SMALL = {"batch": 8, "student_batch": 8, "generator_steps": 1, "student_steps": 1}
 
@@ -139,16 +138,3 @@ def test_its_metrics_on_the_last_stage_by_hand(gan):
     assert last["shares"] == pytest.approx(
         answers.softmax(1).mean(0).tolist(), rel=1e-4
     )
-
-
-# --- FLOP ----------------------------------------------------------------------------
-
-
-def test_the_flop_of_a_stage_grow_with_its_steps_and_leave_the_run_unchanged():
-    (settings, s), (_, twin) = (played("digits", "dfad") for _ in range(2))
-    one = flop(settings, s)
-    assert same(s, twin)
-    two, _ = played("digits", "dfad", student_steps=2)
-    three, _ = played("digits", "dfad", student_steps=3)
-    step = flop(two, s) - one
-    assert flop(three, s) - one == 2 * step > 0
