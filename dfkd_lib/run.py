@@ -173,11 +173,10 @@ def _check_teacher(teacher: Teacher, test: TestSet, dataset: str) -> None:
     """A teacher is kept by its data set's name, which may have been another's."""
     measured, known = accuracy(test.teacher_logits, test.y), teacher.accuracy
     if known is not None and abs(measured - known) > max(1.0, 150 / len(test.y)):
-        raise UserError(
-            f"teacher: {teacher.name} gets {measured:.2f} % of {dataset}'s test images "
-            f"right, by its record {known:.2f} %: it was trained on other images of "
-            "that name; give this data another name, or train the teacher again"
-        )
+        line = f"teacher: {teacher.name} gets {measured:.2f} % of {dataset}'s test "
+        line += f"images right, by its record {known:.2f} %: it was trained on other "
+        todo = "give this data another name, or train the teacher again"
+        raise UserError(f"{line}images of that name; {todo}")
 
 
 # --- budgets --------------------------------------------------------------------------
@@ -247,10 +246,8 @@ def _spend(
     """As many stages as the FLOP pay for; the schedule ends with them."""
     each = schedule_flop(recipe, teacher, like) / recipe.settings.stages / 1e15
     if (stages := round(pflop / each)) < 1:
-        raise UserError(
-            f"budget: {pflop:g} PFLOP are not enough; a stage of {recipe.method} on "
-            f"{recipe.pair} takes {each:.2g}; give {each:.2g}PF or more"
-        )
+        line = f"budget: {pflop:g} PFLOP are not enough; a stage of {recipe.method} on"
+        raise UserError(f"{line} {recipe.pair} takes {each:.2g}; give {each:.2g}PF")
     made = recipe.replace(stages=stages)
     line = f"{pflop:g} PFLOP: {stages:,} stages, {_student_steps(made):,} student steps"
     line += f" on batches of {made.settings.student_batch}, {recipe.pair}"
@@ -530,10 +527,8 @@ def _asked(args: Any) -> tuple[Settings, Recipe]:
     _shared(m)  # now: a teacher may take hours
     few = min(m.stages, budget if isinstance(budget, int) else 2) < 2
     if args.probe and (few or args.resume or not hasattr(m, "generator_steps")):
-        raise UserError(
-            "probe: it needs a method with a generator, at least two stages, and no "
-            "--resume; leave out --probe"
-        )
+        needs = "a method with a generator, at least two stages, and no --resume"
+        raise UserError(f"probe: it needs {needs}; leave out --probe")
     if m.data not in (None, "original"):
         source_for(m.data, args.dataset, getattr(m, "collected_from", "auto"))
     return asked, recipe
@@ -580,10 +575,9 @@ def _run(args: Any) -> int:
     if not rank():
         student = None if args.record_only else done.student
         path = records.save_run(folder, done.name, made, student)
-        print(
-            f"accuracy {made['accuracy_last']:.2f} % (teacher {teacher.accuracy:.2f} "
-            f"%), {made['seconds']:.0f} s on {hardware(device)}; record: {path}"
-        )
+        line = f"accuracy {made['accuracy_last']:.2f} % (teacher {teacher.accuracy:.2f}"
+        line += f" %), {made['seconds']:.0f} s on {hardware(device)}; record: {path}"
+        print(line)
     return 0
 
 

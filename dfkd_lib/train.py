@@ -67,11 +67,8 @@ class TestSet:
 def evaluate(student: nn.Module, test: TestSet) -> Scores:
     """A student on test images, in evaluation mode."""
     logits, answers = logits_of(student, test.x), test.teacher_logits
-    return Scores(
-        accuracy(logits, test.y),
-        accuracy(logits, answers.argmax(1)),
-        kl(answers, logits).item(),
-    )
+    right, agreed = (accuracy(logits, y) for y in (test.y, answers.argmax(1)))
+    return Scores(right, agreed, kl(answers, logits).item())
 
 
 @dataclass
@@ -213,11 +210,8 @@ class Keep:
         try:
             write_atomically(self.path, stream.getvalue())
         except OSError as error:
-            print(
-                f"checkpoint: cannot write {self.path} ({error.strerror}); the run "
-                "goes on, and the last checkpoint stays",
-                file=sys.stderr,
-            )
+            line = f"checkpoint: cannot write {self.path} ({error.strerror}); the run "
+            print(f"{line}goes on, and the last checkpoint stays", file=sys.stderr)
             return False
         return True
 
@@ -244,10 +238,8 @@ def hold(folder: Path, name: str, resume: bool) -> Iterator[None]:
             remove_leftovers(folder / f"{name}.{ending}")
         path = folder / f"{name}.ckpt"
         if path.exists() and not resume:
-            raise UserError(
-                f"output_dir: {path} is the checkpoint of this run; continue it with "
-                "--resume (in Python resume=True), or delete it"
-            )
+            todo = "continue it with --resume (in Python resume=True), or delete it"
+            raise UserError(f"output_dir: {path} is the checkpoint of this run; {todo}")
         yield
 
 
@@ -256,10 +248,8 @@ class Interrupted(Exception):
 
     def __init__(self, number: int, stage: int, written: bool):
         kept = "is written" if written else "could not be written"
-        name = signal.Signals(number).name
-        super().__init__(
-            f"stopped by {name} after stage {stage}; its checkpoint {kept}"
-        )
+        line = f"stopped by {signal.Signals(number).name} after stage {stage}; its "
+        super().__init__(f"{line}checkpoint {kept}")
         self.number = number
 
 
@@ -295,13 +285,11 @@ def train(
         _signals(keep is not None) as caught,
         tqdm(total=stages, desc=title, unit="stage", disable=hidden) as bar,
     ):
-        resumed = keep and run.restore(keep)
-        run.history.ran_on(hardware(state.task.device.type))
-        if resumed:
-            print(
-                f"{title}: resumed after stage {run.stage:,} of {stages:,}", flush=True
-            )
+        if keep and run.restore(keep):
+            line = f"{title}: resumed after stage {run.stage:,} of {stages:,}"
+            print(line, flush=True)
             bar.update(run.stage)
+        run.history.ran_on(hardware(state.task.device.type))
         ended = until and run.history.stage[-1:] == [run.stage] and until(run.history)
         run.start()
         while run.stage < stages and not ended:
@@ -426,20 +414,14 @@ class _Progress:
         self.stop()
         scores, state, history = test.scores(self.state), self.state, self.history
         generator_loss, student_loss = self.rows.mean(0).tolist()
-        history.append(
-            stage=self.stage,
-            samples=state.samples * world(),
-            seconds=self.spent,
-            generator_loss=generator_loss,
-            student_loss=student_loss,
-            **asdict(scores),
-        )
+        row = {"stage": self.stage, "samples": state.samples * world()}
+        row |= {"generator_loss": generator_loss, "student_loss": student_loss}
+        history.append(seconds=self.spent, **row, **asdict(scores))
         self.rows = self.rows[:0]
         self.start()
         rate = history.samples[-1] / max(self.spent, 1e-9)
-        known = f"agreement {scores.agreement:.1f} %"
-        if scores.accuracy is not None:
-            known = f"accuracy {scores.accuracy:.1f} %"
+        kind = "agreement" if scores.accuracy is None else "accuracy"
+        known = f"{kind} {getattr(scores, kind):.1f} %"
         return f"{known}, loss {student_loss:.3f}, {rate:,.0f} images/s"
 
     def save(self, keep: Keep) -> bool:

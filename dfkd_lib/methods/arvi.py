@@ -62,10 +62,8 @@ class ARVI:
     def __post_init__(self) -> None:
         setting.check(self)
         if self.mixup == "fixed" and self.mixup_a > 1:
-            raise UserError(
-                f"mixup_a: {self.mixup_a} is not allowed with mixup = fixed, where it "
-                "is λ; give at most 1"
-            )
+            line = f"mixup_a: {self.mixup_a} is not allowed with mixup = fixed, where"
+            raise UserError(f"{line} it is λ; give at most 1")
 
     def start(self, teacher: nn.Module, student: nn.Module, task: Task, seed: int):
         """Networks, optimisers and noise of a run."""

@@ -166,10 +166,8 @@ def map_shapes(
     student is in training mode afterwards.
     """
     if not isinstance(teacher, Classifier):
-        raise UserError(
-            "teacher: FitNet, AT, FT and distill=simkd look inside it and know only "
-            "the library's own networks; give one of those"
-        )
+        line = "teacher: FitNet, AT, FT and distill=simkd look inside it and know only"
+        raise UserError(f"{line} the library's own networks; give one of those")
     x = torch.zeros(2, *shape, device=next(teacher.parameters()).device)
     with torch.no_grad():  # in evaluation mode: BatchNorm's statistics must not move
         wide, narrow = (
@@ -179,11 +177,9 @@ def map_shapes(
     student.train()
     sizes = [[shape[1] for shape in shapes] for shapes in (wide, narrow)]
     if sizes[0] != sizes[1]:
-        raise UserError(
-            f"pair: this method needs maps of equal sizes, but the teacher's have "
-            f"{sizes[0]} pixels a side and the student's {sizes[1]}; give two networks "
-            "of one family, as in wrn40_2-wrn16_2"
-        )
+        line = "pair: this method needs maps of equal sizes, but the teacher's have "
+        line += f"{sizes[0]} pixels a side and the student's {sizes[1]}; give two "
+        raise UserError(f"{line}networks of one family, as in wrn40_2-wrn16_2")
     return wide, narrow
 
 

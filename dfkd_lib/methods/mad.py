@@ -74,19 +74,15 @@ class MAD:
     def __post_init__(self) -> None:
         setting.check(self)
         if self.student_steps % self.reuse:
-            raise UserError(
-                f"reuse: {self.reuse} is not allowed with {self.student_steps} student "
-                "steps a stage; give a divisor of it"
-            )
+            line = f"reuse: {self.reuse} is not allowed with {self.student_steps} "
+            raise UserError(f"{line}student steps a stage; give a divisor of it")
 
     def start(self, teacher: nn.Module, student: nn.Module, task: Task, seed: int):
         """Networks, optimisers and noise of a run."""
         s = State(teacher, student, task, seed)
         if self.pretrain_steps and not (self.conditional or moment_layers(teacher)):
-            raise UserError(
-                "pretrain_steps: without discrepancy, BatchNorm or classes there is "
-                "no loss; set it to 0"
-            )
+            line = "pretrain_steps: without discrepancy, BatchNorm or classes there is"
+            raise UserError(f"{line} no loss; set it to 0")
         s.make_generator(self, self.conditioning if self.conditional else "none")
         if self.second == "EMA(G)":
             s.ema = EMA(s.generator, self.momentum, self.ema_statistics)

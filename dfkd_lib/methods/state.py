@@ -87,13 +87,11 @@ class State:
 
     def optimize_generator(self, settings: Any) -> None:
         """Adam on the generator's weights, and its schedule."""
-        self.generator_optimizer = torch.optim.Adam(
-            self.generator.parameters(),
-            settings.generator_lr,
-            betas=(settings.generator_beta1, 0.999),
-            weight_decay=settings.generator_weight_decay,
-            fused=True,
-        )
+        options = {"lr": settings.generator_lr, "fused": True}
+        options["betas"] = settings.generator_beta1, 0.999
+        options["weight_decay"] = settings.generator_weight_decay
+        weights = self.generator.parameters()
+        self.generator_optimizer = torch.optim.Adam(weights, **options)
         self.generator_schedule = scheduled(self.generator_optimizer, settings)
 
     def optimize_student(
@@ -141,11 +139,11 @@ class State:
 
     def state_dict(self) -> dict[str, Any]:
         """The whole state between two stages."""
-        parts = {
-            name: part.clone() if isinstance(part, Tensor) else part.state_dict()
-            for name, part in self.parts().items()
-        }
-        return parts | {"random": self.random.get_state(), "samples": self.samples}
+        made = {"random": self.random.get_state(), "samples": self.samples}
+        for name, part in self.parts().items():
+            tensor = isinstance(part, Tensor)
+            made[name] = part.clone() if tensor else part.state_dict()
+        return made
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a `state_dict`."""
