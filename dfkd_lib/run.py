@@ -66,20 +66,19 @@ class Run:
 def begin(
     recipe: Recipe, teacher: nn.Module, dataset: Dataset, *,
     seed: int = 0, device: str = "cpu", precision: str = "float32",
-    images: Images | None = None, student: Callable[[], nn.Module] | None = None,
+    images: Images | None = None,
 ) -> State:  # fmt: skip
     """The state before the first stage; the seed draws the student and the generator.
 
-    `images` are the real images that the method may see. `student` makes a student
-    that is not the recipe's.
+    `images` are the real images that the method may see.
     """
     classes, (_, height, width, channels) = dataset.num_classes, dataset.x_test.shape
     where = torch.device(device), getattr(torch, precision)
     task = Task(classes, (channels, height, width), *where, images)
-    make = student or (lambda: build(recipe.student, classes))
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        state = _shared(recipe.settings).start(teacher, make(), task, seed)
+        student = build(recipe.student, classes)
+        state = _shared(recipe.settings).start(teacher, student, task, seed)
     if rank():  # each process draws its own noise
         state.random.manual_seed(hash((seed, rank())) % 2**32)
     return state
