@@ -6,18 +6,11 @@ The names below are loaded when they are first used: importing the package is qu
 import importlib
 
 _HOME = {
-    "distill": "distillation",
-    "Recipe": "recipes",
-    "recipe_for": "recipes",
-    "UserError": "errors",
-    "check_parameters": "run",
-    "prepare": "run",
-    "load_dataset": "data",
-    "load_teacher": "teachers",
-    "load_foreign": "teachers",
-    "evaluate": "train",
-    "load_records": "records",
-}
+    "distill": "distillation", "Recipe": "recipes", "recipe_for": "recipes",
+    "UserError": "errors", "check_parameters": "run", "prepare": "run",
+    "load_dataset": "data", "load_teacher": "teachers", "load_foreign": "teachers",
+    "evaluate": "train", "load_records": "records",
+}  # fmt: skip
 __all__ = list(_HOME)
 
 

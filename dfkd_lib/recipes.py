@@ -13,7 +13,7 @@ import re
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from .data import DATASETS, known_dataset
 from .errors import UserError, one_of, shown
@@ -196,8 +196,7 @@ _LAPTOP = ("wrn16_2", "wrn16_1")
 _LARGE = ("alexnet", "alexnet")
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """Whose recipe it is, for which data set and pair; `table` has the settings."""
 
     paper: str
@@ -272,11 +271,9 @@ class Recipe:
 
         A UserError for a setting that the method does not read, or a wrong value.
         """
-        names = readable(type(self.settings))
-        for name in changes:
-            if name not in names:
-                one_of(f"setting of {self.method}", name, names)
         own = self.values()
+        for name in changes:
+            one_of(f"setting of {self.method}", name, own)
         given = {name: "given" for name, value in changes.items() if value != own[name]}
         settings = dataclasses.replace(self.settings, **changes)
         sources = {**self.sources, **given}
@@ -291,12 +288,9 @@ class Recipe:
 
 
 def recipe_for(
-    dataset: str,
-    method: str = "mad",
-    teacher: str = "auto",
-    student: str = "auto",
-    paper: str = "auto",
-) -> Recipe:
+    dataset: str, method: str = "mad",
+    teacher: str = "auto", student: str = "auto", paper: str = "auto",
+) -> Recipe:  # fmt: skip
     """The recipe of a method for a data set: of `paper`, else of the method's paper.
 
     Else ours, else anybody's. Of several pairs the first is taken, or the named one; a
@@ -317,13 +311,11 @@ def recipe_for(
         here.append(Entry("hidfd", dataset, *pair, table))
     if paper != "auto":
         one_of("recipe", paper, PAPERS)
-        papers = sorted({entry.paper for entry in here})
+        known = ", ".join(sorted({entry.paper for entry in here}))
         here = [entry for entry in here if entry.paper == paper]
         if not here:
-            raise UserError(
-                f"recipe: {paper} has none for {dataset}; allowed with {dataset}: "
-                f"{', '.join(papers)}"
-            )
+            line = f"recipe: {paper} has none for {dataset}"
+            raise UserError(f"{line}; allowed with {dataset}: {known}")
 
     def order(entry: Entry) -> tuple[bool, ...]:
         return (
@@ -335,22 +327,14 @@ def recipe_for(
         )
 
     entry = min(here, key=order)
-    kind, table = METHODS[method], entry.table + _of_baseline(method, entry)
-    given = {
-        name: (value, source)
-        for source, part in table
-        for name, value in part.items()
-        if name in readable(kind)
-    }
-    return Recipe(
-        method,
-        entry.paper,
-        dataset,
-        entry.teacher if teacher == "auto" else teacher,
-        entry.student if student == "auto" else student,
-        kind(**{name: value for name, (value, _) in given.items()}),
-        {name: source for name, (_, source) in given.items()},
-    )
+    kind, given, sources = METHODS[method], {}, {}
+    for source, part in entry.table + _of_baseline(method, entry):
+        own = {n: value for n, value in part.items() if n in readable(kind)}
+        given, sources = given | own, sources | dict.fromkeys(own, source)
+    teacher = entry.teacher if teacher == "auto" else teacher
+    student = entry.student if student == "auto" else student
+    pair = teacher, student
+    return Recipe(method, entry.paper, dataset, *pair, kind(**given), sources)
 
 
 def _of_baseline(method: str, entry: Entry) -> Table:

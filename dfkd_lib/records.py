@@ -44,7 +44,7 @@ def record(
 
     Accuracies are in percent, KL in nats, time in seconds of training. `more` has
     device, precision and commit, and may have tree, processors (those it ran on before
-    it was resumed here), images, probe, compiled, ranks, flop.
+    it was resumed here), images, probe, compiled.
     """
     here, columns = hardware(more["device"]), history.asdict()
     ran = [more["device"], more["precision"], world()]
@@ -53,31 +53,18 @@ def record(
     more |= {"images": hashed(more["images"])} if "images" in more else {}
     made = {
         "key": key(recipe, seed, more["precision"]),
-        "method": recipe.method,
-        "dataset": recipe.dataset,
-        "pair": recipe.pair,
-        "teacher": recipe.teacher,
-        "student": recipe.student,
-        "seed": seed,
-        "accuracy_last": history.accuracy[-1],
-        "accuracy_best": max(history.accuracy),
-        "agreement_last": history.agreement[-1],
-        "kl_last": history.kl[-1],
-        "teacher_accuracy": teacher.accuracy,
-        "teacher_hash": teacher.hash,
-        "samples": history.samples[-1],
-        "flop": columns.pop("flop"),
-        "seconds": round(history.seconds[-1], 2),
-        "hardware": here,
-        "ranks": world(),
-        "threads": torch.get_num_threads(),
-        "versions": versions(),
-        "command": command(recipe, seed, *ran),
-        "changes": changes(recipe),
-        "parameters": parameters(recipe),
-        "sources": dict(recipe.sources),
+        "method": recipe.method, "dataset": recipe.dataset, "pair": recipe.pair,
+        "teacher": recipe.teacher, "student": recipe.student, "seed": seed,
+        "accuracy_last": history.accuracy[-1], "accuracy_best": max(history.accuracy),
+        "agreement_last": history.agreement[-1], "kl_last": history.kl[-1],
+        "teacher_accuracy": teacher.accuracy, "teacher_hash": teacher.hash,
+        "samples": history.samples[-1], "flop": columns.pop("flop"),
+        "seconds": round(history.seconds[-1], 2), "hardware": here, "ranks": world(),
+        "threads": torch.get_num_threads(), "versions": versions(),
+        "command": command(recipe, seed, *ran), "changes": changes(recipe),
+        "parameters": parameters(recipe), "sources": dict(recipe.sources),
         "history": columns,
-    }
+    }  # fmt: skip
     return json.loads(json.dumps(made | more))  # tuples become lists, as when read
 
 
@@ -160,10 +147,9 @@ def save_run(
         write_atomically(path, json.dumps(made, indent=1) + "\n")
         path.with_name(f"{name}.ckpt").unlink(missing_ok=True)
     except OSError as error:
-        raise UserError(
-            f"output_dir: cannot write to {folder} ({error.strerror}); free some space "
-            "or change its permissions, and continue with --resume"
-        ) from error
+        line = f"output_dir: cannot write to {folder} ({error.strerror}); free some "
+        todo = "space or change its permissions, and continue with --resume"
+        raise UserError(line + todo) from error
     return path
 
 
@@ -182,14 +168,12 @@ def append(experiment: str, made: Record, folder: Path | None = None) -> Path:
     lock = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another run may append at the same moment
-        old = path.read_text() if path.exists() else ""
+        old = path.read_text().splitlines() if path.exists() else []
         if old and made["key"] in [r["key"] for r in _read(path)]:
-            raise UserError(
-                f"records: {made['key']} is in {path}; delete its line first"
-            )
-        line = json.dumps(made, allow_nan=False, separators=(",", ":"))
-        lines = [*old.splitlines(), line]
-        write_atomically(path, "".join(f"{line}\n" for line in lines))
+            line = f"records: {made['key']} is in {path}"
+            raise UserError(f"{line}; delete its line first")
+        new = json.dumps(made, allow_nan=False, separators=(",", ":"))
+        write_atomically(path, "".join(f"{line}\n" for line in [*old, new]))
     finally:
         os.close(lock)
     return path
@@ -211,9 +195,8 @@ def load_records(
         paths = [path for path in paths if path.name == f"{experiment}.jsonl"]
         if not paths:
             known = ", ".join(path.stem for path in sorted(folder.glob("*.jsonl")))
-            raise UserError(
-                f"records: no {experiment} in {folder}; give one of: {known}"
-            )
+            line = f"records: no {experiment} in {folder}"
+            raise UserError(f"{line}; give one of: {known}")
     found = [r for p in paths for r in sorted(_read(p), key=lambda made: made["key"])]
     wanted = json.loads(json.dumps(match))
     return [made for made in found if _matches(made, **wanted)]
@@ -237,10 +220,8 @@ def _read(path: Path) -> Iterator[Record]:
         except (ValueError, TypeError, RecursionError) as error:
             missing = f"the form of a JSON object ({error})"
         if missing:
-            raise UserError(
-                f"records: {path}, line {number} lacks {missing}; delete the line and "
-                "repeat its run"
-            )
+            line = f"records: {path}, line {number} lacks {missing}"
+            raise UserError(f"{line}; delete the line and repeat its run")
         yield made
 
 

@@ -23,7 +23,7 @@ from torch import nn
 
 from . import records
 from .data import (
-    DATASETS, EMBEDDED, NETWORKS, Dataset, Images, augmentation, check_fits, images_for,
+    DATASETS, EMBEDDED, NETWORKS, Collected, Dataset, Images, check_fits, images_for,
     known_dataset, load_dataset, source_for,
 )  # fmt: skip
 from .errors import (
@@ -64,28 +64,21 @@ class Run:
 
 
 def begin(
-    recipe: Recipe,
-    teacher: nn.Module,
-    dataset: Dataset,
-    *,
-    seed: int = 0,
-    device: str = "cpu",
-    precision: str = "float32",
+    recipe: Recipe, teacher: nn.Module, dataset: Dataset, *,
+    seed: int = 0, device: str = "cpu", precision: str = "float32",
     images: Images | None = None,
-    student: Callable[[], nn.Module] | None = None,
-) -> State:
+) -> State:  # fmt: skip
     """The state before the first stage; the seed draws the student and the generator.
 
-    `images` are the real images that the method may see. `student` makes a student
-    that is not the recipe's.
+    `images` are the real images that the method may see.
     """
     classes, (_, height, width, channels) = dataset.num_classes, dataset.x_test.shape
     where = torch.device(device), getattr(torch, precision)
     task = Task(classes, (channels, height, width), *where, images)
-    make = student or (lambda: build(recipe.student, classes))
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        state = _shared(recipe.settings).start(teacher, make(), task, seed)
+        student = build(recipe.student, classes)
+        state = _shared(recipe.settings).start(teacher, student, task, seed)
     if rank():  # each process draws its own noise
         state.random.manual_seed(hash((seed, rank())) % 2**32)
     return state
@@ -93,32 +86,22 @@ def begin(
 
 def _shared(settings: Any) -> Any:
     """A process's part of the batches."""
-    parts = {n: getattr(settings, n) for n in SHARED if n in readable(type(settings))}
+    own, n = readable(type(settings)), world()
+    parts = {name: getattr(settings, name) for name in SHARED if name in own}
     for name, value in parts.items():
-        if value % world():
-            near = max(value // world(), 1) * world()
-            raise UserError(
-                f"{name}: {value} cannot be divided among {world()} processes; give "
-                f"--set {name}={near}"
-            )
-    parts = {name: value // world() for name, value in parts.items()}
-    return dataclasses.replace(settings, **parts)
+        if value % n:
+            near = max(value // n, 1) * n
+            line = f"{name}: {value} cannot be divided among {n} processes"
+            raise UserError(f"{line}; give --set {name}={near}")
+    return dataclasses.replace(settings, **{k: v // n for k, v in parts.items()})
 
 
 def run(
-    recipe: Recipe,
-    dataset: Dataset,
-    teacher: Teacher,
-    *,
-    seed: int = 0,
-    device: str = "cpu",
-    precision: str = "float32",
-    folder: Path | None = None,
-    every: int | None = None,
-    resume: bool = False,
-    compiling: bool = False,
-    **options: Any,
-) -> Run:
+    recipe: Recipe, dataset: Dataset, teacher: Teacher, *,
+    seed: int = 0, device: str = "cpu", precision: str = "float32",
+    folder: Path | None = None, every: int | None = None, resume: bool = False,
+    compiling: bool = False, **options: Any,
+) -> Run:  # fmt: skip
     """Distil once. `options` go to `train`.
 
     Checkpoints are kept in `folder`, `every` so many stages (by default a hundred in
@@ -134,10 +117,8 @@ def run(
     sha, tree = records.commit(), records.tree()  # now: the checkout may move on
     name = records.key(recipe, seed, precision)
     images, known = _images(recipe, dataset, teacher, seed, device)
-    state = begin(
-        recipe, teacher.network, dataset,
-        seed=seed, device=device, precision=precision, images=images,
-    )  # fmt: skip
+    where = {"device": device, "precision": precision}
+    state = begin(recipe, teacher.network, dataset, seed=seed, images=images, **where)
     with contextlib.ExitStack() as stack:
         keep = None
         if folder:
@@ -159,19 +140,16 @@ def run(
                 print(f"torch.compile: {refused}; mode: {mode}", file=sys.stderr)
         title = f"{recipe.method}, seed {seed}"
         history = train(settings, state, test, title=title, keep=keep, **options)
-    extra = {"images": known} if known else {}
-    made = records.record(
-        recipe, seed, teacher, history,
-        device=device, precision=precision, commit=sha, tree=tree,
-        ranks=world(), flop=history.flop, compiled=mode, **extra,
-    )  # fmt: skip
+    where |= {"commit": sha, "tree": tree, "compiled": mode}
+    where |= {"images": known} if known else {}
+    made = records.record(recipe, seed, teacher, history, **where)
     return Run(name, made, history, state, finished(recipe.settings, state))
 
 
 def finished(settings: Any, state: State) -> nn.Module:
     """The student by itself; HiDFD's is taken apart from what it shares with T."""
-    take = getattr(settings, "finished", lambda state: state.student)
-    return take(state)
+    take = getattr(settings, "finished", None)
+    return take(state) if take else state.student
 
 
 def _images(
@@ -194,11 +172,10 @@ def _check_teacher(teacher: Teacher, test: TestSet, dataset: str) -> None:
     """A teacher is kept by its data set's name, which may have been another's."""
     measured, known = accuracy(test.teacher_logits, test.y), teacher.accuracy
     if known is not None and abs(measured - known) > max(1.0, 150 / len(test.y)):
-        raise UserError(
-            f"teacher: {teacher.name} gets {measured:.2f} % of {dataset}'s test images "
-            f"right, by its record {known:.2f} %: it was trained on other images of "
-            "that name; give this data another name, or train the teacher again"
-        )
+        line = f"teacher: {teacher.name} gets {measured:.2f} % of {dataset}'s test "
+        line += f"images right, by its record {known:.2f} %: it was trained on other "
+        todo = "give this data another name, or train the teacher again"
+        raise UserError(f"{line}images of that name; {todo}")
 
 
 # --- budgets --------------------------------------------------------------------------
@@ -222,12 +199,9 @@ def recipe_within(
 
 
 def apply_budget(
-    budget: str | int,
-    recipe: Recipe,
-    device: str,
-    teacher: nn.Module | None = None,
-    like: Dataset | None = None,
-) -> tuple[Recipe, str]:
+    budget: str | int, recipe: Recipe, device: str,
+    teacher: nn.Module | None = None, like: Dataset | None = None,
+) -> tuple[Recipe, str]:  # fmt: skip
     """The recipe as a budget allows it, and a sentence that says what will run.
 
     full: the recipe's schedule; a number: so many of its stages; 0.2PF: as many as cost
@@ -254,17 +228,14 @@ def apply_budget(
     now, all_steps = _student_steps(made), _student_steps(recipe)
     stages = made.settings.stages
     if budget != "short" and stages >= settings.stages:
-        more = "" if stages == settings.stages else "more than "
-        return (
-            made,
-            f"{more}the full schedule: {stages:,} stages, {now:,} student steps",
-        )
-    batches = made.settings.student_batch, settings.student_batch
-    times = all_steps * batches[1] / (now * batches[0])
+        line = f"the full schedule: {stages:,} stages, {now:,} student steps"
+        return made, "more than " * (stages > settings.stages) + line
+    batch, usual = made.settings.student_batch, settings.student_batch
+    times = all_steps * usual / (now * batch)
     return made, (
-        f"NOT THE FULL SCHEDULE: {now:,} student steps on batches of {batches[0]} "
-        f"instead of {all_steps:,} on {batches[1]}. Its accuracy is not the method's. "
-        f"The full schedule, budget full, is {times:,.0f} times the work."
+        f"NOT THE FULL SCHEDULE: {now:,} student steps on batches of {batch} instead "
+        f"of {all_steps:,} on {usual}. Its accuracy is not the method's. The full "
+        f"schedule, budget full, is {times:,.0f} times the work."
     )
 
 
@@ -274,18 +245,15 @@ def _spend(
     """As many stages as the FLOP pay for; the schedule ends with them."""
     each = schedule_flop(recipe, teacher, like) / recipe.settings.stages / 1e15
     if (stages := round(pflop / each)) < 1:
-        raise UserError(
-            f"budget: {pflop:g} PFLOP are not enough; a stage of {recipe.method} on "
-            f"{recipe.pair} takes {each:.2g}; give {each:.2g}PF or more"
-        )
+        line = f"budget: {pflop:g} PFLOP are not enough; a stage of {recipe.method} on"
+        raise UserError(f"{line} {recipe.pair} takes {each:.2g}; give {each:.2g}PF")
     made = recipe.replace(stages=stages)
     line = f"{pflop:g} PFLOP: {stages:,} stages, {_student_steps(made):,} student steps"
     line += f" on batches of {made.settings.student_batch}, {recipe.pair}"
     full = recipe_for(recipe.dataset, recipe.method)
-    if full.paper != recipe.paper and full.paper in ("dfad", "arvi", "mad", "hidfd"):
-        cost = schedule_flop(full) / 1e15
+    if full.paper not in (recipe.paper, "ours", "ladder"):
         line += f"; the paper's own run, budget full, is {full.pair} and about "
-        line += f"{cost:,.0f} PFLOP"
+        line += f"{schedule_flop(full) / 1e15:,.0f} PFLOP"
     return made, line
 
 
@@ -310,11 +278,9 @@ def schedule_flop(
     few |= {n: v for n, v in usual.items() if n in recipe.values()}
     once = {"student_steps": getattr(m, "reuse", 1), "generator_steps": 1}
     once = {name: steps for name, steps in once.items() if hasattr(m, name)}
-    pixels = torch.zeros(64, *like.x_test.shape[1:], dtype=torch.uint8)
-    pixels, labels = pixels.permute(0, 3, 1, 2), torch.arange(64) % like.num_classes
-    one = torch.ones(pixels.shape[1], 1, 1)
-    usual = augmentation(like.name, *pixels.shape[1:3])
-    images = None if m.data is None else Images(pixels, labels, 0 * one, one, usual)
+    black = np.zeros((64, *like.x_test.shape[1:]), np.uint8)
+    made = Collected(black, np.arange(64) % like.num_classes, {})
+    images = None if m.data is None else Images.of_collected(made, like, "cpu")
     network = teacher or build(recipe.teacher, like.num_classes)
 
     def stage(number: int, **steps: int) -> int:
@@ -361,9 +327,8 @@ def _pflop(budget: Any) -> float | None:
 
 def _budget(name: str, value: Any) -> str | int:
     word = isinstance(value, str) and value in ("auto", "full", "short")
-    word = word or (_pflop(value) or 0) > 0
     number = isinstance(value, int) and not isinstance(value, bool)
-    if word or (number and 0 < value < 2**31):
+    if word or (_pflop(value) or 0) > 0 or (number and 0 < value < 2**31):
         return value
     raise UserError(
         f"{name}: {shown(value)} is not allowed; give auto, full, short, a whole "
@@ -415,17 +380,12 @@ def check_parameters(namespace: Mapping[str, Any]) -> Settings:
     given = {
         name: value
         for name, value in namespace.items()
-        if not name.startswith("_")
-        and name not in ("In", "Out")
-        and not callable(value)
+        if not (name.startswith("_") or name in ("In", "Out") or callable(value))
     }
     if any(isinstance(value, Settings) for value in given.values()):  # a second time
         given = {name: given[name] for name in CHECKS if name in given}
-    for name in given:
-        one_of("parameter", name, CHECKS)
-    return Settings(
-        **{name: CHECKS[name](name, value) for name, value in given.items()}
-    )
+    checked = {one_of("parameter", name, CHECKS): given[name] for name in given}
+    return Settings(**{n: CHECKS[n](n, value) for n, value in checked.items()})
 
 
 def prepare(
@@ -507,10 +467,9 @@ def listing() -> str:
         lines.append(f"  {name:18s} {i.classes:4d} classes, {size}")
     lines += ["", "networks, for --pair TEACHER-STUDENT:", f"  {', '.join(NETWORKS)}"]
     lines += ["", "recipes (--recipe): paper, data set, pair, schedule:"]
+    methods = {paper: method for method, paper in reversed(METHOD_PAPERS.items())}
     for e in RECIPES:
-        method = next(
-            (m for m, paper in METHOD_PAPERS.items() if paper == e.paper), "mad"
-        )
+        method = methods.get(e.paper, "mad")
         m = recipe_for(e.dataset, method, e.teacher, e.student, e.paper).settings
         steps = f"{m.generator_steps} + {m.student_steps} steps"
         pair = f"{e.teacher}-{e.student}"
@@ -532,16 +491,15 @@ def main(argv: list[str] | None = None) -> int:
             return _run(args)
     except (UserError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
     except (MemoryError, RuntimeError, ValueError) as error:
         print(f"error: {of_settings(error)}", file=sys.stderr)
-        return 2
     except Interrupted as stopped:
         print(f"{stopped}; the same command with --resume continues", file=sys.stderr)
         return 128 + stopped.number
     except KeyboardInterrupt:
         print("stopped by SIGINT", file=sys.stderr)
         return 128 + signal.SIGINT
+    return 2
 
 
 def _asked(args: Any) -> tuple[Settings, Recipe]:
@@ -552,10 +510,8 @@ def _asked(args: Any) -> tuple[Settings, Recipe]:
     if args.pair == "auto":
         teacher = student = "auto"
     if not teacher:
-        raise UserError(
-            f"pair: {args.pair!r} is not allowed; give TEACHER-STUDENT, as in "
-            "wrn40_2-wrn16_2, or auto"
-        )
+        todo = "give TEACHER-STUDENT, as in wrn40_2-wrn16_2, or auto"
+        raise UserError(f"pair: {args.pair!r} is not allowed; {todo}")
     names = ("dataset", "seed", "device", "precision", "output_dir")
     given = {name: getattr(args, name) for name in names}
     given |= {"teacher": teacher, "student": student, "budget": budget}
@@ -566,19 +522,14 @@ def _asked(args: Any) -> tuple[Settings, Recipe]:
     pair = teacher, student, args.recipe
     recipe = recipe_within(budget, args.dataset, args.method, asked.device, *pair)
     recipe = override(recipe, args.set)
-    settings = recipe.settings
-    _shared(settings)  # now: a teacher may take hours
-    has_generator = "generator_steps" in readable(type(settings))
-    few = min(settings.stages, budget if isinstance(budget, int) else 2) < 2
-    if args.probe and (few or args.resume or not has_generator):
-        raise UserError(
-            "probe: it needs a method with a generator, at least two stages, and no "
-            "--resume; leave out --probe"
-        )
-    if settings.data not in (None, "original"):
-        source_for(
-            settings.data, args.dataset, getattr(settings, "collected_from", "auto")
-        )
+    m = recipe.settings
+    _shared(m)  # now: a teacher may take hours
+    few = min(m.stages, budget if isinstance(budget, int) else 2) < 2
+    if args.probe and (few or args.resume or not hasattr(m, "generator_steps")):
+        needs = "a method with a generator, at least two stages, and no --resume"
+        raise UserError(f"probe: it needs {needs}; leave out --probe")
+    if m.data not in (None, "original"):
+        source_for(m.data, args.dataset, getattr(m, "collected_from", "auto"))
     return asked, recipe
 
 
@@ -613,7 +564,7 @@ def _run(args: Any) -> int:
         recipe, dataset, teacher, seed=seed, device=device, precision=precision,
         folder=None if args.probe else folder, every=args.checkpoint_every,
         resume=args.resume, compiling=wanted and world() == 1, observe=probe,
-        report=recipe.settings.stages_per_epoch if quiet else 0,
+        report=recipe.settings.stages_per_epoch * quiet,
     )  # fmt: skip
     made = done.record
     if probe:
@@ -623,10 +574,9 @@ def _run(args: Any) -> int:
     if not rank():
         student = None if args.record_only else done.student
         path = records.save_run(folder, done.name, made, student)
-        print(
-            f"accuracy {made['accuracy_last']:.2f} % (teacher {teacher.accuracy:.2f} "
-            f"%), {made['seconds']:.0f} s on {hardware(device)}; record: {path}"
-        )
+        line = f"accuracy {made['accuracy_last']:.2f} % (teacher {teacher.accuracy:.2f}"
+        line += f" %), {made['seconds']:.0f} s on {hardware(device)}; record: {path}"
+        print(line)
     return 0
 
 

@@ -24,7 +24,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from tqdm import tqdm
 
 from .data import Dataset, Images
-from .errors import UserError, first_line
+from .errors import UserError, first_line, told
 from .files import locked, remove_leftovers, write_atomically
 from .losses import kl
 from .methods import Losses, State
@@ -67,11 +67,8 @@ class TestSet:
 def evaluate(student: nn.Module, test: TestSet) -> Scores:
     """A student on test images, in evaluation mode."""
     logits, answers = logits_of(student, test.x), test.teacher_logits
-    return Scores(
-        accuracy(logits, test.y),
-        accuracy(logits, answers.argmax(1)),
-        kl(answers, logits).item(),
-    )
+    right, agreed = (accuracy(logits, y) for y in (test.y, answers.argmax(1)))
+    return Scores(right, agreed, kl(answers, logits).item())
 
 
 @dataclass
@@ -164,10 +161,10 @@ def averaged_gradients() -> Iterator[None]:
 
 def gather(value: Any) -> list[Any]:
     """The value of every process, in all of them."""
-    values = [None] * world()
+    values = [value] * world()
     if world() > 1:
         dist.all_gather_object(values, value)
-    return values if world() > 1 else [value]
+    return values
 
 
 # --- checkpoints ----------------------------------------------------------------------
@@ -182,6 +179,11 @@ class Keep:
     every: int
     resume: bool = False
 
+    @property
+    def advice(self) -> str:
+        """What to do with a checkpoint that cannot be used."""
+        return f"delete {self.path} to begin again, or give another output folder"
+
     def load(self) -> dict[str, Any] | None:
         """What `save` wrote; None if there is nothing, or nothing is to be resumed.
 
@@ -189,21 +191,15 @@ class Keep:
         """
         if not self.resume or not self.path.exists():
             return None
-        advice = f"delete {self.path} to begin again, or give another output folder"
-        try:
+        with told(f"resume: {self.path} is no checkpoint or is damaged", self.advice):
             saved = torch.load(self.path, map_location="cpu", weights_only=True)
             found, state = saved["identity"], saved["state"]
-        except Exception as error:  # foreign bytes fail in their own ways
-            raise UserError(
-                f"resume: {self.path} is no checkpoint of this library or is damaged "
-                f"({first_line(error)}); {advice}"
-            ) from error
         for name, value in self.identity.items():
             if found.get(name) != value:
                 there, here = _difference(found.get(name), value)
                 raise UserError(
                     f"resume: {self.path} is another run's: its {name} is {there!r}, "
-                    f"here it is {here!r}; {advice}"
+                    f"here it is {here!r}; {self.advice}"
                 )
         return state
 
@@ -214,11 +210,8 @@ class Keep:
         try:
             write_atomically(self.path, stream.getvalue())
         except OSError as error:
-            print(
-                f"checkpoint: cannot write {self.path} ({error.strerror}); the run "
-                "goes on, and the last checkpoint stays",
-                file=sys.stderr,
-            )
+            line = f"checkpoint: cannot write {self.path} ({error.strerror}); the run "
+            print(f"{line}goes on, and the last checkpoint stays", file=sys.stderr)
             return False
         return True
 
@@ -245,10 +238,8 @@ def hold(folder: Path, name: str, resume: bool) -> Iterator[None]:
             remove_leftovers(folder / f"{name}.{ending}")
         path = folder / f"{name}.ckpt"
         if path.exists() and not resume:
-            raise UserError(
-                f"output_dir: {path} is the checkpoint of this run; continue it with "
-                "--resume (in Python resume=True), or delete it"
-            )
+            todo = "continue it with --resume (in Python resume=True), or delete it"
+            raise UserError(f"output_dir: {path} is the checkpoint of this run; {todo}")
         yield
 
 
@@ -257,10 +248,8 @@ class Interrupted(Exception):
 
     def __init__(self, number: int, stage: int, written: bool):
         kept = "is written" if written else "could not be written"
-        name = signal.Signals(number).name
-        super().__init__(
-            f"stopped by {name} after stage {stage}; its checkpoint {kept}"
-        )
+        line = f"stopped by {signal.Signals(number).name} after stage {stage}; its "
+        super().__init__(f"{line}checkpoint {kept}")
         self.number = number
 
 
@@ -268,17 +257,11 @@ class Interrupted(Exception):
 
 
 def train(
-    settings: Any,
-    state: State,
-    test: Any,
-    *,
-    title: str = "",
-    progress: bool | None = None,
-    report: int = 0,
+    settings: Any, state: State, test: Any, *,
+    title: str = "", progress: bool | None = None, report: int = 0,
     observe: Callable[[State], None] | None = None,
-    until: Callable[[History], bool] | None = None,
-    keep: Keep | None = None,
-) -> History:
+    until: Callable[[History], bool] | None = None, keep: Keep | None = None,
+) -> History:  # fmt: skip
     """Run a method's stages; test the student every `stages_per_epoch` and at the end.
 
     `settings` are a method's, `state` is what their `start` returned, and `test` is a
@@ -302,13 +285,11 @@ def train(
         _signals(keep is not None) as caught,
         tqdm(total=stages, desc=title, unit="stage", disable=hidden) as bar,
     ):
-        resumed = keep and run.restore(keep)
-        run.history.ran_on(hardware(state.task.device.type))
-        if resumed:
-            print(
-                f"{title}: resumed after stage {run.stage:,} of {stages:,}", flush=True
-            )
+        if keep and run.restore(keep):
+            line = f"{title}: resumed after stage {run.stage:,} of {stages:,}"
+            print(line, flush=True)
             bar.update(run.stage)
+        run.history.ran_on(hardware(state.task.device.type))
         ended = until and run.history.stage[-1:] == [run.stage] and until(run.history)
         run.start()
         while run.stage < stages and not ended:
@@ -341,7 +322,8 @@ class _Progress:
         self.spent, self.since = 0.0, 0.0  # seconds of training alone
         self.rows = torch.zeros(0, 2, device=state.task.device)  # losses since the test
         self.pending: list[tuple[int, Losses]] = []  # not checked yet
-        self.work = {"last": 0, "new": True, "players": "", "guess": None}
+        self.cost: dict[str, int] = {}  # FLOP of a stage, by who has updates in it
+        self.owed = 0  # stages whose FLOP are not known yet
         self.counter: FlopCounterMode | None = None
         self.counted_before = 0  # FLOP of the stage before a measurement
 
@@ -356,13 +338,12 @@ class _Progress:
 
         def call(state: State) -> None:
             self.stop()
-            counter = self.counter
-            if counter:  # nor of its FLOP; to enter it again resets it
-                counter.__exit__(None, None, None)
-                self.counted_before += counter.get_total_flops()
+            if self.counter:  # nor of its FLOP; to enter it again resets it
+                self.counter.__exit__(None, None, None)
+                self.counted_before += self.counter.get_total_flops()
             observe(state)
-            if counter:
-                counter.__enter__()
+            if self.counter:
+                self.counter.__enter__()
             self.start()
 
         return call
@@ -383,31 +364,27 @@ class _Progress:
         self.rows = torch.cat([self.rows, torch.stack(row)[None]])
 
     def counted(self, stage: Callable[[State], Losses]) -> Losses:
-        """Run a stage; its FLOP are those that torch counts, or of the stage before.
+        """Run a stage, and add its FLOP to the history's.
 
-        Counted are the first stage (which may pretrain), the second, and the one after
-        a change of who has updates, as when HiDFD's GAN is trained; what that change's
-        own stage was taken to cost is then mended.
+        torch counts those of the first stage (which may pretrain), of the second, and
+        of the one after a stage with new updates, as when HiDFD's GAN is trained. The
+        others cost as much as the last stage with the same updates that was counted.
         """
         from torch.utils.flop_counter import FlopCounterMode  # slow to import
 
-        counter = FlopCounterMode(display=False) if self.work["new"] else None
-        self.counter, self.counted_before = counter, 0
-        with as_named() if counter else contextlib.nullcontext():
-            with counter or contextlib.nullcontext():
-                losses = stage(self.state)
-        if counter:
-            flop = self.counted_before + counter.get_total_flops()
-            self.work["last"] = flop * world()
-        self.history.flop += self.work["last"]
-        if counter and self.work["guess"] is not None:
-            self.history.flop += self.work["last"] - self.work["guess"]
-        self.work["guess"] = None
+        counting, usual = self.stage <= 2 or self.owed, contextlib.nullcontext()
+        self.counter = FlopCounterMode(display=False) if counting else None
+        self.counted_before = 0
+        with as_named() if counting else usual, self.counter or usual:
+            losses = stage(self.state)
         players = "+".join(sorted({player for player, _ in losses.updates}))
-        self.work["new"] = self.stage == 1 or players != self.work["players"]
-        if self.work["new"] and not counter:
-            self.work["guess"] = self.work["last"]
-        self.work["players"] = players
+        if self.counter:
+            flop = self.counted_before + self.counter.get_total_flops()
+            self.cost[players] = flop * world()
+        self.owed += 1
+        if players in self.cost:
+            self.history.flop += self.owed * self.cost[players]
+            self.owed = 0
         return losses
 
     def check(self) -> None:
@@ -437,20 +414,14 @@ class _Progress:
         self.stop()
         scores, state, history = test.scores(self.state), self.state, self.history
         generator_loss, student_loss = self.rows.mean(0).tolist()
-        history.append(
-            stage=self.stage,
-            samples=state.samples * world(),
-            seconds=self.spent,
-            generator_loss=generator_loss,
-            student_loss=student_loss,
-            **asdict(scores),
-        )
+        row = {"stage": self.stage, "samples": state.samples * world()}
+        row |= {"generator_loss": generator_loss, "student_loss": student_loss}
+        history.append(seconds=self.spent, **row, **asdict(scores))
         self.rows = self.rows[:0]
         self.start()
         rate = history.samples[-1] / max(self.spent, 1e-9)
-        known = f"agreement {scores.agreement:.1f} %"
-        if scores.accuracy is not None:
-            known = f"accuracy {scores.accuracy:.1f} %"
+        kind = "agreement" if scores.accuracy is None else "accuracy"
+        known = f"{kind} {getattr(scores, kind):.1f} %"
         return f"{known}, loss {student_loss:.3f}, {rate:,.0f} images/s"
 
     def save(self, keep: Keep) -> bool:
@@ -458,7 +429,7 @@ class _Progress:
         self.stop()
         own = gather(_own(self.state))
         made = {"parts": self.state.state_dict(), "own": own, "rows": self.rows}
-        made |= {"history": self.history.asdict(), "work": self.work}
+        made |= {"history": self.history.asdict(), "cost": self.cost, "owed": self.owed}
         made |= {"stage": self.stage, "spent": self.spent}
         written = bool(rank()) or keep.save(made)
         self.start()
@@ -469,7 +440,7 @@ class _Progress:
         saved = keep.load()
         if saved is None:
             return False
-        try:
+        with told(f"resume: {keep.path} is another version's", keep.advice):
             own = saved["own"][rank()]
             memory = {"memory": own["memory"]} if "memory" in own else {}
             parts = saved["parts"] | memory | {"random": own["random"]}
@@ -477,12 +448,7 @@ class _Progress:
             self.history = History(**saved["history"])
             self.rows = saved["rows"].to(self.rows.device)
             self.stage, self.spent = saved["stage"], saved["spent"]
-            self.work = saved["work"]
-        except (KeyError, IndexError, RuntimeError, ValueError, TypeError) as error:
-            raise UserError(
-                f"resume: {keep.path} is another version's ({first_line(error)}); "
-                "delete it to begin again, or give another output folder"
-            ) from error
+            self.cost, self.owed = saved["cost"], saved["owed"]
         self.history.resumed.append(self.stage)
         torch.set_rng_state(own["cpu"])
         if "cuda" in own:
@@ -594,9 +560,7 @@ def compile_networks(settings: Any, state: State) -> tuple[str, str]:
             module.compile(mode=mode)
         try:
             with torch.random.fork_rng():
-                state.stage = (
-                    2  # what is done once, before the first stage, is not tried
-                )
+                state.stage = 2  # what is done once, in the first, is not tried
                 losses = settings.stage(state)
                 float(sum(losses.updates[-1][1].values()))  # waits for a GPU
             return mode, "; ".join(refused)

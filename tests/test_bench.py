@@ -2,7 +2,6 @@
 
 import json
 
-import numpy as np
 import pytest
 
 from benchmarks import bench
@@ -33,13 +32,6 @@ def test_each_part_of_the_fast_path_can_be_left_out(ours):
         without = losses(frozenset([part]))
         assert without == pytest.approx(ours, rel=0.05), part
         assert (without == ours) == (part in ("graphs", "memory")), part
-
-
-def test_spread_is_numpys():
-    values = np.random.default_rng(0).exponential(size=11)
-    low, median, high = np.percentile(values, [25, 50, 75])
-    found = bench.spread(list(values))
-    assert list(found.values()) == pytest.approx([median, low, high])
 
 
 def test_every_case_has_a_recipe_and_a_wrong_argument_is_told(capsys):

@@ -23,17 +23,13 @@ def noise_without_classes(self, n):
 
 def test_settings_are_the_recipe_of_digits():
     m = recipe_for("digits", "mad").settings
-    for name, value in {
-        "STAGES": m.stages,
-        "GENERATOR_STEPS": m.generator_steps,
-        "STUDENT_STEPS": m.student_steps,
-        "BATCH": m.student_batch,
-        "Z_DIM": m.z_dim,
-        "WIDTH": m.generator_width,
-        "STUDENT_LR": m.student_lr,
-        "GENERATOR_LR": m.generator_lr,
-        "ALPHA": m.momentum,
-    }.items():
+    settings = {
+        "STAGES": m.stages, "GENERATOR_STEPS": m.generator_steps, "Z_DIM": m.z_dim,
+        "STUDENT_STEPS": m.student_steps, "BATCH": m.student_batch,
+        "WIDTH": m.generator_width, "STUDENT_LR": m.student_lr,
+        "GENERATOR_LR": m.generator_lr, "ALPHA": m.momentum,
+    }  # fmt: skip
+    for name, value in settings.items():
         assert f"\n{name} = {value}" in TEXT
 
 

@@ -26,10 +26,8 @@ def outputs(notebook):
 
 def in_step(notebook, source):
     """Cell by cell the same type, source and metadata; outputs are not compared."""
-    ours, theirs = (
-        [(c.cell_type, c.source, c.metadata) for c in n.cells]
-        for n in (notebook, source)
-    )
+    cells = notebook.cells, source.cells
+    ours, theirs = ([(c.cell_type, c.source, c.metadata) for c in n] for n in cells)
     if len(ours) != len(theirs):
         return [f"{len(ours)} cells in the .ipynb, {len(theirs)} in the .py"]
     return [f"{a!r} and {b!r}" for a, b in zip(ours, theirs, strict=True) if a != b]

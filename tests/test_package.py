@@ -88,10 +88,10 @@ def test_the_wheel_distils_outside_a_checkout(built, tmp_path):
         assert result.returncode == 0, result.stdout
         return result.stdout
 
-    asked = "import dfkd_lib; from dfkd_lib.lab import papers; "
-    asked += (
-        "print(dfkd_lib.__file__, len(dfkd_lib.load_records()), len(papers.SYSTEMS))"
+    asked = (
+        "import dfkd_lib; from dfkd_lib.lab import papers; print(dfkd_lib.__file__, "
     )
+    asked += "len(dfkd_lib.load_records()), len(papers.SYSTEMS))"
     where, records, systems = run(f'-c "{asked}"').split()
     lines = [p.read_text().splitlines() for p in (ROOT / "results").glob("*.jsonl")]
     assert where.startswith(str(tmp_path)) and int(systems) > 0

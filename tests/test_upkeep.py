@@ -87,8 +87,7 @@ def test_hooks():
     assert f"ruff=={ruff['rev'].removeprefix('v')}" in PINS
     [[chapters]] = [repo["hooks"] for repo in hooks if repo["repo"] == "local"]
     test, name = re.search(r"(tests/\S+) -k (\w+)", chapters["entry"]).groups()
-    assert re.search(
-        rf"def test_a_stored\w*{name}\w*\(chapter", (ROOT / test).read_text()
-    )
+    text = (ROOT / test).read_text()
+    assert re.search(rf"def test_a_stored\w*{name}\w*\(chapter", text)
     assert re.search(chapters["files"], "book/03_mad.py")
     assert not re.search(chapters["files"], "book/index.md")

@@ -108,12 +108,12 @@ def known_dataset(parameter: str, value: Any) -> str:
     word = isinstance(value, str) and re.fullmatch(r"\w[\w-]{0,79}", value, re.ASCII)
     if word and (value in DATASETS or find(value)):
         return value
+    own = _roots()[0] / (value if word else "NAME")
+    todo = f"or your own, in DFKD_DATA's folder: {own}.npz or {own}/train/CLASS/*.jpg"
     try:
         return one_of(parameter, value, DATASETS)
     except UserError as error:
-        own = _roots()[0] / (value if word else "NAME")
-        line = f"{error}; or your own (letters, digits, - and _) in DFKD_DATA's folder"
-        raise UserError(f"{line}: {own}.npz or {own}/train/CLASS/*.jpg") from None
+        raise UserError(f"{error}; {todo} (letters, digits, - and _)") from None
 
 
 def locate(name: str) -> Place:
@@ -147,11 +147,10 @@ def find(name: str) -> Place | None:
 def missing(name: str, reason: str) -> UserError:
     """The line that says what to put where; `reason`: why it is missing."""
     own, unset = _roots()[0] / name, " (DFKD_DATA is not set: give it your folder)"
-    return UserError(
-        f"dataset {name}: there is no {own}.npz with x_train y_train x_test y_test "
-        f"(images uint8, NHWC; labels whole numbers), nor {own}/train/CLASS/*.jpg"
-        f"{'' if os.environ.get('DFKD_DATA') else unset}; {reason}"
-    )
+    unset = "" if os.environ.get("DFKD_DATA") else unset
+    line = f"dataset {name}: there is no {own}.npz with x_train y_train x_test y_test "
+    line += "(images uint8, NHWC; labels whole numbers), nor "
+    return UserError(f"{line}{own}/train/CLASS/*.jpg{unset}; {reason}")
 
 
 def _roots() -> list[Path]:

@@ -84,10 +84,9 @@ def _check(
     """Refuse anything but uint8 images, NHWC, and a label below `classes` for each."""
     if x.dtype != np.uint8 or x.ndim != 4 or x.shape[3] not in channels or 0 in x.shape:
         allowed = " or ".join(map(str, channels))
-        raise UserError(
-            f"{where}: x{part} is {x.dtype} of shape {x.shape}; it must be uint8, at "
-            f"least 1 × height × width × ({allowed}); for grey ones: x[..., None]"
-        )
+        line = f"{where}: x{part} is {x.dtype} of shape {x.shape}; it must be uint8, "
+        line += f"1 or more × height × width × ({allowed}); grey ones as x[..., None]"
+        raise UserError(line)
     if y.shape != (len(x),) or not np.issubdtype(y.dtype, np.integer):
         kind = f"y{part} is {y.dtype} of shape {y.shape}"
         raise UserError(f"{where}: {kind}; it must hold {len(x)} whole numbers")
@@ -132,20 +131,15 @@ def _embedded(name: str, part: str) -> Split:
 
 def check_fits(dataset: Dataset, role: str, network: str) -> None:
     """Refuse a network (`role`: teacher or student) that cannot take such images."""
-    height, width, channels = dataset.x_train.shape[1:]
-    takes = NETWORKS[one_of(role, network, NETWORKS)]
-    fitting = [
-        name
-        for name, (needs, size) in NETWORKS.items()
-        if needs == channels and (size is None or size == height == width)
-    ]
-    if network not in fitting:
-        size = f"{takes.size}×{takes.size}" if takes.size else "any size"
-        raise UserError(
-            f"{role}: {network} takes images of {takes.channels}×{size}, but "
-            f"{dataset.name} has {channels}×{height}×{width}; allowed with it: "
-            f"{', '.join(fitting) or 'no network here'}"
-        )
+    h, w, c = dataset.x_train.shape[1:]
+    needs, size = NETWORKS[one_of(role, network, NETWORKS)]
+    takes = NETWORKS.items()
+    fits = [n for n, (d, s) in takes if d == c and (s is None or s == h == w)]
+    if network not in fits:
+        size = f"{size}×{size}" if size else "any size"
+        line = f"{role}: {network} takes images of {needs}×{size}, but {dataset.name} "
+        line += f"has {c}×{h}×{w}; allowed with it: "
+        raise UserError(line + (", ".join(fits) or "no network here"))
 
 
 def load_images(

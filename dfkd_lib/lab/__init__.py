@@ -2,5 +2,4 @@
 # ruff: noqa: F401
 
 from . import papers, pictures, scoreboard
-from .gan_probe import GANProbe
-from .probe import LAGS, Probe
+from .probe import LAGS, GANProbe, Probe

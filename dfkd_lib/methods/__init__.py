@@ -1,4 +1,5 @@
 """The methods, one file per paper, by name."""
+# ruff: noqa: F401
 
 from .arvi import ARVI
 from .dafl import DAFL
@@ -12,28 +13,9 @@ from .setting import readable
 from .state import Choices, Losses, State, Task, learning_rate_factor
 
 METHODS = {
-    "dfad": DFAD,
-    "arvi": ARVI,
-    "abm": ABM,
-    "dfkd_mem": DFKDMem,
-    "mad": MAD,
-    "dafl": DAFL,
-    "deepinversion": DeepInversion,
-    "random": Random,
-    "kd_ori": KD,
-    "kd_rel": KDRelated,
-    "kd_unr": KDUnrelated,
-    "kd_collected": KDCollected,
-    "fitnet": FitNet,
-    "at": AT,
-    "ft": FT,
-    "hidfd": HiDFD,
-    "degan": DeGAN,
-}
-
-__all__ = [
-    "ABM", "ARVI", "AT", "DAFL", "DFAD", "DFKDMem", "DeGAN", "DeepInversion", "EMA",
-    "FT", "FitNet", "HiDFD", "KD", "KDCollected", "KDRelated", "KDUnrelated", "Losses",
-    "MAD", "METHODS", "Choices", "Random", "State", "Task", "learning_rate_factor",
-    "readable",
-]  # fmt: skip
+    "dfad": DFAD, "arvi": ARVI, "abm": ABM, "dfkd_mem": DFKDMem, "mad": MAD,
+    "dafl": DAFL, "deepinversion": DeepInversion, "random": Random,
+    "kd_ori": KD, "kd_rel": KDRelated, "kd_unr": KDUnrelated,
+    "kd_collected": KDCollected, "fitnet": FitNet, "at": AT, "ft": FT,
+    "hidfd": HiDFD, "degan": DeGAN,
+}  # fmt: skip

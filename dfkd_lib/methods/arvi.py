@@ -62,10 +62,8 @@ class ARVI:
     def __post_init__(self) -> None:
         setting.check(self)
         if self.mixup == "fixed" and self.mixup_a > 1:
-            raise UserError(
-                f"mixup_a: {self.mixup_a} is not allowed with mixup = fixed, where it "
-                "is λ; give at most 1"
-            )
+            line = f"mixup_a: {self.mixup_a} is not allowed with mixup = fixed, where"
+            raise UserError(f"{line} it is λ; give at most 1")
 
     def start(self, teacher: nn.Module, student: nn.Module, task: Task, seed: int):
         """Networks, optimisers and noise of a run."""
@@ -144,21 +142,6 @@ def mixup(
 
 
 chord = mixup  # of a network's outputs at both ends: λf(x) + (1 − λ)f(z), Eq. 6
-
-
-def linearity_gap(
-    at_x: Logits,
-    at_z: Logits,
-    at_mixture: Logits,
-    lam: Float[Tensor, " n"],
-    discrepancy: Callable[[Tensor, Tensor], Tensor],
-) -> Scalar:
-    """L(f(λx + (1 − λ)z), λf(x) + (1 − λ)f(z)) of one network (AR+VI Eq. 7).
-
-    Under MAE or MSE it is zero for all pairs and all λ only where f is affine between
-    the points.
-    """
-    return discrepancy(chord(at_x, at_z, lam), at_mixture)
 
 
 def interpolation(

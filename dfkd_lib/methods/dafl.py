@@ -13,11 +13,12 @@ from torch import nn
 from ..losses import activation, information_entropy, kd, one_hot
 from ..models import embedding_and_logits
 from . import setting
+from .kd import Student
 from .state import Choices, Losses, State, Task
 
 
 @dataclass(frozen=True)
-class DAFL:
+class DAFL(Student):
     """KL for the student; firm, strong and balanced answers of T for the generator."""
 
     choices: ClassVar = Choices(
@@ -29,32 +30,19 @@ class DAFL:
     lambda_activation: setting.Weight = 1e-3
     lambda_entropy: setting.Weight = 5.0  # of the information entropy
     temperature: setting.Temperature = 1.0
-    student_steps: setting.Count = 5
     generator_steps: setting.Count = 1
     batch: setting.Size = 128  # images per generator step
-    student_batch: setting.Size = 128
     generator: setting.Generator = "generator_a"
     generator_width: setting.Size = 8
     z_dim: setting.Size = 100
     generator_lr: setting.Weight = 1e-3  # Adam
     generator_beta1: setting.BelowOne = 0.9
     generator_weight_decay: setting.Weight = 0.0
-    student_optimizer: setting.Optimizer = "sgd"
-    student_lr: setting.Weight = 0.03
-    student_momentum: setting.Fraction = 0.9
-    student_weight_decay: setting.Weight = 5e-4
-    schedule: setting.Schedule = "cosine"
-    milestones: tuple[float, ...] = (1 / 3, 2 / 3)
-    stages: setting.Count = 160
-    stages_per_epoch: setting.Count = 10  # how often the student is tested
-
-    __post_init__ = setting.check
 
     def start(self, teacher: nn.Module, student: nn.Module, task: Task, seed: int):
         """Networks, optimisers and noise of a run."""
-        s = State(teacher, student, task, seed)
+        s = super().start(teacher, student, task, seed)
         s.make_generator(self)
-        s.optimize_student(self)
         s.optimize_generator(self)
         return s
 
@@ -77,10 +65,6 @@ class DAFL:
 
         for _ in range(self.student_steps):
             x = s.draw(s.generator, self.student_batch)
-            terms = {"KL": kd(s.teacher(x), s.student(x), self.temperature)}
-            loss = losses.add("student", terms)
-            s.student_optimizer.zero_grad()
-            loss.backward()
-            s.student_optimizer.step()
-            s.samples += len(x)
+            answers = s.teacher(x)
+            self.learn(s, losses, {"KL": kd(answers, s.student(x), self.temperature)})
         return losses

@@ -14,21 +14,18 @@ from torch.nn import functional as F
 
 from ..losses import Images, Labels, Logits, Scalar, js, kd, moment_gaps
 from . import setting
+from .kd import Student
 from .mad import Memory
 from .state import Choices, Losses, State, Task, frozen
 
+_FOR_PIXELS = "for pixels: label, smoothness, norm, BatchNorm, disagreement"
+
 
 @dataclass(frozen=True)
-class DeepInversion:
+class DeepInversion(Student):
     """KL on smooth images that T classifies firmly and whose BatchNorm moments fit."""
 
-    choices: ClassVar = Choices(
-        "KL",
-        "for pixels: label, smoothness, norm, BatchNorm, disagreement",
-        "memory",
-        "–",
-        "a memory",
-    )
+    choices: ClassVar = Choices("KL", _FOR_PIXELS, "memory", "–", "a memory")
     data: ClassVar = None
 
     inversion_steps: setting.Count = 100  # updates of one batch of images
@@ -41,24 +38,11 @@ class DeepInversion:
     temperature: setting.Temperature = 1.0
     batch: setting.Size = 128  # images that are found at once
     generator_steps: setting.Count = 1  # batches of images a stage
-    student_steps: setting.Count = 5
-    student_batch: setting.Size = 128
-    student_optimizer: setting.Optimizer = "sgd"
-    student_lr: setting.Weight = 0.03
-    student_momentum: setting.Fraction = 0.9
-    student_weight_decay: setting.Weight = 5e-4
-    schedule: setting.Schedule = "cosine"
-    milestones: tuple[float, ...] = (1 / 3, 2 / 3)
-    stages: setting.Count = 160
-    stages_per_epoch: setting.Count = 10  # how often the student is tested
-
-    __post_init__ = setting.check
 
     def start(self, teacher: nn.Module, student: nn.Module, task: Task, seed: int):
-        """Networks, optimiser and noise of a run."""
-        s = State(teacher, student, task, seed)
+        """Networks, optimiser, noise and memory of a run."""
+        s = super().start(teacher, student, task, seed)
         s.memory = Memory(self.memory, task.shape, task.device)
-        s.optimize_student(self)
         return s
 
     def stage(self, s: State) -> Losses:
@@ -85,11 +69,7 @@ class DeepInversion:
         for _ in range(self.student_steps):
             x = s.memory.draw(self.student_batch, s.random)
             terms = {"KL": kd(s.teacher(x), s.student(x), self.temperature)}
-            loss = losses.add("student", terms)
-            s.student_optimizer.zero_grad()
-            loss.backward()
-            s.student_optimizer.step()
-            s.samples += len(x)
+            self.learn(s, losses, terms)
         return losses
 
     def image_loss(self, s: State, x: Images, y: Labels) -> dict[str, Tensor]:
@@ -130,5 +110,4 @@ def bn_statistics(teacher: nn.Module, x: Images) -> tuple[Logits, Scalar]:
     moments. Zero for a teacher without BatchNorm.
     """
     logits, gaps = moment_gaps(teacher, x)
-    terms = [gap.norm() for layer in gaps for gap in layer]
-    return logits, torch.stack(terms).sum() if terms else logits.new_zeros(())
+    return logits, sum((g.norm() for gap in gaps for g in gap), logits.new_zeros(()))

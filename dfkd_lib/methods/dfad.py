@@ -24,9 +24,7 @@ class DFAD:
     choices: ClassVar = Choices("MAE of logits", "–", "G", "z")
     data: ClassVar = None
 
-    discrepancy: setting.Discrepancy = (
-        "mae"  # DFAD Eq. 2; the others are those of Fig. 4
-    )
+    discrepancy: setting.Discrepancy = "mae"  # DFAD Eq. 2; the others: Fig. 4
     student_steps: setting.Count = 5  # DFAD's code
     generator_steps: setting.Count = 1
     batch: setting.Size = 128  # images per generator step

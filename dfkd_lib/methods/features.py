@@ -17,7 +17,7 @@ from ..losses import Images, Scalar, kd, mse, unit
 from ..models import Classifier
 from ..models.network import Shape
 from . import setting
-from .kd import Student
+from .kd import KD, Student
 from .state import Choices, Losses, State, Task
 
 _LABELLED = "the original images and labels"
@@ -27,9 +27,7 @@ _LABELLED = "the original images and labels"
 class FitNet(Student):
     """FitNets (Romero et al. 2015): KD and a hint at once, not one after the other."""
 
-    choices: ClassVar = Choices(
-        "KL, and a hint", "no generator", "the original images", "–"
-    )
+    choices: ClassVar = KD.choices._replace(discrepancy="KL, and a hint")
     data: ClassVar = "original"
 
     temperature: setting.Temperature = 1.0
@@ -168,10 +166,8 @@ def map_shapes(
     student is in training mode afterwards.
     """
     if not isinstance(teacher, Classifier):
-        raise UserError(
-            "teacher: FitNet, AT, FT and distill=simkd look inside it and know only "
-            "the library's own networks; give one of those"
-        )
+        line = "teacher: FitNet, AT, FT and distill=simkd look inside it and know only"
+        raise UserError(f"{line} the library's own networks; give one of those")
     x = torch.zeros(2, *shape, device=next(teacher.parameters()).device)
     with torch.no_grad():  # in evaluation mode: BatchNorm's statistics must not move
         wide, narrow = (
@@ -181,11 +177,9 @@ def map_shapes(
     student.train()
     sizes = [[shape[1] for shape in shapes] for shapes in (wide, narrow)]
     if sizes[0] != sizes[1]:
-        raise UserError(
-            f"pair: this method needs maps of equal sizes, but the teacher's have "
-            f"{sizes[0]} pixels a side and the student's {sizes[1]}; give two networks "
-            "of one family, as in wrn40_2-wrn16_2"
-        )
+        line = "pair: this method needs maps of equal sizes, but the teacher's have "
+        line += f"{sizes[0]} pixels a side and the student's {sizes[1]}; give two "
+        raise UserError(f"{line}networks of one family, as in wrn40_2-wrn16_2")
     return wide, narrow
 
 

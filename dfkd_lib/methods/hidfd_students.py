@@ -22,6 +22,8 @@ from ..models.network import Shape
 from .features import map_shapes
 from .state import State
 
+Wide = Float[Tensor, "n width_t"]  # the teacher's features; the student's are `Rows`
+
 
 def student_for(
     name: str, student: Classifier, teacher: nn.Module, shape: Shape
@@ -34,7 +36,7 @@ def student_for(
     classifier = copy.deepcopy(classifier_of(teacher)).requires_grad_(False)
     have, want = student.classifier.in_features, classifier.in_features
     project = [] if have == want else [nn.Linear(have, want)]
-    return _like(student, nn.Sequential(*student.features, *project), classifier)
+    return _like(student, [*student.features, *project], classifier)
 
 
 def student_terms(settings: Any, s: State, x: Images, y: Labels) -> dict[str, Tensor]:
@@ -67,35 +69,29 @@ def merged(name: str, student: nn.Module) -> nn.Module:
     if name != "align" or not isinstance(student.features[-1], nn.Linear):
         return student
     *features, project = copy.deepcopy(student.features)
-    last = student.classifier
-    device = project.weight.device
-    one = nn.Linear(project.in_features, last.out_features, device=device)
+    last, weight = student.classifier, project.weight
+    one = nn.Linear(project.in_features, last.out_features, device=weight.device)
     with torch.no_grad():
-        one.weight.copy_(last.weight @ project.weight)
-        one.bias.copy_(last.weight @ project.bias)
-        if last.bias is not None:
-            one.bias.add_(last.bias)
-    return _like(student, nn.Sequential(*features), one)
+        one.weight.copy_(last.weight @ weight)
+        one.bias.copy_(last(project.bias))
+    return _like(student, features, one)
 
 
-def _like(student: Classifier, features: nn.Sequential, last: nn.Linear) -> Classifier:
+def _like(student: Classifier, layers: list[nn.Module], last: nn.Linear) -> Classifier:
+    features = nn.Sequential(*layers)
     return Classifier(features, last, student.cuts, student.size, student.smallest)
 
 
 def _simkd(student: Classifier, teacher: nn.Module, shape: Shape) -> Classifier:
     """The student's maps, a projector of convolutions, and the teacher's end."""
-    wide, narrow = map_shapes(teacher, student, shape, first=-1)
-    want, have = wide[0], narrow[0]
+    [(want, *_)], [(have, *_)] = map_shapes(teacher, student, shape, first=-1)
     cut, end = student.cuts[-1] + 1, copy.deepcopy(teacher).requires_grad_(False)
-    layers, hidden = [], max(want[0] // 2, 1)
-    for c_in, c_out, kernel in (
-        (have[0], hidden, 1), (hidden, hidden, 3), (hidden, want[0], 1)
-    ):  # fmt: skip
-        layers.append(nn.Conv2d(c_in, c_out, kernel, 1, kernel // 2, bias=False))
+    layers, hidden = [], max(want // 2, 1)
+    for c_in, c_out, k in (have, hidden, 1), (hidden, hidden, 3), (hidden, want, 1):
+        layers.append(nn.Conv2d(c_in, c_out, k, 1, k // 2, bias=False))
         layers += [nn.BatchNorm2d(c_out), nn.ReLU()]
-    after = end.features[teacher.cuts[-1] + 1 :]
-    features = nn.Sequential(*student.features[:cut], nn.Sequential(*layers), *after)
-    made = _like(student, features, end.classifier)
+    before, after = student.features[:cut], end.features[teacher.cuts[-1] + 1 :]
+    made = _like(student, [*before, nn.Sequential(*layers), *after], end.classifier)
     made.cuts = (*student.cuts[:-1], cut)
     return made
 
@@ -105,9 +101,7 @@ def alignment(teacher: Rows, student: Rows) -> Scalar:
     return distance(teacher, student).mean()
 
 
-def _split(
-    logits: Logits, y: Labels
-) -> tuple[Float[Tensor, "n 2"], Float[Tensor, "n others"]]:
+def _split(logits: Logits, y: Labels) -> tuple[Float[Tensor, "n 2"], Rows]:
     """Log-probabilities: of class y or not, and of the other classes among them."""
     index = torch.arange(logits.shape[1] - 1, device=y.device)
     others = logits.gather(1, index + (index >= y[:, None]))
@@ -124,12 +118,9 @@ def dkd(
     KL of "class y or not", and KL among the other classes; KD is the same sum with
     weights 1 and 1 − p_T(y), image by image. Needs at least two classes.
     """
-    pairs = zip(
-        _split(student / temperature, y), _split(teacher / temperature, y), strict=True
-    )
-    target, others = (
-        F.kl_div(s, t, reduction="batchmean", log_target=True) for s, t in pairs
-    )
+    (p_t, q_t), (p_s, q_s) = (_split(x / temperature, y) for x in (teacher, student))
+    target = F.kl_div(p_s, p_t, reduction="batchmean", log_target=True)
+    others = F.kl_div(q_s, q_t, reduction="batchmean", log_target=True)
     return temperature**2 * (alpha * target + beta * others)
 
 
@@ -150,9 +141,7 @@ def correlations(features: Rows) -> Float[Tensor, "n n"]:
     return math.exp(-0.8) * (1 + c + c**2 / 2)
 
 
-def cc(
-    teacher: Float[Tensor, "n width_t"], student: Float[Tensor, "n width_s"]
-) -> Scalar:
+def cc(teacher: Wide, student: Rows) -> Scalar:
     """MSE of both networks' correlations between images (Peng et al. 2019, CC)."""
     return mse(correlations(teacher), correlations(student))
 
@@ -165,9 +154,7 @@ def _relative_distances(features: Rows) -> Float[Tensor, "n n"]:
     return d / mean.clamp_min(torch.finfo(d.dtype).tiny)  # all features may be equal
 
 
-def rkd_distance(
-    teacher: Float[Tensor, "n width_t"], student: Float[Tensor, "n width_s"]
-) -> Scalar:
+def rkd_distance(teacher: Wide, student: Rows) -> Scalar:
     """Huber loss of relative distances, over all n² pairs (Park et al. 2019, RKD)."""
     return F.smooth_l1_loss(_relative_distances(student), _relative_distances(teacher))
 
@@ -178,8 +165,6 @@ def _cosines(features: Rows) -> Float[Tensor, "b b b"]:
     return directions @ directions.mT
 
 
-def rkd_angle(
-    teacher: Float[Tensor, "n width_t"], student: Float[Tensor, "n width_s"]
-) -> Scalar:
+def rkd_angle(teacher: Wide, student: Rows) -> Scalar:
     """Huber loss of cosines of angles, over all n³ triples (Park et al. 2019, RKD)."""
     return F.smooth_l1_loss(_cosines(student), _cosines(teacher))

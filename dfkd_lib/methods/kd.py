@@ -110,8 +110,6 @@ class KDCollected(KD):
     collected_by: Literal["category", "confidence", "random"] = "category"
     collected_imbalance: setting.Weight = 5.0  # largest class : smallest; 0: as it is
 
-    __post_init__ = setting.check
-
 
 @dataclass(frozen=True)
 class Random(KD):

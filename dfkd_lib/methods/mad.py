@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import UserError
-from ..losses import Images, Labels, Logits, Scalar, bn_moments, kl
+from ..losses import Images, Labels, Logits, Scalar, bn_moments, kl, moment_layers
 from . import setting
 from .state import Choices, Losses, State, Task, frozen
 
@@ -74,19 +74,15 @@ class MAD:
     def __post_init__(self) -> None:
         setting.check(self)
         if self.student_steps % self.reuse:
-            raise UserError(
-                f"reuse: {self.reuse} is not allowed with {self.student_steps} student "
-                "steps a stage; give a divisor of it"
-            )
+            line = f"reuse: {self.reuse} is not allowed with {self.student_steps} "
+            raise UserError(f"{line}student steps a stage; give a divisor of it")
 
     def start(self, teacher: nn.Module, student: nn.Module, task: Task, seed: int):
         """Networks, optimisers and noise of a run."""
         s = State(teacher, student, task, seed)
-        if self.pretrain_steps and not self.conditional and not _batchnorm(teacher):
-            raise UserError(
-                "pretrain_steps: without discrepancy, BatchNorm or classes there is "
-                "no loss; set it to 0"
-            )
+        if self.pretrain_steps and not (self.conditional or moment_layers(teacher)):
+            line = "pretrain_steps: without discrepancy, BatchNorm or classes there is"
+            raise UserError(f"{line} no loss; set it to 0")
         s.make_generator(self, self.conditioning if self.conditional else "none")
         if self.second == "EMA(G)":
             s.ema = EMA(s.generator, self.momentum, self.ema_statistics)
@@ -295,7 +291,3 @@ class Memory(nn.Module):
         """n of the images, with replacement."""
         filled, device = int(self.filled), self.images.device
         return self.images[torch.randint(filled, (n,), generator=random, device=device)]
-
-
-def _batchnorm(network: nn.Module) -> bool:
-    return any(isinstance(layer, nn.BatchNorm2d) for layer in network.modules())

@@ -78,26 +78,20 @@ class State:
         step = 1 if max(sides) < 4 else 4 if max(sides) <= 64 else 16  # it doubles
         size = -(-max(sides) // step) * step
         made = models.generator(
-            settings.generator,
-            z_dim=settings.z_dim,
-            channels=channels,
-            size=size,
-            width=settings.generator_width,
-            num_classes=self.task.num_classes,
+            settings.generator, z_dim=settings.z_dim, channels=channels, size=size,
+            width=settings.generator_width, num_classes=self.task.num_classes,
             conditioning=conditioning,
-        )
+        )  # fmt: skip
         made = made if sides == [size, size] else models.Cut(made, tuple(sides))
         self.generator = self.task.place(made).train()
 
     def optimize_generator(self, settings: Any) -> None:
         """Adam on the generator's weights, and its schedule."""
-        self.generator_optimizer = torch.optim.Adam(
-            self.generator.parameters(),
-            settings.generator_lr,
-            betas=(settings.generator_beta1, 0.999),
-            weight_decay=settings.generator_weight_decay,
-            fused=True,
-        )
+        options = {"lr": settings.generator_lr, "fused": True}
+        options["betas"] = settings.generator_beta1, 0.999
+        options["weight_decay"] = settings.generator_weight_decay
+        weights = self.generator.parameters()
+        self.generator_optimizer = torch.optim.Adam(weights, **options)
         self.generator_schedule = scheduled(self.generator_optimizer, settings)
 
     def optimize_student(
@@ -105,17 +99,13 @@ class State:
     ) -> None:
         """SGD or Adam on the student's weights, or on these, and its schedule."""
         own = [p for p in self.student.parameters() if p.requires_grad]
-        weights = list(parameters) or own
-        lr, decay = settings.student_lr, settings.student_weight_decay
-        if settings.student_optimizer == "adam":
-            made = torch.optim.Adam(weights, lr, weight_decay=decay, fused=True)
-        else:
-            momentum = settings.student_momentum
-            made = torch.optim.SGD(
-                weights, lr, momentum=momentum, weight_decay=decay, fused=True
-            )
-        self.student_optimizer = made
-        self.student_schedule = scheduled(made, settings, begins)
+        options = {"lr": settings.student_lr, "fused": True}
+        options["weight_decay"] = settings.student_weight_decay
+        kind = torch.optim.Adam
+        if settings.student_optimizer == "sgd":
+            kind, options["momentum"] = torch.optim.SGD, settings.student_momentum
+        self.student_optimizer = kind(list(parameters) or own, **options)
+        self.student_schedule = scheduled(self.student_optimizer, settings, begins)
 
     # --- what a stage asks for
 
@@ -125,12 +115,9 @@ class State:
         Only a conditional generator reads y. It is drawn for all, so that methods
         with one seed see the same noise and can be compared in pairs.
         """
-        z_dim, device = self.generator.z_dim, self.task.device
-        z = torch.randn(n, z_dim, generator=self.random, device=device)
-        y = torch.randint(
-            self.task.num_classes, (n,), generator=self.random, device=device
-        )
-        return z, y
+        given = {"generator": self.random, "device": self.task.device}
+        z = torch.randn(n, self.generator.z_dim, **given)
+        return z, torch.randint(self.task.num_classes, (n,), **given)
 
     @torch.no_grad()
     def draw(self, generator: nn.Module, n: int) -> Float[Tensor, "n c h w"]:
@@ -148,15 +135,15 @@ class State:
         """All that a checkpoint holds besides random states."""
         kept = {n: p for n, p in vars(self).items() if hasattr(p, "state_dict")}
         kept |= {n: p for n, p in vars(self).items() if isinstance(p, Tensor)}
-        return {name: part for name, part in kept.items() if name != "teacher"}
+        return {n: part for n, part in kept.items() if n != "teacher"}
 
     def state_dict(self) -> dict[str, Any]:
         """The whole state between two stages."""
-        parts = {
-            name: part.clone() if isinstance(part, Tensor) else part.state_dict()
-            for name, part in self.parts().items()
-        }
-        return parts | {"random": self.random.get_state(), "samples": self.samples}
+        made = {"random": self.random.get_state(), "samples": self.samples}
+        for name, part in self.parts().items():
+            tensor = isinstance(part, Tensor)
+            made[name] = part.clone() if tensor else part.state_dict()
+        return made
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a `state_dict`."""

@@ -1,28 +1,21 @@
-# ruff: noqa: I001  (long imports in a few lines)
+# ruff: noqa: F401, I001  (long imports in a few lines)
 """Network definitions, and the functions that turn a name into a network."""
 
 import math
 from functools import partial
 
 from ..errors import one_of
-from .generators import GeneratorA, GeneratorB
-from .lenet import LeNet5
-from .mad_generators import ConditionalGenerator, MADGenerator, MADResNetGenerator
+from .classifiers import (
+    LeNet5, ResNet, VGG, WideResNet, from_torchvision, torchvision_names,
+)  # fmt: skip
+from .generators import (
+    ConditionalGenerator, GeneratorA, GeneratorB, MADGenerator, MADResNetGenerator,
+)  # fmt: skip
 from .network import (
     Classifier, Cut, Features, Foreign, Generator, Network, classifier_of,
     embedding_and_logits, place,
 )  # fmt: skip
 from .plane import MLP, Flow, grid
-from .resnet import ResNet
-from .torchvision_networks import from_torchvision, torchvision_names
-from .vgg import VGG
-from .wide_resnet import WideResNet
-
-__all__ = [
-    "CLASSIFIERS", "GENERATORS", "Classifier", "Cut", "Features", "Flow",
-    "Foreign", "Generator", "Network", "build", "classifier_of", "embedding_and_logits",
-    "generator", "grid", "place", "torchvision_names",
-]  # fmt: skip
 
 _WIDTHS = (64, 128, 256, 512)
 CLASSIFIERS = {

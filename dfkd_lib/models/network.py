@@ -54,9 +54,8 @@ def classifier_of(network: nn.Module) -> nn.Linear:
     """The linear layer that makes a network's logits: the last one defined."""
     layers = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
     if not layers:
-        line = f"network: {type(network).__name__} has no nn.Linear, so no embedding in"
-        todo = "give a classifier that ends in an nn.Linear"
-        raise UserError(f"{line} front of one; {todo}")
+        line = f"network: {type(network).__name__} has no nn.Linear, so no embedding"
+        raise UserError(f"{line}; give a classifier that ends in an nn.Linear")
     return layers[-1]
 
 
@@ -112,11 +111,11 @@ class Classifier(Network):
 
     def _check(self, x: Tensor) -> None:
         # Torch's own errors speak of kernels and matrices, not of images.
-        sides, size, smallest = x.shape[-2:], self.size, self.smallest
-        if set(sides) != {size} if size else min(sides) < smallest:
-            needs = f"{size}×{size}" if size else f"at least {smallest}×{smallest}"
-            line = f"images: {sides[0]}×{sides[1]} pixels are not allowed for this "
-            raise UserError(f"{line}network, which needs {needs}; resize them")
+        (h, w), size, least = x.shape[-2:], self.size, self.smallest
+        if {h, w} != {size} if size else min(h, w) < least:
+            needs = f"{size}×{size}" if size else f"at least {least}×{least}"
+            line = f"images: {h}×{w} pixels are not allowed for this network, which"
+            raise UserError(f"{line} needs {needs}; resize them")
 
 
 def he_normal(network: nn.Module) -> None:
@@ -137,10 +136,9 @@ def embedding_and_logits(network: nn.Module, x: Images) -> tuple[Embedding, Logi
     finally:  # a hook left in place would keep every later graph alive
         hook.remove()
     if not seen or seen[-1][1] is not logits:
-        raise UserError(
-            f"network: the output of {type(network).__name__} is not that of its last "
-            f"nn.Linear ({layer}); give a classifier whose logits come straight from it"
-        )
+        line = f"network: the output of {type(network).__name__} is not that of its "
+        line += f"last nn.Linear ({layer})"
+        raise UserError(f"{line}; give a classifier whose logits come straight from it")
     return seen[-1]
 
 
@@ -149,10 +147,9 @@ def grid_side(name: str, size: int, doublings: int) -> int:
     step = 2**doublings
     if size < step or size % step:
         near = max(step, size // step * step)
-        raise UserError(
-            f"size: {size} is not allowed for {name}, which doubles its grid "
-            f"{doublings} times: it must divide by {step}; give {near} or {near + step}"
-        )
+        line = f"size: {size} is not allowed for {name}, which doubles its grid "
+        line += f"{doublings} times: it must divide by {step}"
+        raise UserError(f"{line}; give {near} or {near + step}")
     return size // step
 
 

@@ -50,10 +50,9 @@ class Flow(Generator):
     def __init__(self, z_dim: int = 2, channels: int = 2, size: int = 1):
         if (z_dim, channels, size) != (2, 2, 1):
             asked = f"{channels}×{size}×{size} images from z_dim = {z_dim}"
-            raise UserError(
-                f"generator: flow makes 2-D points from z_dim = 2, not {asked}; it is "
-                "for moons (without conditioning = cat); elsewhere give generator_a"
-            )
+            line = f"generator: flow makes 2-D points from z_dim = 2, not {asked}; it "
+            todo = "is for moons (without conditioning = cat); elsewhere give"
+            raise UserError(f"{line}{todo} generator_a")
         super().__init__()
         self.z_dim, self.size = z_dim, size
         self.couplings = nn.ModuleList()

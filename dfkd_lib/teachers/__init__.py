@@ -1,4 +1,4 @@
-# ruff: noqa: I001  (long imports in a few lines)
+# ruff: noqa: F401, I001  (long imports in a few lines)
 """Trained teachers: shipped, cached, trained now, or your own (`names`).
 
 ``python -m dfkd_lib.teachers --dataset digits --teacher lenet5`` trains one.
@@ -16,9 +16,7 @@ from ..errors import UserError, told
 from ..files import cache_folder, writable_folder
 from ..models import build
 from .foreign import load_foreign, renormalised
-from .machine import (
-    commit, hardware, resolve_device, resolve_precision, tree, versions,
-)  # fmt: skip
+from .machine import commit, hardware, resolve_device, resolve_precision, tree, versions
 from .names import parse_teacher
 from .recipes import TeacherRecipe, teacher_recipe
 from .trained import (
@@ -26,13 +24,6 @@ from .trained import (
 )  # fmt: skip
 from .training import command, train_teacher
 
-__all__ = [
-    "Constants", "Teacher", "TeacherRecipe", "accuracy", "accuracy_on", "commit",
-    "digest",
-    "hardware", "load_foreign", "load_teacher", "logits_of",
-    "parse_teacher", "renormalised", "resolve_device", "resolve_precision",
-    "teacher_recipe", "train_teacher", "tree", "versions", "weights",
-]  # fmt: skip
 
 SHIPPED = Path(__file__).parent / "assets"
 CPU_LIMIT = 30 * 60  # seconds; on a CPU, only the command trains for longer
@@ -61,10 +52,9 @@ def load_teacher(
             return _read(dataset, name, folder)
     recipe = teacher_recipe(dataset.name, name, len(dataset.y_train))
     if not train:
-        raise UserError(
-            f"teacher: there is no trained {name} for {dataset.name}, neither shipped "
-            f"nor in {cache()}; train it with: {command(dataset.name, name)}"
-        )
+        line = f"teacher: there is no trained {name} for {dataset.name}, neither "
+        line += f"shipped nor in {cache()}; train it with: "
+        raise UserError(line + command(dataset.name, name))
     device = resolve_device("device", device)
     folder = writable_folder("DFKD_CACHE", cache())
     limit = CPU_LIMIT if device == "cpu" else math.inf

@@ -54,10 +54,8 @@ def commit() -> str:
 
     "unknown" outside a checkout of this project, also inside another repository.
     """
-    sha = _git("rev-parse", "HEAD")
-    return (
-        sha + "+changes" * bool(_git("status", "--porcelain", "dfkd_lib")) or "unknown"
-    )
+    changed = bool(_git("status", "--porcelain", "dfkd_lib"))
+    return _git("rev-parse", "HEAD") + "+changes" * changed or "unknown"
 
 
 def tree() -> str:
@@ -70,10 +68,8 @@ def _git(*words: str) -> str:
     folder = project_folder()
     if not folder or not (folder / ".git").exists():
         return ""
+    options = {"text": True, "stderr": subprocess.DEVNULL}
     try:
-        command = ["git", "-C", folder, *words]
-        return subprocess.check_output(
-            command, text=True, stderr=subprocess.DEVNULL
-        ).strip()
+        return subprocess.check_output(["git", "-C", folder, *words], **options).strip()
     except (OSError, subprocess.CalledProcessError):
         return ""

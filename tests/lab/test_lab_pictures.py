@@ -30,11 +30,8 @@ def test_lines_differ_without_colours(points):
     x = np.linspace(1, 10, points)
     ys = {"a": x**2, "b": list(x)}
     ax = pictures.lines(x, ys, x_label="time (s)", y_label="%", y_scale="log")
-    assert (ax.get_xlabel(), ax.get_yscale(), legend(ax)) == (
-        "time (s)",
-        "log",
-        ["a", "b"],
-    )
+    found = ax.get_xlabel(), ax.get_yscale(), legend(ax)
+    assert found == ("time (s)", "log", ["a", "b"])
     looks = {(line.get_linestyle(), line.get_marker()) for line in ax.lines}
     assert len(looks) == 2
     np.testing.assert_array_equal(ax.lines[0].get_xydata(), np.stack([x, x**2], 1))
@@ -103,8 +100,7 @@ def test_the_ladder_groups_records_by_method_and_budget(monkeypatch, tmp_path):
     assert [[r["lost"] for r in b] for b in found["ABM"]] == [[40.0], [20.0, 16.0]]
     ax = pictures.ladder("moons", "ABM", {"the paper": (600.0, 2.0)})
     assert legend(ax) == ["ABM, n = 1 and 2"]
-    mean, path, paper = (
-        line.get_xydata().tolist() for line in ax.lines[:1] + ax.lines[-2:]
-    )
+    drawn = ax.lines[:1] + ax.lines[-2:]
+    mean, path, paper = (line.get_xydata().tolist() for line in drawn)
     assert mean == [[0.2, 40.0], [0.8, 18.0]] and paper == [[600.0, 2.0]]
     assert path == [[0.4, 80.0], [0.8, 40.0]]

@@ -31,13 +31,9 @@ def test_every_cell_is_there_and_uses_the_librarys_names():
 
 
 def test_differences_that_the_papers_print():
-    drops = {
-        "w/o L_blend": "2.75",
-        "w/o L_blend, L_trans, L_reg": "6.68",
-        "NKD": "11.62",
-    }
+    whole, drops = figure("hidfd", "2", "cifar100", "HiDFD"), {"NKD": "11.62"}
+    drops |= {"w/o L_blend": "2.75", "w/o L_blend, L_trans, L_reg": "6.68"}
     for name, drop in drops.items():
-        whole = figure("hidfd", "2", "cifar100", "HiDFD")
         assert whole - figure("hidfd", "2", "cifar100", name) == Decimal(drop)
     ours, theirs = (figure("arvi", "1", "cifar100", n) for n in ("Proposed", "DFAL"))
     assert ours - theirs == Decimal("9.35")
@@ -45,39 +41,36 @@ def test_differences_that_the_papers_print():
     assert float(mad - abm) == pytest.approx(4.2, abs=0.1)
 
 
-def test_each_system_has_records_or_a_command_or_an_obstacle():
-    arms = scoreboard.arms()
-    assert {bool(scoreboard.arms_of(system, arms)) for system in SYSTEMS} == {
-        True,
-        False,
-    }
-    for system in SYSTEMS:
+@pytest.fixture(scope="module")
+def arms():
+    return scoreboard.arms()
+
+
+def test_each_system_has_records_or_a_command_or_an_obstacle(arms):
+    """And a run on the ladder is no run of a system: other networks, other FLOP."""
+    ladder = {arm for arm in arms if arm.schedule == "ladder"}
+    assert ladder and {arm.first["pair"] for arm in ladder} == {"wrn16_2-wrn16_1"}
+    found = {system: {*scoreboard.arms_of(system, arms)} for system in SYSTEMS}
+    assert {bool(own) for own in found.values()} == {True, False}
+    for system, own in found.items():
+        assert not own & ladder
         if scoreboard.obstacle(system):
-            assert not scoreboard.arms_of(system, arms)
+            assert not own
         else:
             command = records.command(scoreboard.recipe_of(system), 0)
             assert command.startswith("python -m dfkd_lib.run")
 
 
-def test_the_rows_of_a_data_set_are_those_of_its_records():
-    arms = scoreboard.compared("mnist", scoreboard.arms())
-    found = {arm.method: arm for arm in arms if arm.schedule == "short"}
+def test_the_rows_of_a_data_set_are_those_of_its_records(arms):
+    rows = scoreboard.compared("mnist", arms)
+    found = {arm.method: arm for arm in rows if arm.schedule == "short"}
     made = records.load_records("mnist", dataset="mnist", method="mad", changes={})
     assert found["mad"].seeds == sorted(r["seed"] for r in made)
     mean = sum(r["accuracy_last"] for r in made) / len(made)
     assert found["mad"].mean("accuracy_last")[0] == pytest.approx(mean)
 
 
-def test_a_run_on_the_ladder_is_no_run_of_a_papers_system():
-    """Other networks, another number of FLOP."""
-    arms = scoreboard.arms()
-    ladder = [arm for arm in arms if arm.schedule == "ladder"]
-    assert ladder and {arm.first["pair"] for arm in ladder} == {"wrn16_2-wrn16_1"}
-    assert not [s for s in SYSTEMS if {*scoreboard.arms_of(s, arms)} & {*ladder}]
-
-
-def test_the_difference_to_a_paper_is_welchs():
-    arms = scoreboard.arms()
+def test_the_difference_to_a_paper_is_welchs(arms):
     dfad = next(s for s in SYSTEMS if (s.paper, s.method) == ("dfad", "dafl"))
     own, short = scoreboard.arms_of(dfad, arms)
     assert own.schedule == "DFAD's" and math.isnan(scoreboard.beside(dfad, own)[1])

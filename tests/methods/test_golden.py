@@ -71,13 +71,11 @@ def real(case, settings):
         }  # fmt: skip
         if m.data == "related":
             choice["source"] = "digits_rest"
-        images, known = images_for(
-            m.data, data, seed=case["seed"], device="cpu", **choice
-        )
+        choice |= {"seed": case["seed"], "device": "cpu"}
+        images, known = images_for(m.data, data, **choice)
         assert known.get("sha256") == (case.get("images") or {}).get("sha256")
-    recipe = Recipe(
-        case["method"], "ours", data.name, case["teacher"], case["student"], m
-    )
+    pair = case["teacher"], case["student"]
+    recipe = Recipe(case["method"], "ours", data.name, *pair, m)
     state = begin(recipe, teacher.network, data, seed=case["seed"], images=images)
     return state, TestSet.of(data, state.teacher, "cpu")
 

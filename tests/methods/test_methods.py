@@ -30,11 +30,9 @@ PLAYERS = [*GAMES, "deepinversion", "hidfd", "degan"]
 
 
 def shrunk(name, **changes):
-    own = readable(METHODS[name])
+    own = {n: v for n, v in TINY.items() if n in readable(METHODS[name])}
     usual = "digits_hybrid" if name in ("hidfd", "degan") else "digits"
-    return recipe_for(usual, name).replace(
-        **{n: v for n, v in TINY.items() if n in own} | changes
-    )
+    return recipe_for(usual, name).replace(**own | changes)
 
 
 @functools.cache
@@ -92,13 +90,12 @@ every_method = pytest.mark.parametrize("name", METHODS)
 FEW = {"batch": 2, "student_batch": 2, "generator_steps": 1, "student_steps": 1}
 FEW |= {"memory": 3, "synthetic": 4, "stages": 2, "pretrain_steps": 1}
 CASES = [(e, e.paper if e.paper in METHODS else "mad") for e in RECIPES]
-CASES += [
-    (e, m) for e in RECIPES if e.teacher == "wrn40_2" for m in ("abm", "dfkd_mem")
-]
-CASES += [(e, m) for e in RECIPES if e.dataset == "mnist" and e.paper == "hidfd"
-          for m in ("degan", "kd_collected")]  # fmt: skip
+MORE = {("mad", "cifar100"): ("abm", "dfkd_mem"), ("hidfd", "mnist"): ("degan",)}
+MORE[("hidfd", "digits_hybrid")] = ("kd_collected",)
+CASES += [(e, m) for e in RECIPES for m in MORE.get((e.paper, e.dataset), ())]
 CASES = [c for c in CASES if c[0].dataset != "cifar10"]  # as CIFAR-100, fewer classes
 CASES.sort(key=lambda case: case[0].teacher)
+IDS = [f"{e.paper}-{e.dataset}-{e.teacher}-{m}" for e, m in CASES]
 
 
 @functools.lru_cache(maxsize=1)
@@ -107,27 +104,26 @@ def untrained(name, classes):
     return build(name, classes).eval()
 
 
-def noise_images(facts):
-    size = (5, facts.channels, facts.size, facts.size)
-    x = torch.randint(256, size, dtype=torch.uint8)
-    half = torch.full((facts.channels, 1, 1), 0.5)
-    return Images(x, torch.arange(5) % facts.classes, half, half, STILL)
+def noise_images(classes, shape):
+    x = torch.randint(256, (5, *shape), dtype=torch.uint8)
+    half = torch.full((shape[0], 1, 1), 0.5)
+    return Images(x, torch.arange(5) % classes, half, half, STILL)
 
 
-@pytest.mark.parametrize(
-    ("entry", "method"),
-    CASES,
-    ids=[f"{e.paper}-{e.dataset}-{e.teacher}-{m}" for e, m in CASES],
-)
+@pytest.mark.parametrize("entry, method", CASES, ids=IDS)
 def test_a_recipe_runs_and_continues(entry, method):
-    """From its state, loaded by a run of other weights: equal losses and weights."""
+    """From its state, loaded by a run of other weights: equal losses and weights.
+
+    Images have at most 64 pixels a side, the fewest that AlexNet reads.
+    """
     pair, facts = (entry.teacher, entry.student), DATASETS[entry.dataset]
     recipe = recipe_for(entry.dataset, method, *pair, entry.paper)
     own = recipe.values()
     recipe = recipe.replace(**{n: min(v, own[n]) for n, v in FEW.items() if n in own})
     m = recipe.settings
-    shape = (facts.channels, facts.size, facts.size)
-    task = Task(facts.classes, shape, images=noise_images(facts) if m.data else None)
+    shape = (facts.channels, *2 * [min(facts.size, 64)])
+    images = noise_images(facts.classes, shape) if m.data else None
+    task = Task(facts.classes, shape, images=images)
     teacher = untrained(entry.teacher, facts.classes)
     states = []
     for seed in (0, 1):
@@ -308,44 +304,22 @@ def test_a_method_reads_every_setting_that_it_lists(name, monkeypatch):
     assert set(readable(kind)) - READ_BY_RUN - reads == set()
 
 
-def test_an_unknown_setting_is_refused_with_the_list():
-    for name, kind in METHODS.items():
-        with pytest.raises(UserError) as caught:
-            override(shrunk(name), ["lambda_nobody=1"])
-        line = str(caught.value)
-        assert line.startswith(f"setting of {name}: 'lambda_nobody' is not known")
-        assert "\n" not in line and all(n in line for n in readable(kind))
-
-
 @pytest.mark.parametrize(
     ("name", "setting", "words"),
     [
-        ("abm", "momentum=0.9", "'momentum' is not known"),
         ("mad", "memory=10", "'memory' is not known"),
         ("degan", "lambda_g=1", "'lambda_g' is not known"),
-        ("hidfd", "lambda_onehot=1", "'lambda_onehot' is not known"),
-        ("kd_collected", "data_share=0.5", "'data_share' is not known"),
         ("mad", "momentum=1.0001", "a number from 0 to 1, both included"),
-        ("mad", "momentum=nan", "'nan' is not allowed"),
         ("mad", "batch=0", "a whole number from 1 to 65536"),
-        ("mad", "batch=2.0", "2.0 is not allowed"),
-        ("mad", "student_lr=-1", "a number from 0 to any finite number"),
         ("mad", "student_lr=1e999", "inf is not allowed"),
         ("mad", "conditional=2", "give True or False"),
-        ("mad", "generator=generator_c", "did you mean 'generator_"),
         ("mad", "schedule=linear", "allowed: constant, cosine, step"),
         ("mad", "milestones=0.5", "a tuple of numbers from 0 to 1"),
         ("mad", "reuse=2", "reuse: 2 is not allowed with 5 student steps"),
         ("hidfd", "gan_loss=hing", "did you mean 'hinge'"),
-        ("hidfd", "collected_by=random", "collected_by: 'random' is not known"),
-        ("kd_ori", "data_share=0", "data_share: 0 is not allowed"),
         ("kd_collected", "collected_from=a/b", "a data set's name, or auto"),
         ("mad", "batch", "it has no value; write NAME=VALUE"),
-        (
-            "arvi",
-            "mixup=fixed mixup_a=2",
-            "mixup_a: 2.0 is not allowed with mixup = fix",
-        ),
+        ("arvi", "mixup=fixed mixup_a=2", "mixup_a: 2.0 is not allowed with mixup"),
     ],
 )
 def test_a_wrong_setting_is_refused_in_one_line(name, setting, words):
@@ -366,20 +340,19 @@ def test_what_a_method_cannot_do_with_a_network_is_told():
 # --- HiDFD ----------------------------------------------------------------------------
 
 
-def test_hidfd_first_trains_the_gan_then_the_student():
-    settings, s = started("hidfd")
-    for _ in range(4):
-        before = {n: weights(network) for n, network in networks(s).items()}
-        played(settings, s, 1)
-        after = networks(s).items()
-        moved = {n for n, p in after if not torch.equal(weights(p), before[n])}
-        gan = {"generator", "discriminator", "projector"}
-        assert moved == (gan if s.stage <= 2 else {"student"})
-
-
-def test_hidfds_student_shares_the_teachers_classifier():
-    settings, s = started("hidfd", gan_share=0.0)
+def moved(settings, s):
+    """The networks whose weights a stage changes."""
+    before = {n: weights(network) for n, network in networks(s).items()}
     played(settings, s, 1)
+    after = networks(s).items()
+    return {n for n, p in after if not torch.equal(weights(p), before[n])}
+
+
+def test_hidfd_first_trains_the_gan_then_the_student():
+    """Which shares the teacher's classifier."""
+    settings, s = started("hidfd")
+    gan = {"generator", "discriminator", "projector"}
+    assert [moved(settings, s) for _ in range(4)] == [gan, gan, *2 * [{"student"}]]
     shared, own = classifier_of(s.student), classifier_of(s.teacher)
     assert torch.equal(shared.weight, own.weight) and shared.weight is not own.weight
     assert not shared.weight.requires_grad
@@ -387,12 +360,7 @@ def test_hidfds_student_shares_the_teachers_classifier():
 
 @pytest.mark.parametrize("distill", ["simkd", "kd", "dkd", "nkd", "cc", "rkd"])
 def test_the_losses_of_table_2_train_the_student_alone(distill):
-    settings, s = started("hidfd", gan_share=0.0, distill=distill)
-    before = {n: weights(network) for n, network in networks(s).items()}
-    played(settings, s, 1)
-    after = networks(s).items()
-    moved = {n for n, p in after if not torch.equal(weights(p), before[n])}
-    assert moved == {"student"}
+    assert moved(*started("hidfd", gan_share=0.0, distill=distill)) == {"student"}
 
 
 @pytest.mark.parametrize(
@@ -446,16 +414,14 @@ def test_a_stage_enters_five_files_at_most(name):
     assert len(entered) <= 5, sorted(entered)
 
 
-@pytest.mark.parametrize("name", ["dfad", "mad"])
-def test_a_method_finds_the_moons_boundary_without_data(name):
-    moons = load_dataset("moons")
-    recipe = recipe_for("moons", name)
+def test_a_method_finds_the_moons_boundary_without_data():
+    moons, recipe = load_dataset("moons"), recipe_for("moons", "dfad")
     s = begin(recipe, load_teacher(moons, "mlp").network, moons)
     history = train(recipe.settings, s, TestSet.of(moons, s.teacher, "cpu"))
     assert history.agreement[-1] > 95
 
 
-@pytest.mark.parametrize("name", ["dfad", "mad", "random"])
+@pytest.mark.parametrize("name", ["mad", "random"])
 def test_a_method_reads_digits_and_noise_does_not_teach(name, digits):
     recipe = recipe_for("digits", name)
     recipe = recipe.replace(stages=40, stages_per_epoch=40, student_batch=64)

@@ -48,9 +48,8 @@ def test_the_error_of_the_hybrids_mean(collected, synthetic, repeats, bias, spre
     """Var(mean) = σ² Σ (how often / length)²; the least is at 1 + |D_s| (b/σ)²."""
     often = np.array([repeats] * collected + [1] * synthetic)
     effective = 1 / ((often / often.sum()) ** 2).sum()
-    assert theory.effective_size(collected, synthetic, repeats) == pytest.approx(
-        effective
-    )
+    found = theory.effective_size(collected, synthetic, repeats)
+    assert found == pytest.approx(effective)
 
     def error(n):
         return theory.mean_error(collected, synthetic, n, bias, spread)
@@ -59,9 +58,8 @@ def test_the_error_of_the_hybrids_mean(collected, synthetic, repeats, bias, spre
     by_hand = ((1 - share) * bias) ** 2 + spread**2 / effective
     assert error(repeats) == pytest.approx(by_hand)
     best = 1 + synthetic * (bias / spread) ** 2
-    assert all(
-        error(best) <= error(n) + 1e-12 for n in (0.0, 1.0, 0.5 * best, 2 * best)
-    )
+    others = 0.0, 1.0, 0.5 * best, 2 * best
+    assert all(error(best) <= error(n) + 1e-12 for n in others)
 
 
 @given(SEEDS, st.integers(1, 5), st.integers(2, 4))
@@ -108,9 +106,8 @@ def test_within_the_radius_no_answer_changes_and_beyond_it_one_does(
 @given(SEEDS, st.integers(2, 6), st.integers(1, 5), st.floats(0, 2))
 def test_the_guarantees_are_in_order(seed, classes, width, size):
     features, *layer = classifier(seed, classes, width)
-    moved = features + size * np.random.default_rng(seed + 1).normal(
-        size=features.shape
-    )
+    noise = np.random.default_rng(seed + 1).normal(size=features.shape)
+    moved = features + size * noise
     crude = theory.norm_radius(features, *layer)
     sharp = theory.feature_radius(features, *layer)
     assert (crude <= sharp + 1e-12).all()
