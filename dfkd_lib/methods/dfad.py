@@ -5,14 +5,16 @@ the student minimises it (Eq. 5), the generator maximises it (Eq. 7).
 
 Deviation: a stage begins with the generator's step. Algorithm 1 begins with the
 student's, so a run of n stages is shifted by half a stage.
+
+In segmentation, logits are those of pixels, and the generator's loss is −log(1 + MAE).
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import nn
 
-from ..losses import DISCREPANCIES, AnyLogits, Scalar, mae
+from ..losses import DISCREPANCIES, Logits, Scalar, mae
 from . import setting
 from .state import Choices, Losses, State, Task, frozen
 
@@ -81,7 +83,7 @@ class DFAD:
         return losses
 
 
-def log_mae(teacher: AnyLogits, student: AnyLogits) -> Scalar:
+def log_mae(teacher: Logits, student: Logits) -> Scalar:
     """log(1 + MAE): DFAD's code gives the generator its negative in segmentation.
 
     Not in the paper. Its gradient is that of MAE, divided by 1 + MAE.

@@ -20,8 +20,8 @@ Temperature = Annotated[float, 1e-6, 1e3]
 Schedule = Literal["constant", "cosine", "step"]
 Optimizer = Literal["adam", "sgd"]
 Generator = Literal[
-    "flow", "generator_a", "generator_b", "mad_cifar", "mad_imagenet",
-    "mad_tiny_imagenet",
+    "flow", "generator_a", "generator_b", "generator_b_code", "mad_cifar",
+    "mad_imagenet", "mad_tiny_imagenet",
 ]  # fmt: skip
 Discrepancy = Literal["kl", "mae", "mse", "mse_mae"]
 
