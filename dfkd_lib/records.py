@@ -63,6 +63,11 @@ def record(
         "accuracy_best": max(history.accuracy),
         "agreement_last": history.agreement[-1],
         "kl_last": history.kl[-1],
+        **(
+            {}
+            if not history.miou
+            else {"miou_last": history.miou[-1], "miou_best": max(history.miou)}
+        ),
         "teacher_accuracy": teacher.accuracy,
         "teacher_hash": teacher.hash,
         "samples": history.samples[-1],

@@ -36,7 +36,7 @@ from .recipes import (
     METHOD_PAPERS, ON_LADDER, PAPERS, RECIPES, Recipe, override, recipe_for,
 )  # fmt: skip
 from .teachers import (
-    Teacher, accuracy, hardware, load_teacher, parse_teacher, resolve_device,
+    Teacher, hardware, load_teacher, parse_teacher, resolve_device,
     resolve_precision,
 )  # fmt: skip
 from .train import (
@@ -45,6 +45,9 @@ from .train import (
 )  # fmt: skip
 
 SHARED = ("batch", "student_batch", "memory")  # settings that processes share
+DENSE = (  # methods whose losses are defined for logits of pixels
+    "abm", "dafl", "dfad", "dfkd_mem", "kd_ori", "kd_rel", "kd_unr", "mad", "random",
+)  # fmt: skip
 SHORT = {  # of the settings that a method has, at most these
     "stages": 4, "student_steps": 5, "generator_steps": 2, "pretrain_steps": 2,
     "inversion_steps": 5, "synthetic": 256, "batch": 64, "student_batch": 64,
@@ -79,9 +82,9 @@ def begin(
     `images` are the real images that the method may see. `student` makes a student
     that is not the recipe's.
     """
-    classes, (_, height, width, channels) = dataset.num_classes, dataset.x_test.shape
+    classes = dataset.num_classes
     where = torch.device(device), getattr(torch, precision)
-    task = Task(classes, (channels, height, width), *where, images)
+    task = Task(classes, dataset.shape, *where, images)
     make = student or (lambda: build(recipe.student, classes))
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
@@ -130,7 +133,7 @@ def run(
     """
     one_of("recipe's dataset", recipe.dataset, [dataset.name])
     one_of("recipe's teacher", recipe.teacher, [teacher.name])
-    check_fits(dataset, "student", recipe.student)
+    _check_fits(dataset, recipe)
     sha, tree = records.commit(), records.tree()  # now: the checkout may move on
     name = records.key(recipe, seed, precision)
     images, known = _images(recipe, dataset, teacher, seed, device)
@@ -151,7 +154,7 @@ def run(
             if not rank():
                 stack.enter_context(hold(folder, name, resume))
         test = TestSet.of(dataset, state.teacher, device)
-        _check_teacher(teacher, test, dataset.name)
+        _check_teacher(teacher, test, dataset)
         mode, settings = "none", _shared(recipe.settings)
         if compiling:
             mode, refused = compile_networks(settings, state)
@@ -160,6 +163,7 @@ def run(
         title = f"{recipe.method}, seed {seed}"
         history = train(settings, state, test, title=title, keep=keep, **options)
     extra = {"images": known} if known else {}
+    extra |= {"teacher_miou": test.teacher_miou} if dataset.crop else {}
     made = records.record(
         recipe, seed, teacher, history,
         device=device, precision=precision, commit=sha, tree=tree,
@@ -190,12 +194,19 @@ def _images(
     return images_for(m.data, dataset, seed=seed, device=device, **choice)
 
 
-def _check_teacher(teacher: Teacher, test: TestSet, dataset: str) -> None:
+def _check_fits(dataset: Dataset, recipe: Recipe) -> None:
+    """Refuse a student, or a method, for images that it cannot learn from."""
+    check_fits(dataset, "student", recipe.student)
+    if dataset.crop:
+        one_of("method for label maps", recipe.method, DENSE)
+
+
+def _check_teacher(teacher: Teacher, test: Any, dataset: Dataset) -> None:
     """A teacher is kept by its data set's name, which may have been another's."""
-    measured, known = accuracy(test.teacher_logits, test.y), teacher.accuracy
-    if known is not None and abs(measured - known) > max(1.0, 150 / len(test.y)):
+    measured, known = test.teacher_accuracy, teacher.accuracy
+    if known is not None and abs(measured - known) > max(1.0, 150 / len(test.x)):
         raise UserError(
-            f"teacher: {teacher.name} gets {measured:.2f} % of {dataset}'s test images "
+            f"teacher: {teacher.name} gets {measured:.2f} % of {dataset.name}'s images "
             f"right, by its record {known:.2f} %: it was trained on other images of "
             "that name; give this data another name, or train the teacher again"
         )
@@ -313,7 +324,7 @@ def schedule_flop(
     pixels = torch.zeros(64, *like.x_test.shape[1:], dtype=torch.uint8)
     pixels, labels = pixels.permute(0, 3, 1, 2), torch.arange(64) % like.num_classes
     one = torch.ones(pixels.shape[1], 1, 1)
-    usual = augmentation(like.name, *pixels.shape[1:3])
+    usual = augmentation(like.name, *pixels.shape[1:3], like.crop)
     images = None if m.data is None else Images(pixels, labels, 0 * one, one, usual)
     network = teacher or build(recipe.teacher, like.num_classes)
 
@@ -341,6 +352,10 @@ def _blank(name: str) -> Dataset:
     facts = DATASETS[name]
     x = np.zeros((facts.classes, facts.size, facts.size, facts.channels), np.uint8)
     y = np.arange(facts.classes)
+    if facts.dense:
+        # crops are a half of such images
+        x = np.zeros((len(y), 2 * facts.size, 2 * facts.size, facts.channels), np.uint8)
+        y = np.broadcast_to(y.astype(np.uint8)[:, None, None], x.shape[:3])
     return Dataset(name, x, y, x, y, (0.0,) * facts.channels, (1.0,) * facts.channels)
 
 
@@ -446,7 +461,7 @@ def prepare(
     if "momentum" in vars(s):
         recipe = recipe.replace(momentum=s.momentum)
     data = load_dataset(s.dataset)
-    check_fits(data, "student", recipe.student)
+    _check_fits(data, recipe)
     teacher = load_teacher(data, recipe.teacher, device=s.device)
     s.full, s.folder = recipe, output_folder(s.output_dir)
     recipe, note = apply_budget(s.budget, recipe, s.device, teacher.network, data)
@@ -586,7 +601,7 @@ def _run(args: Any) -> int:
     asked, recipe = _asked(args)
     method, seed, device = args.method, args.seed, asked.device
     dataset = load_dataset(args.dataset)
-    check_fits(dataset, "student", recipe.student)
+    _check_fits(dataset, recipe)
     folder = output_folder(args.output_dir)
     teacher = load_teacher(dataset, recipe.teacher, device=device)
     within = recipe, device, teacher.network, dataset
@@ -623,10 +638,11 @@ def _run(args: Any) -> int:
     if not rank():
         student = None if args.record_only else done.student
         path = records.save_run(folder, done.name, made, student)
-        print(
-            f"accuracy {made['accuracy_last']:.2f} % (teacher {teacher.accuracy:.2f} "
-            f"%), {made['seconds']:.0f} s on {hardware(device)}; record: {path}"
-        )
+        line = f"accuracy {made['accuracy_last']:.2f} % (teacher {teacher.accuracy:.2f}"
+        if dataset.crop:
+            line = f"mIoU {made['miou_last']:.2f} % (teacher {made['teacher_miou']:.2f}"
+        where = f"{made['seconds']:.0f} s on {hardware(device)}"
+        print(f"{line} %), {where}; record: {path}")
     return 0
 
 

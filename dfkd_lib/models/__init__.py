@@ -23,8 +23,8 @@ from .wide_resnet import WideResNet
 
 __all__ = [
     "CLASSIFIERS", "GENERATORS", "Classifier", "Cut", "Features", "Flow",
-    "Foreign", "Generator", "Network", "Segmenter", "build", "classifier_of", "embedding_and_logits",
-    "generator", "grid", "place", "torchvision_names",
+    "Foreign", "Generator", "Network", "Segmenter", "build", "classifier_of",
+    "embedding_and_logits", "generator", "grid", "place", "torchvision_names",
 ]  # fmt: skip
 
 _WIDTHS = (64, 128, 256, 512)

@@ -22,16 +22,16 @@ from .machine import (
 from .names import parse_teacher
 from .recipes import TeacherRecipe, teacher_recipe
 from .trained import (
-    Constants, Teacher, accuracy, accuracy_on, digest, logits_of, weights,
+    Constants, Teacher, accuracy, accuracy_on, confusion, digest, logits_of, miou,
+    segmentation, weights,
 )  # fmt: skip
 from .training import command, train_teacher
 
 __all__ = [
     "Constants", "Teacher", "TeacherRecipe", "accuracy", "accuracy_on", "commit",
-    "digest",
-    "hardware", "load_foreign", "load_teacher", "logits_of",
-    "parse_teacher", "renormalised", "resolve_device", "resolve_precision",
-    "teacher_recipe", "train_teacher", "tree", "versions", "weights",
+    "confusion", "digest", "hardware", "load_foreign", "load_teacher", "logits_of",
+    "miou", "parse_teacher", "renormalised", "resolve_device", "resolve_precision",
+    "segmentation", "teacher_recipe", "train_teacher", "tree", "versions", "weights",
 ]  # fmt: skip
 
 SHIPPED = Path(__file__).parent / "assets"
