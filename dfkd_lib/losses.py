@@ -36,7 +36,7 @@ def mse_mae(teacher: Logits, student: Logits) -> Scalar:
     return mse(teacher, student) + mae(teacher, student)
 
 
-def rows(logits: Logits) -> Rows:
+def rows(logits: Logits) -> Float[Tensor, "_ classes"]:
     """The logits of every image, or of every pixel of all images, as rows."""
     return logits.movedim(1, -1).flatten(0, -2)
 

@@ -86,7 +86,9 @@ class Images:
         """The images of that index, normalised."""
         return self.normalise(self.pixels(index))
 
-    def shifted(self, pixels: Pixels, random: torch.Generator) -> Batch:
+    def shifted(
+        self, pixels: Pixels, random: torch.Generator
+    ) -> Float[Tensor, "n c _ _"]:
         """Pixels shifted and flipped at random as usual for the data, normalised."""
         return self.normalise(augment(pixels, random, **self.usual))
 
@@ -108,7 +110,7 @@ class Images:
 def augment(
     x: Pixels, random: torch.Generator, *,
     pad: int, mode: str, flip: bool | Bool[Tensor, " n"], crop: int | None = None,
-) -> Pixels:  # fmt: skip
+) -> UInt8[Tensor, "n c _ _"]:  # fmt: skip
     """Each image padded, cropped at random to its size, and flipped with probability ½.
 
     A mask as `flip` selects the images that are flipped, instead of chance. `crop`: the

@@ -64,7 +64,7 @@ TABLE: dict[tuple[str, str], dict[str, Any]] = {
     ("", "tiny_imagenet"): {"batch": 256},
     ("wrn16_2", "cifar"): _SHORT,
     ("wrn40_2", "cifar"): _SHORT | {"epochs": 12},
-    ("deeplab", "scenes"): _SEGMENTATION | {"epochs": 100, "nesterov": True},
+    ("deeplab", "scenes"): _SEGMENTATION | {"epochs": 60, "nesterov": True},
     ("deeplab", ""): _SEGMENTATION | {"nesterov": True},
     ("vgg", ""): _LOWER,
     ("shufflenet", ""): _LOWER,
