@@ -466,6 +466,7 @@ def prepare(
     s.full, s.folder = recipe, output_folder(s.output_dir)
     recipe, note = apply_budget(s.budget, recipe, s.device, teacher.network, data)
     usual = "digits_hybrid" if method == "hidfd" else "digits"
+    usual = "scenes" if data.crop else usual
     s.recorded = recipe == recipe_for(usual, method)
     s.alone = recipe.paper == "ladder"
     print(f"{s.dataset}: {note}")
@@ -518,7 +519,7 @@ def listing() -> str:
         lines.append(f"  {name:14s} {METHOD_PAPERS.get(name, 'ours'):6s} {summary}")
     lines += ["", "data sets (--dataset), or NAME with NAME.npz in $DFKD_DATA:"]
     for name, i in DATASETS.items():
-        size = f"{i.channels}×{i.size}×{i.size}"
+        size = f"{i.channels}×{i.size}×{i.size}" + ", of pixels" * i.dense
         lines.append(f"  {name:18s} {i.classes:4d} classes, {size}")
     lines += ["", "networks, for --pair TEACHER-STUDENT:", f"  {', '.join(NETWORKS)}"]
     lines += ["", "recipes (--recipe): paper, data set, pair, schedule:"]

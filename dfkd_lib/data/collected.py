@@ -28,7 +28,8 @@ RELATED: dict[str, tuple[str, ...]] = {
     "usps": ("mnist", "digits"),
     "svhn": ("mnist", "usps", "digits"),
     **dict.fromkeys(("cifar10", "cifar100"), (*_TINY, "imagenet")),
-    "camvid": ("cityscapes",),  # DFAD Fig. 11; for NYUv2 it has SUN RGB-D
+    "camvid": ("cityscapes",),  # DFAD Fig. 11
+    "nyuv2": ("sunrgbd",),  # DFAD Fig. 12
     **dict.fromkeys(
         "cinic10 caltech101 food101 places365".split(), ("imagenet", *_TINY)
     ),
