@@ -10,41 +10,45 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# Shapes: n images, of c channels and h×w pixels.
-Logits = Float[Tensor, "n classes"]
+# Shapes: n images, of c channels and h×w pixels. Logits of images, or of their pixels.
+Logits = Float[Tensor, "n classes *pixels"]
 Scalar = Float[Tensor, ""]
 Images = Float[Tensor, "n c h w"]
 Rows = Float[Tensor, "n width"]
-Labels = Int[Tensor, " n"]
+Labels = Int[Tensor, "n *pixels"]
 Classes = Float[Tensor, " classes"]
-AnyLogits = Float[Tensor, "n classes *pixels"]
 
 # --- discrepancies between two networks' logits, the teacher's first ----------------
 
 
-def mae(teacher: AnyLogits, student: AnyLogits) -> Scalar:
+def mae(teacher: Logits, student: Logits) -> Scalar:
     """Mean absolute error of raw logits, over images and classes (DFAD Eq. 2)."""
     return (teacher - student).abs().mean()
 
 
-def mse(teacher: AnyLogits, student: AnyLogits) -> Scalar:
+def mse(teacher: Logits, student: Logits) -> Scalar:
     """Mean squared error of raw logits, over images and classes (DFAD Fig. 4)."""
     return (teacher - student).square().mean()
 
 
-def mse_mae(teacher: AnyLogits, student: AnyLogits) -> Scalar:
+def mse_mae(teacher: Logits, student: Logits) -> Scalar:
     """MSE + MAE, equally weighted: DFAD Fig. 4 names the sum and no weights."""
     return mse(teacher, student) + mae(teacher, student)
+
+
+def rows(logits: Logits) -> Float[Tensor, "_ classes"]:
+    """The logits of every image, or of every pixel of all images, as rows."""
+    return logits.movedim(1, -1).flatten(0, -2)
 
 
 def kl(teacher: Logits, student: Logits) -> Scalar:
     """KL(p_T ‖ p_S) of the class probabilities, in nats, from logits (MAD Eq. 3).
 
-    Summed over classes and averaged over images. ABM's public code also divides by
-    the number of classes.
+    Summed over classes and averaged over images, and over pixels if they have logits
+    of their own. ABM's public code also divides by the number of classes.
     """
-    log_s = F.log_softmax(student, dim=1)
-    log_t = F.log_softmax(teacher, dim=1)
+    log_s = F.log_softmax(rows(student), dim=1)
+    log_t = F.log_softmax(rows(teacher), dim=1)
     return F.kl_div(log_s, log_t, reduction="batchmean", log_target=True)
 
 
@@ -55,7 +59,7 @@ def kd(teacher: Logits, student: Logits, temperature: float) -> Scalar:
 
 def js(teacher: Logits, student: Logits) -> Scalar:
     """Jensen–Shannon divergence, in nats, at most ln 2 (MAD Section 5.2.3)."""
-    log_t, log_s = F.log_softmax(teacher, dim=1), F.log_softmax(student, dim=1)
+    log_t, log_s = (F.log_softmax(rows(a), dim=1) for a in (teacher, student))
     log_m = torch.logaddexp(log_t, log_s) - math.log(2)
     to_middle = F.kl_div(log_m, log_t, reduction="batchmean", log_target=True)
     from_student = F.kl_div(log_m, log_s, reduction="batchmean", log_target=True)
@@ -86,6 +90,7 @@ def activation(features: Float[Tensor, "n *shape"]) -> Scalar:
 
 def log_class_share(teacher: Logits) -> Classes:
     """log of the mean class probabilities of a batch; finite where one is 0."""
+    teacher = rows(teacher)
     return F.log_softmax(teacher, dim=1).logsumexp(dim=0) - math.log(len(teacher))
 
 

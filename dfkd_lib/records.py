@@ -65,6 +65,8 @@ def record(
         "parameters": parameters(recipe), "sources": dict(recipe.sources),
         "history": columns,
     }  # fmt: skip
+    if history.miou:
+        made |= {"miou_last": history.miou[-1], "miou_best": max(history.miou)}
     return json.loads(json.dumps(made | more))  # tuples become lists, as when read
 
 

@@ -23,7 +23,7 @@ from torch import nn
 
 from . import records
 from .data import (
-    DATASETS, EMBEDDED, NETWORKS, Collected, Dataset, Images, check_fits, images_for,
+    DATASETS, EMBEDDED, NETWORKS, Dataset, Images, augmentation, check_fits, images_for,
     known_dataset, load_dataset, source_for,
 )  # fmt: skip
 from .errors import (
@@ -36,7 +36,7 @@ from .recipes import (
     METHOD_PAPERS, ON_LADDER, PAPERS, RECIPES, Recipe, override, recipe_for,
 )  # fmt: skip
 from .teachers import (
-    Teacher, accuracy, hardware, load_teacher, parse_teacher, resolve_device,
+    Teacher, hardware, load_teacher, parse_teacher, resolve_device,
     resolve_precision,
 )  # fmt: skip
 from .train import (
@@ -45,6 +45,9 @@ from .train import (
 )  # fmt: skip
 
 SHARED = ("batch", "student_batch", "memory")  # settings that processes share
+DENSE = (  # methods whose losses are defined for logits of pixels
+    "abm", "dafl", "dfad", "dfkd_mem", "kd_ori", "kd_rel", "kd_unr", "mad", "random",
+)  # fmt: skip
 SHORT = {  # of the settings that a method has, at most these
     "stages": 4, "student_steps": 5, "generator_steps": 2, "pretrain_steps": 2,
     "inversion_steps": 5, "synthetic": 256, "batch": 64, "student_batch": 64,
@@ -72,9 +75,9 @@ def begin(
 
     `images` are the real images that the method may see.
     """
-    classes, (_, height, width, channels) = dataset.num_classes, dataset.x_test.shape
+    classes = dataset.num_classes
     where = torch.device(device), getattr(torch, precision)
-    task = Task(classes, (channels, height, width), *where, images)
+    task = Task(classes, dataset.shape, *where, images)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         student = build(recipe.student, classes)
@@ -113,7 +116,7 @@ def run(
     """
     one_of("recipe's dataset", recipe.dataset, [dataset.name])
     one_of("recipe's teacher", recipe.teacher, [teacher.name])
-    check_fits(dataset, "student", recipe.student)
+    _check_fits(dataset, recipe)
     sha, tree = records.commit(), records.tree()  # now: the checkout may move on
     name = records.key(recipe, seed, precision)
     images, known = _images(recipe, dataset, teacher, seed, device)
@@ -132,7 +135,7 @@ def run(
             if not rank():
                 stack.enter_context(hold(folder, name, resume))
         test = TestSet.of(dataset, state.teacher, device)
-        _check_teacher(teacher, test, dataset.name)
+        _check_teacher(teacher, test, dataset)
         mode, settings = "none", _shared(recipe.settings)
         if compiling:
             mode, refused = compile_networks(settings, state)
@@ -142,6 +145,7 @@ def run(
         history = train(settings, state, test, title=title, keep=keep, **options)
     where |= {"commit": sha, "tree": tree, "compiled": mode}
     where |= {"images": known} if known else {}
+    where |= {"teacher_miou": test.teacher_miou} if dataset.crop else {}
     made = records.record(recipe, seed, teacher, history, **where)
     return Run(name, made, history, state, finished(recipe.settings, state))
 
@@ -168,11 +172,18 @@ def _images(
     return images_for(m.data, dataset, seed=seed, device=device, **choice)
 
 
-def _check_teacher(teacher: Teacher, test: TestSet, dataset: str) -> None:
+def _check_fits(dataset: Dataset, recipe: Recipe) -> None:
+    """Refuse a student, or a method, for images that it cannot learn from."""
+    check_fits(dataset, "student", recipe.student)
+    if dataset.crop:
+        one_of("method for label maps", recipe.method, DENSE)
+
+
+def _check_teacher(teacher: Teacher, test: Any, dataset: Dataset) -> None:
     """A teacher is kept by its data set's name, which may have been another's."""
-    measured, known = accuracy(test.teacher_logits, test.y), teacher.accuracy
-    if known is not None and abs(measured - known) > max(1.0, 150 / len(test.y)):
-        line = f"teacher: {teacher.name} gets {measured:.2f} % of {dataset}'s test "
+    measured, known = test.teacher_accuracy, teacher.accuracy
+    if known is not None and abs(measured - known) > max(1.0, 150 / len(test.x)):
+        line = f"teacher: {teacher.name} gets {measured:.2f} % of {dataset.name}'s "
         line += f"images right, by its record {known:.2f} %: it was trained on other "
         todo = "give this data another name, or train the teacher again"
         raise UserError(f"{line}images of that name; {todo}")
@@ -278,9 +289,11 @@ def schedule_flop(
     few |= {n: v for n, v in usual.items() if n in recipe.values()}
     once = {"student_steps": getattr(m, "reuse", 1), "generator_steps": 1}
     once = {name: steps for name, steps in once.items() if hasattr(m, name)}
-    black = np.zeros((64, *like.x_test.shape[1:]), np.uint8)
-    made = Collected(black, np.arange(64) % like.num_classes, {})
-    images = None if m.data is None else Images.of_collected(made, like, "cpu")
+    pixels = torch.zeros(64, *like.x_test.shape[1:], dtype=torch.uint8)
+    pixels, labels = pixels.permute(0, 3, 1, 2), torch.arange(64) % like.num_classes
+    one = torch.ones(pixels.shape[1], 1, 1)
+    usual = augmentation(like.name, *pixels.shape[1:3], like.crop)
+    images = None if m.data is None else Images(pixels, labels, 0 * one, one, usual)
     network = teacher or build(recipe.teacher, like.num_classes)
 
     def stage(number: int, **steps: int) -> int:
@@ -307,6 +320,10 @@ def _blank(name: str) -> Dataset:
     facts = DATASETS[name]
     x = np.zeros((facts.classes, facts.size, facts.size, facts.channels), np.uint8)
     y = np.arange(facts.classes)
+    if facts.dense:
+        # crops are a half of such images
+        x = np.zeros((len(y), 2 * facts.size, 2 * facts.size, facts.channels), np.uint8)
+        y = np.broadcast_to(y.astype(np.uint8)[:, None, None], x.shape[:3])
     return Dataset(name, x, y, x, y, (0.0,) * facts.channels, (1.0,) * facts.channels)
 
 
@@ -406,11 +423,12 @@ def prepare(
     if "momentum" in vars(s):
         recipe = recipe.replace(momentum=s.momentum)
     data = load_dataset(s.dataset)
-    check_fits(data, "student", recipe.student)
+    _check_fits(data, recipe)
     teacher = load_teacher(data, recipe.teacher, device=s.device)
     s.full, s.folder = recipe, output_folder(s.output_dir)
     recipe, note = apply_budget(s.budget, recipe, s.device, teacher.network, data)
     usual = "digits_hybrid" if method == "hidfd" else "digits"
+    usual = "scenes" if data.crop else usual
     s.recorded = recipe == recipe_for(usual, method)
     s.alone = recipe.paper == "ladder"
     print(f"{s.dataset}: {note}")
@@ -463,7 +481,7 @@ def listing() -> str:
         lines.append(f"  {name:14s} {METHOD_PAPERS.get(name, 'ours'):6s} {summary}")
     lines += ["", "data sets (--dataset), or NAME with NAME.npz in $DFKD_DATA:"]
     for name, i in DATASETS.items():
-        size = f"{i.channels}×{i.size}×{i.size}"
+        size = f"{i.channels}×{i.size}×{i.size}" + ", of pixels" * i.dense
         lines.append(f"  {name:18s} {i.classes:4d} classes, {size}")
     lines += ["", "networks, for --pair TEACHER-STUDENT:", f"  {', '.join(NETWORKS)}"]
     lines += ["", "recipes (--recipe): paper, data set, pair, schedule:"]
@@ -537,7 +555,7 @@ def _run(args: Any) -> int:
     asked, recipe = _asked(args)
     method, seed, device = args.method, args.seed, asked.device
     dataset = load_dataset(args.dataset)
-    check_fits(dataset, "student", recipe.student)
+    _check_fits(dataset, recipe)
     folder = output_folder(args.output_dir)
     teacher = load_teacher(dataset, recipe.teacher, device=device)
     within = recipe, device, teacher.network, dataset
@@ -575,6 +593,8 @@ def _run(args: Any) -> int:
         student = None if args.record_only else done.student
         path = records.save_run(folder, done.name, made, student)
         line = f"accuracy {made['accuracy_last']:.2f} % (teacher {teacher.accuracy:.2f}"
+        if dataset.crop:
+            line = f"mIoU {made['miou_last']:.2f} % (teacher {made['teacher_miou']:.2f}"
         line += f" %), {made['seconds']:.0f} s on {hardware(device)}; record: {path}"
         print(line)
     return 0

@@ -29,7 +29,7 @@ from .files import locked, remove_leftovers, write_atomically
 from .losses import kl
 from .methods import Losses, State
 from .models.network import as_named
-from .teachers import accuracy, hardware, logits_of
+from .teachers import accuracy, hardware, logits_of, segmentation
 
 # --- tests of a student ---------------------------------------------------------------
 
@@ -41,6 +41,7 @@ class Scores:
     accuracy: float | None  # None without labels
     agreement: float
     kl: float
+    miou: float | None = None  # of pixels, in percent; None for labels of images
 
 
 @dataclass(frozen=True)
@@ -54,14 +55,38 @@ class TestSet:
     __test__ = False  # pytest would take the name for its own
 
     @classmethod
-    def of(cls, dataset: Dataset, teacher: nn.Module, device: Any) -> "TestSet":
+    def of(
+        cls, dataset: Dataset, teacher: nn.Module, device: Any
+    ) -> "TestSet | LabelMaps":
         """The test part of a data set; the teacher is on the device already."""
         images = Images.of(dataset, device, "test")
+        if dataset.crop:
+            scores = segmentation(teacher, teacher, images)
+            return LabelMaps(images, scores.accuracy, scores.miou)
         return cls(images, images.y, logits_of(teacher, images))
+
+    @property
+    def teacher_accuracy(self) -> float:
+        """In percent."""
+        return accuracy(self.teacher_logits, self.y)
 
     def scores(self, state: State) -> Scores:
         """A run's student on these images."""
         return evaluate(state.student, self)
+
+
+@dataclass(frozen=True)
+class LabelMaps:
+    """Whole test images with label maps, and the teacher's scores in percent."""
+
+    x: Images
+    teacher_accuracy: float
+    teacher_miou: float
+
+    def scores(self, state: State) -> Scores:
+        """A run's student on these images; its teacher answers them again."""
+        found = segmentation(state.student, state.teacher, self.x)
+        return Scores(found.accuracy, found.agreement, found.kl, found.miou)
 
 
 def evaluate(student: nn.Module, test: TestSet) -> Scores:
@@ -83,18 +108,24 @@ class History:
     accuracy: list[float | None] = field(default_factory=list)  # percent
     agreement: list[float] = field(default_factory=list)  # percent
     kl: list[float] = field(default_factory=list)  # nats
+    miou: list[float] = field(default_factory=list)  # percent; empty without maps
     resumed: list[int] = field(default_factory=list)  # stages where it was resumed
     flop: int = 0  # of all stages, each pass through each network
     processors: list[str] = field(default_factory=list)  # it ran on, each once
 
-    asdict = asdict
+    def asdict(self) -> dict[str, Any]:
+        columns = asdict(self)
+        return (
+            columns if self.miou else {n: c for n, c in columns.items() if n != "miou"}
+        )
 
     def ran_on(self, processor: str) -> None:
         self.processors = list(dict.fromkeys([*self.processors, processor]))
 
     def append(self, **row: float | None) -> None:
         for name, value in row.items():
-            getattr(self, name).append(value)
+            if name != "miou" or value is not None:
+                getattr(self, name).append(value)
 
 
 # --- several processes, as torchrun starts them ---------------------------------------
@@ -422,6 +453,7 @@ class _Progress:
         rate = history.samples[-1] / max(self.spent, 1e-9)
         kind = "agreement" if scores.accuracy is None else "accuracy"
         known = f"{kind} {getattr(scores, kind):.1f} %"
+        known += "" if scores.miou is None else f", mIoU {scores.miou:.1f} %"
         return f"{known}, loss {student_loss:.3f}, {rate:,.0f} images/s"
 
     def save(self, keep: Keep) -> bool:

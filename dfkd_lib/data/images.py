@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, Integer, UInt8
 from numpy import ndarray
 from torch import Tensor
 from torch.nn import functional as F
@@ -32,10 +32,13 @@ class Collected(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """Images and labels, the constants that normalise, and the usual augmentation."""
+    """Images and labels, the constants that normalise, and the usual augmentation.
+
+    Labels are those of images, or uint8 maps of those of pixels, `VOID` among them.
+    """
 
     x: Pixels | ImageFiles
-    y: Int[Tensor, " n"]  # −1: not known
+    y: Integer[Tensor, "n *pixels"]  # −1: not known
     mean: Float[Tensor, "c 1 1"]
     std: Float[Tensor, "c 1 1"]
     usual: dict[str, Any]
@@ -51,7 +54,7 @@ class Images:
         """Collected images, to be seen as those of the data set."""
         y = np.full(len(found.x), -1) if found.y is None else found.y
         mean, std = torch.tensor([like.mean, like.std], device=device)[..., None, None]
-        usual = augmentation(like.name, found.x.shape[3], found.x.shape[1])
+        usual = augmentation(like.name, found.x.shape[3], found.x.shape[1], like.crop)
         return cls(
             _on(device, found.x), torch.tensor(y, device=device), mean, std, usual
         )
@@ -83,7 +86,9 @@ class Images:
         """The images of that index, normalised."""
         return self.normalise(self.pixels(index))
 
-    def shifted(self, pixels: Pixels, random: torch.Generator) -> Batch:
+    def shifted(
+        self, pixels: Pixels, random: torch.Generator
+    ) -> Float[Tensor, "n c _ _"]:
         """Pixels shifted and flipped at random as usual for the data, normalised."""
         return self.normalise(augment(pixels, random, **self.usual))
 
@@ -91,22 +96,38 @@ class Images:
         """The images of that index, shifted and flipped at random, normalised."""
         return self.shifted(self.pixels(index), random)
 
+    def labelled(
+        self, index: Index, random: torch.Generator, **usual: Any
+    ) -> tuple[Batch, Int[Tensor, "n *pixels"]]:
+        """Augmented images with their labels; maps are cropped and flipped alike."""
+        x, y = self.pixels(index), self.y[index]
+        if y.ndim == 1:
+            return self.normalise(augment(x, random, **usual)), y
+        both = augment(torch.cat([x, y[:, None]], 1), random, **usual)
+        return self.normalise(both[:, :-1]), both[:, -1].long()
+
 
 def augment(
     x: Pixels, random: torch.Generator, *,
-    pad: int, mode: str, flip: bool | Bool[Tensor, " n"],
-) -> Pixels:  # fmt: skip
+    pad: int, mode: str, flip: bool | Bool[Tensor, " n"], crop: int | None = None,
+) -> UInt8[Tensor, "n c _ _"]:  # fmt: skip
     """Each image padded, cropped at random to its size, and flipped with probability ½.
 
-    A mask as `flip` selects the images that are flipped, instead of chance.
+    A mask as `flip` selects the images that are flipped, instead of chance. `crop`: the
+    side of squares that are cut out instead, anywhere, of images without padding.
 
     The padding repeats the border's pixels (`mode` "replicate") or is 0 ("zeros").
     `random`, on x's device, draws shifts of the rows, then of the columns, then flips.
     """
     n, _, height, width = x.shape
-    shift = torch.randint(0, 2 * pad + 1, (2, n, 1), generator=random, device=x.device)
-    rows = shift[0] + torch.arange(height, device=x.device)  # (n, height)
-    columns = shift[1] + torch.arange(width, device=x.device)
+    options = {"generator": random, "device": x.device}
+    if crop:
+        tops = [torch.randint(s - crop + 1, (n, 1), **options) for s in (height, width)]
+        rows, columns = (top + torch.arange(crop, device=x.device) for top in tops)
+    else:
+        shift = torch.randint(0, 2 * pad + 1, (2, n, 1), **options)
+        rows = shift[0] + torch.arange(height, device=x.device)  # (n, height)
+        columns = shift[1] + torch.arange(width, device=x.device)
     if isinstance(flip, Tensor) or flip:
         if isinstance(flip, Tensor):
             flipped = flip[:, None]

@@ -22,7 +22,7 @@ from ..files import output_folder, write_atomically
 from ..losses import moment_gaps
 from ..methods import METHODS, State, Task, readable
 from ..models import Foreign
-from ..models.network import Shape
+from ..models.network import Shape, trial_images
 from ..teachers import (
     commit, hardware, load_foreign, renormalised, resolve_device,
     resolve_precision, versions, weights,
@@ -87,7 +87,10 @@ def distill(
       fail on every real image. Constants of pixels from 0 to 255 are divided by 255.
     - `logits`: where they are in the teacher's answer, if that is no tensor: a key, an
       index, a field or a function. `task`: "classes", or "binary" for a teacher of one
-      logit z, whose student answers with two, as for (0, z).
+      logit z, whose student answers with two, as for (0, z). Networks may answer with
+      logits of pixels, n×C×h×w, as for segmentation; agreement is then that of pixels,
+      and the report has the mIoU of the student's answers against the teacher's. Of a
+      student that answers with a mapping, as torchvision's do, `out` is taken.
     - `method`: dfad, arvi, abm, mad, dfkd_mem or dafl; or settings of your own with
       `start` and `stage`: a class, or an instance, of which all but `stages` is kept.
     - `stages`, `percent`, `patience`: the largest number of stages (a generator step,
@@ -232,6 +235,12 @@ class _Run:
                 line = f"{role}: its answers to the same image differ, as with dropout "
                 self.warn(f"{line}that stays on: they are random, and so is the run")
         self.warn(doubts(answers, getattr(method, "discrepancy", "kl")))
+        with torch.no_grad():
+            found = pair["student"].eval()(trial_images(len(answers), shape)).shape
+        if found != answers.shape:
+            line = f"student: its logits have shape {tuple(found)}, the teacher's "
+            todo = "give networks that answer with logits of one shape"
+            raise UserError(f"{line}{tuple(answers.shape)}; {todo}")
         self.constants = constants_of(self.teacher, shape[0], mean, std)
         self.seen = seen_constants(self.constants)  # of the images that the run makes
         self.played = renormalised(self.given, self.seen, self.constants)
@@ -303,6 +312,7 @@ class _Run:
             self.warn(f"{line} their spread: train it with precision='float32'")
         classes = len(answers.argmax(1).unique())
         scores = {"agreement": agreement, "kl": history.kl[-1], "classes": classes}
+        scores |= {"miou": history.miou[-1]} if history.miou else {}
         return scores | {"effective_classes": effective}
 
     def checked(

@@ -1,6 +1,7 @@
 """Testing without a test set: on images that the generator makes for the test."""
 
 import copy
+import math
 from dataclasses import dataclass
 
 import torch
@@ -8,7 +9,7 @@ import torch
 from ..losses import kl
 from ..methods import State
 from ..models.network import Logits
-from ..teachers import accuracy, logits_of
+from ..teachers import accuracy, confusion, logits_of, miou
 from ..train import History, Scores
 
 LEAST = 50  # percent of fresh images, below which a student has not learned them
@@ -28,8 +29,12 @@ class FreshImages:
     def scores(self, state: State) -> Scores:
         """Agreement in percent and KL in nats; there are no labels for an accuracy."""
         answers, logits = self.logits(state)
-        agreement = accuracy(logits, answers.argmax(1))
-        return Scores(None, agreement, kl(answers, logits).item())
+        named, scores = answers.argmax(1), {}
+        if named.ndim > 1:  # the teacher's classes of pixels
+            counts = confusion(named, logits.argmax(1), logits.shape[1])
+            scores = {"miou": miou(counts)}
+        agreement = accuracy(logits, named)
+        return Scores(None, agreement, kl(answers, logits).item(), **scores)
 
     def logits(self, state: State) -> tuple[Logits, Logits]:
         """The teacher's and the student's; the state stays as it is."""
@@ -43,6 +48,8 @@ class FreshImages:
         with torch.no_grad():
             parts = zip(z.split(self.batch), y.split(self.batch), strict=True)
             x = torch.cat([generator(*part) for part in parts])
+            if state.teacher(x[:1]).ndim > 2:  # logits of pixels would fill the memory
+                x = x[: max(2**22 // math.prod(x.shape[2:]), 16)]
         return logits_of(state.teacher, x), logits_of(state.student, x)
 
 
@@ -66,7 +73,8 @@ class Enough:
 
 def effective_classes(answers: Logits) -> float:
     """exp of the entropy of the classes that a teacher names, 1 to their number."""
-    shares = answers.argmax(1).bincount() / len(answers)
+    named = answers.argmax(1).flatten()
+    shares = named.bincount() / len(named)
     return torch.special.entr(shares).sum().exp().item()
 
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import copy
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,7 @@ from ..methods import Task
 from ..models import CLASSIFIERS, build
 from ..models.network import Images, Network, Shape, trial_images
 from ..teachers import Constants, Teacher, accuracy, digest, logits_of, weights
-from ..teachers.foreign import as_foreign, copied, library_of, try_out
+from ..teachers.foreign import Answers, as_foreign, copied, library_of, try_out
 from ..teachers.names import LIBRARIES
 
 Pair = tuple[Images, Images]  # of the same images, normalised in two ways
@@ -43,6 +43,9 @@ def student_of(
     called = {"name": source}
     if isinstance(source, nn.Module):
         own = copied("student", source)
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            answer = copy.deepcopy(own).eval()(trial_images(2, shape))
+        own = Answers(own, "out") if isinstance(answer, Mapping) else own
         called = {"name": type(source).__name__, "hash": digest(weights(own))}
         make = partial(copy.deepcopy, own)
     elif library in LIBRARIES and name:

@@ -8,7 +8,6 @@ from typing import NamedTuple
 from ..files import project_folder
 
 NAMES = {"dfad": "DFAD", "arvi": "AR+VI", "mad": "MAD", "hidfd": "HiDFD"}
-SEGMENTATION = ("camvid", "nyuv2")  # mIoU, where the other data sets have accuracy
 RUNS = 5  # runs of each figure with a spread (DFAD Table 2): its standard deviation
 
 

@@ -38,6 +38,7 @@ class Arm:
         self.changes = tuple(f"{name}={value}" for name, value in changes)
         asked = (self.first[n] for n in ("dataset", "method", "teacher", "student"))
         recipe = recipe_for(*asked, self.first["parameters"]["paper"])
+        self.metric = "miou" if "miou_last" in self.first else "accuracy"
         self.schedule = schedule_of(recipe, "stages" in self.first["changes"])
 
     def mean(self, key: str) -> tuple[float, float]:
@@ -47,8 +48,12 @@ class Arm:
 
     @property
     def lost(self) -> float:
-        """The teacher's accuracy minus the student's final one, mean, in points."""
-        return self.mean("teacher_accuracy")[0] - self.mean("accuracy_last")[0]
+        """The teacher's accuracy minus the student's final one, mean, in points.
+
+        Of systems with label maps, mIoU in place of accuracy.
+        """
+        last, top = f"{self.metric}_last", f"teacher_{self.metric}"
+        return self.mean(top)[0] - self.mean(last)[0]
 
 
 def schedule_of(recipe: Recipe, changed: bool = False) -> str:
@@ -100,8 +105,6 @@ def recipe_of(system: System) -> Recipe:
 
 def obstacle(system: System) -> str | None:
     """Why the library cannot run a system; None if it can."""
-    if system.dataset in papers.SEGMENTATION:
-        return "segmentation is not implemented"
     if system.method is None:
         return "the library does not have this method"
     sizes = {NETWORKS[name].size for name in (system.teacher, system.student)}
@@ -124,7 +127,8 @@ def arms_of(system: System, among: Iterable[Arm]) -> list[Arm]:
 
 def beside(system: System, arm: Arm, level: float = 0.95) -> tuple[float, float]:
     """How many more points ours loses; half of Welch's interval (NaN: no spread)."""
-    ours = [made["teacher_accuracy"] - made["accuracy_last"] for made in arm.records]
+    last, top = f"{arm.metric}_last", f"teacher_{arm.metric}"
+    ours = [made[top] - made[last] for made in arm.records]
     if len(ours) < 2 or system.spread is None:
         return arm.lost - system.lost, math.nan
     u, v = np.var(ours, ddof=1) / len(ours), float(system.spread) ** 2 / papers.RUNS

@@ -2,7 +2,8 @@
 
 Deviations from its code: there, generator and student step at once on one batch; here
 they take turns on fresh batches, as all games of this book do. The activation term is
-the plain L1 norm of AR+VI Eq. 3, which DAFL's code divides by the number of features.
+the plain L1 norm of AR+VI Eq. 3, which DAFL's code divides by the number of features;
+of maps with logits for pixels, it is the mean over places.
 """
 
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import ClassVar
 
 from torch import nn
 
-from ..losses import activation, information_entropy, kd, one_hot
+from ..losses import activation, information_entropy, kd, one_hot, rows
 from ..models import embedding_and_logits
 from . import setting
 from .kd import Student
@@ -54,7 +55,7 @@ class DAFL(Student):
             features, logits = embedding_and_logits(s.teacher, x)
             terms = {
                 "one-hot": self.lambda_onehot * one_hot(logits),
-                "activation": self.lambda_activation * activation(features),
+                "activation": self.lambda_activation * activation(rows(features)),
                 "entropy": self.lambda_entropy * information_entropy(logits),
             }
             loss = losses.add("generator", terms)

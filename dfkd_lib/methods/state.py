@@ -186,8 +186,9 @@ def learning_rate_factor(
     """The learning rate's factor when a fraction `progress` of the stages is done."""
     if schedule == "cosine":
         return (1 + math.cos(math.pi * progress)) / 2
-    if schedule == "step":
-        return 0.1 ** sum(progress >= m for m in milestones)
+    if schedule in ("step", "step_0.3"):
+        by = 0.1 if schedule == "step" else 0.3
+        return by ** sum(progress >= m for m in milestones)
     return 1.0
 
 

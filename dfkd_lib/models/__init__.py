@@ -16,6 +16,9 @@ from .network import (
     embedding_and_logits, place,
 )  # fmt: skip
 from .plane import MLP, Flow, grid
+from .segmentation import (
+    Segmenter, deeplab_small, deeplabv3_mobilenetv2, deeplabv3_resnet50,
+)  # fmt: skip
 
 _WIDTHS = (64, 128, 256, 512)
 CLASSIFIERS = {
@@ -44,12 +47,18 @@ CLASSIFIERS = {
     # students of the same kind, narrower
     "wrn40_1": partial(WideResNet, 40, 1),
     "wrn16_1": partial(WideResNet, 16, 1),
+    # logits for every pixel
+    "deeplabv3_resnet50": deeplabv3_resnet50,
+    "deeplabv3_mobilenetv2": deeplabv3_mobilenetv2,
+    "deeplab_small": deeplab_small,
+    "deeplab_small_half": partial(deeplab_small, half=True),
 }
 
 # Called with (inputs, channels, size, width).
 GENERATORS = {
     "generator_a": GeneratorA,
     "generator_b": GeneratorB,
+    "generator_b_code": partial(GeneratorB, code=True),
     "flow": lambda z, channels, size, _: Flow(z, channels, size),
     "mad_cifar": lambda z, channels, size, _: MADGenerator(z, channels, size),
     "mad_tiny_imagenet": lambda z, channels, size, _: MADGenerator(z, channels, size),

@@ -18,10 +18,10 @@ from torch.nn import functional as F
 from ..errors import UserError
 
 Images = Float[Tensor, "n c h w"]
-Logits = Float[Tensor, "n classes"]
+Logits = Float[Tensor, "n classes *pixels"]
 Noise = Float[Tensor, "n z"]
 Classes = Int[Tensor, " n"]
-Embedding = Float[Tensor, "n f"]
+Embedding = Float[Tensor, "n f *grid"]
 Shape = tuple[int, int, int]  # an image's channels, height and width
 
 
@@ -76,7 +76,7 @@ class Classifier(Network):
     """
 
     def __init__(
-        self, features: nn.Sequential, classifier: nn.Linear, cuts: tuple[int, ...],
+        self, features: nn.Sequential, classifier: nn.Module, cuts: tuple[int, ...],
         size: int | None = None, smallest: int = 1,
     ):  # fmt: skip
         super().__init__()

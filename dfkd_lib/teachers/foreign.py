@@ -280,7 +280,9 @@ def _wrong(logits: Any, n: int, classes: int) -> tuple[str, str] | None:
         return f"{type(logits).__name__}{keys and f' of {keys}'}", take
     if logits.shape in ((n,), (n, 1)) and classes == 2:
         return f"one number each, for 2 classes; {_BINARY}", ""
-    if logits.shape != (n, classes) or not logits.is_floating_point():
+    # of images, or of their pixels
+    form = logits.shape[:2] == (n, classes) and logits.ndim in (2, 4)
+    if not form or not logits.is_floating_point():
         return f"{logits.dtype} of shape {tuple(logits.shape)}", ""
     if not logits.isfinite().all():
         return "numbers that are not finite", ""

@@ -26,6 +26,7 @@ class TeacherRecipe:
     warmup: int = 0  # epochs in which the learning rate rises linearly
     shift: int | None = None  # pixels at most; None: as usual for the data set
     alternate: bool = False  # flip an image in every second epoch, not at random
+    gamma: float = 0.0  # of the focal loss (Lin et al. 2017); 0: cross entropy
     source: str = "MAD A.2"
 
     def lr_factor(self, step: int, steps_per_epoch: int) -> float:
@@ -49,6 +50,9 @@ _LOWER = {"lr": 0.05, "source": "MAD A.2; rate: ours, lower for this network"}
 # what a student learns from.
 _SHORT = {"lr": 0.3, "batch": 256, "nesterov": True, "schedule": "one_cycle"}
 _SHORT |= {"epochs": 20, "shift": 2, "alternate": True, "source": "ours"}
+# rate, decay and schedule: ours
+_SEGMENTATION = {"batch": 16, "epochs": 200, "gamma": 2.0, "schedule": "cosine"}
+_SEGMENTATION |= {"source": "DFAD's code: focal loss, batch, epochs; else ours"}
 # By the beginnings of the network's and the data set's name; the first that fit count.
 TABLE: dict[tuple[str, str], dict[str, Any]] = {
     ("lenet", ""): _LENET | {"source": "ours: 99.33 % on MNIST, 99.1 % on digits"},
@@ -60,6 +64,8 @@ TABLE: dict[tuple[str, str], dict[str, Any]] = {
     ("", "tiny_imagenet"): {"batch": 256},
     ("wrn16_2", "cifar"): _SHORT,
     ("wrn40_2", "cifar"): _SHORT | {"epochs": 12},
+    ("deeplab", "scenes"): _SEGMENTATION | {"epochs": 60, "nesterov": True},
+    ("deeplab", ""): _SEGMENTATION | {"nesterov": True},
     ("vgg", ""): _LOWER,
     ("shufflenet", ""): _LOWER,
     ("", ""): {},

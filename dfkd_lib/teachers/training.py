@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from jaxtyping import Float, Int
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..data import Dataset, Images
-from ..data.images import augment
+from ..data import VOID, Dataset, Images
 from ..errors import UserError, first_line
 from ..files import locked, remove_leftovers, write_atomically
 from ..models import build, place
 from .machine import commit, hardware, resolve_precision, versions
 from .recipes import TeacherRecipe, teacher_recipe
-from .trained import accuracy_on, digest, least_accuracy, weights
+from .trained import accuracy_on, digest, least_accuracy, segmentation, weights
 
 
 def command(dataset: str, name: str, folder: Path | None = None) -> str:
@@ -63,7 +63,10 @@ def train_teacher(
         precision = str(network.dtype).removeprefix("torch.")
         network.dtype = torch.float32  # as others will use it
         network.half().float()  # as the file holds it
-        score = accuracy_on(network, dataset, device)
+        score, scores = accuracy_on(network, dataset, device), {}
+        if dataset.crop:
+            images = Images.of(dataset, device, "test")
+            scores = {"miou": segmentation(network, network, images).miou}
         if score < (least := least_accuracy(dataset.y_test)):
             checkpoint.unlink()
             raise UserError(
@@ -73,7 +76,7 @@ def train_teacher(
             )
         seconds, data = round(time.time() - asked, 1), weights(network.half())
         made = {
-            "dataset": dataset.name, "teacher": name, "accuracy": score,
+            "dataset": dataset.name, "teacher": name, "accuracy": score, **scores,
             "hash": digest(data), "recipe": vars(recipe) | {"seed": seed},
             "commit": sha,
             "seconds": seconds, "device": device, "hardware": hardware(device),
@@ -96,9 +99,8 @@ def _trained(dataset, name, recipe, seed, device, limit, checkpoint) -> nn.Modul
     random = torch.Generator(device).manual_seed(seed)
     images = Images.of(dataset, device)
     dtype = getattr(torch, resolve_precision("auto", device))
-    height, width, channels = dataset.x_train.shape[1:]
     network = build(name, dataset.num_classes).train()
-    network = place(network, device, dtype, (channels, height, width))
+    network = place(network, device, dtype, dataset.shape)
     options = {"weight_decay": recipe.weight_decay, "nesterov": recipe.nesterov}
     optimizer = torch.optim.SGD(
         network.parameters(), recipe.lr, recipe.momentum, **options
@@ -128,9 +130,8 @@ def _trained(dataset, name, recipe, seed, device, limit, checkpoint) -> nn.Modul
             group["lr"] = recipe.lr * recipe.lr_factor(step, per_epoch)
             if recipe.alternate and images.usual["flip"]:
                 usual["flip"] = first[index] ^ bool(epoch % 2)
-            pixels = augment(images.pixels(index), random, **usual)
-            logits = network(images.normalise(pixels))
-            loss = F.cross_entropy(logits, images.y[index])
+            x, y = images.labelled(index, random, **usual)
+            loss = focal(network(x), y, recipe.gamma)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -163,6 +164,18 @@ def _trained(dataset, name, recipe, seed, device, limit, checkpoint) -> nn.Modul
         if (epoch + 1) % math.ceil(recipe.epochs / 10) == 0:
             _say(f"{title}: epoch {epoch + 1} of {recipe.epochs}, loss {mean:.3f}")
     return network
+
+
+def focal(
+    logits: Float[Tensor, "n classes *pixels"],
+    y: Int[Tensor, "n *pixels"],
+    gamma: float,
+) -> Float[Tensor, ""]:
+    """−(1 − p_y)^γ log p_y (Lin et al. 2017), averaged over all but void pixels."""
+    if gamma == 0:
+        return F.cross_entropy(logits, y, ignore_index=VOID if y.ndim > 1 else -1)
+    each = F.cross_entropy(logits, y, ignore_index=VOID, reduction="none")
+    return ((1 - (-each).exp()) ** gamma * each).sum() / (y != VOID).sum()
 
 
 def _state_in(checkpoint: Path, identity: str) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from dfkd_lib.data import DATASETS
+from dfkd_lib.data import DATASETS, NETWORKS
 from dfkd_lib.errors import UserError
 from dfkd_lib.models import CLASSIFIERS, build, embedding_and_logits, torchvision_names
 from dfkd_lib.teachers import SHIPPED
@@ -36,7 +36,7 @@ SIZES = {
     "resnet110x2": (6_899_610, [32, 16, 8], 128),
     "resnet116": (1_827_930, [32, 16, 8], 64),
     "shufflenet_v2": (1_263_278, [16, 8, 4], 1024),
-}
+}  # tests/test_segmentation.py has those with logits of pixels
 # One of each kind, and the deepest.
 KINDS = ("lenet5", "alexnet", "resnet18", "resnet116", "vgg11_bn", "wrn16_2")
 
@@ -48,6 +48,11 @@ def images(name, n=2):
     return torch.randn(n, channels, side, side, generator=random)
 
 
+def test_no_classifier_is_forgotten():
+    assert {*CLASSIFIERS} == {*NETWORKS}
+    assert {n for n in NETWORKS if not NETWORKS[n].dense} == {*SIZES}
+
+
 @functools.cache
 def network(name):
     """One of each for all tests: the large ones take long to initialise."""
@@ -55,7 +60,7 @@ def network(name):
     return build(name, 10).eval()
 
 
-@pytest.mark.parametrize("name", CLASSIFIERS)
+@pytest.mark.parametrize("name", SIZES)
 def test_parameters_and_shapes(name):
     count, sides, width = SIZES[name]
     model, x = network(name), images(name)

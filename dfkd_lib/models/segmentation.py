@@ -1,0 +1,122 @@
+"""Networks that label every pixel: DeepLabV3 (Chen et al. 2017) of torchvision's parts.
+
+Their logits have the size of the images. torchvision is imported where it is used.
+"""
+
+from collections.abc import Iterable
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .network import Classifier, Embedding, Features, Images, Logits
+
+
+class Segmenter(Classifier):
+    """Images → maps → ``classifier``, a 1×1 convolution → logits, resized bilinearly.
+
+    Embedding and logits are those of a `Classifier` for each place of a grid. Batches
+    in training need two images or more, for the BatchNorm of pooled maps.
+    """
+
+    def embedding_and_logits(self, x: Images) -> tuple[Embedding, Logits]:
+        """The maps that the last layer reads, and logits of the images' size."""
+        maps, logits = super().embedding_and_logits(x)
+        return maps, F.interpolate(logits, x.shape[2:], mode="bilinear")
+
+    def stages(self, x: Images) -> Features:
+        """The maps of every stage, the embedding and the logits, in one pass."""
+        seen = super().stages(x)
+        logits = F.interpolate(seen.logits, x.shape[2:], mode="bilinear")
+        return seen._replace(logits=logits)
+
+
+def deeplabv3_resnet50(num_classes: int) -> Segmenter:
+    """DFAD's teacher: output stride 8, rates 12, 24 and 32 (its code).
+
+    Randomly initialised; the paper's backbone is pretrained on ImageNet.
+    """
+    from torchvision.models import resnet50
+
+    strides = [False, True, True]
+    network = resnet50(weights=None, replace_stride_with_dilation=strides)
+    return _deeplab([*network.children()][:-2], 2048, num_classes, (4, 5, 6, 7))
+
+
+def deeplabv3_mobilenetv2(num_classes: int) -> Segmenter:
+    """DFAD's student: MobileNetV2 without its last layer, output stride 8."""
+    from torchvision.models import mobilenet_v2
+
+    layers = [*mobilenet_v2(weights=None).features][:-1]
+    for number in range(1, 18):  # a stage has the rate that the stages before it need
+        rate = 1 if number < 11 else 2 if number < 17 else 4
+        layers[number] = PaddedBlock(layers[number], rate, number < 7)
+    return _deeplab(layers, 320, num_classes, (3, 6, 13, 17))
+
+
+class PaddedBlock(nn.Module):
+    """MobileNetV2's block, dilated, its images padded before the first convolution.
+
+    By this padding and these rates, and by no others, the papers' "FLOPs" of DFAD's
+    student come out exactly (inferred).
+    """
+
+    def __init__(self, block: nn.Module, rate: int, strided: bool):
+        super().__init__()
+        self.conv, self.skips, self.rate = block.conv, block.use_res_connect, rate
+        for layer in self.conv.modules():
+            if isinstance(layer, nn.Conv2d) and layer.kernel_size == (3, 3):
+                layer.stride = layer.stride if strided else (1, 1)
+                layer.padding, layer.dilation = (0, 0), (rate, rate)
+
+    def forward(self, x: Tensor) -> Tensor:
+        padded = self.conv(F.pad(x, [self.rate] * 4))
+        return x + padded if self.skips else padded
+
+
+def _deeplab(
+    backbone: Iterable[nn.Module], width: int, num_classes: int, cuts: tuple[int, ...]
+) -> Segmenter:
+    from torchvision.models.segmentation.deeplabv3 import DeepLabHead
+
+    *head, last = DeepLabHead(width, num_classes, (12, 24, 32))
+    return Segmenter(nn.Sequential(*backbone, *head), last, cuts)
+
+
+class FusedBlock(nn.Module):
+    """MobileNetV2's inverted residual with its first two convolutions fused.
+
+    3×3 to four times as many channels, 1×1 back, a skip where shapes agree (Tan and Le
+    2021). On a CPU thread it runs three times as fast as with depthwise convolutions.
+    """
+
+    def __init__(self, c_in: int, c_out: int, stride: int, dilation: int):
+        super().__init__()
+        wide = 4 * c_in
+        self.layers = nn.Sequential(
+            nn.Conv2d(c_in, wide, 3, stride, dilation, dilation, bias=False),
+            nn.BatchNorm2d(wide), nn.ReLU6(),
+            nn.Conv2d(wide, c_out, 1, bias=False), nn.BatchNorm2d(c_out),
+        )  # fmt: skip
+        self.skips = stride == 1 and c_in == c_out
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layers(x) if self.skips else self.layers(x)
+
+
+def deeplab_small(num_classes: int, half: bool = False) -> Segmenter:
+    """Ours for a CPU, of output stride 8 and rates 2, 4 and 6; or one half as wide."""
+    from torchvision.models.segmentation.deeplabv3 import ASPP
+
+    width = 8 if half else 16
+    layers = [nn.Conv2d(3, width, 3, 2, 1, bias=False), nn.BatchNorm2d(width)]
+    layers.append(nn.ReLU6())
+    c_in = width
+    for c_out, stride, dilation in ((24, 2, 1), (32, 2, 1), (64, 1, 2)):
+        c_out = c_out * width // 16
+        layers.append(FusedBlock(c_in, c_out, stride, dilation))
+        layers.append(FusedBlock(c_out, c_out, 1, dilation))
+        c_in = c_out
+    layers.append(ASPP(c_in, (2, 4, 6), c_in))
+    return Segmenter(
+        nn.Sequential(*layers), nn.Conv2d(c_in, num_classes, 1), cuts=(4, 6, 8)
+    )
