@@ -2,6 +2,7 @@
 
 import re
 
+import matplotlib.pyplot
 from chapters import ROOT
 
 import dfkd_lib
@@ -29,6 +30,23 @@ def modules():
 def test_the_reference_shows_every_module_once_and_what_is_public():
     assert sorted(SHOWN) == sorted(modules())
     assert {getattr(dfkd_lib, n).__module__ for n in dfkd_lib.__all__} <= {*SHOWN}
+
+
+def test_every_page_of_the_reference_has_an_example_that_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for path in (ROOT / "book" / "api").glob("*.md"):
+        examples = re.findall(r"^```python\n(.*?)^```", path.read_text(), re.M | re.S)
+        assert examples, path.name
+        for example in examples:
+            exec(compile(example, path.name, "exec"), {})
+        matplotlib.pyplot.close("all")
+
+
+def test_a_modules_summary_lists_what_it_defines():
+    text = book_pages.summary("dfkd_lib.theory.averages")
+    names = {row[0].split("`")[1].split(" ")[0] for row in rows(text)}
+    assert {"ema", "ema_weights", "ema_gain"} <= names
+    assert not any(name.startswith("_") for name in names)
 
 
 def rows(markdown):

@@ -1,13 +1,16 @@
 """Sphinx extension: the recipes page, made from the library while the book is built."""
 
 import ast
+import importlib
 import inspect
+import re
 from typing import Any
 
 from dfkd_lib.methods import METHODS, readable
 from dfkd_lib.recipes import RECIPES, Entry, Table
 
 MARK = "<!-- recipes -->"
+MODULE = re.compile(r"^```{eval-rst}\n\.\. automodule:: (\S+)", re.M)
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
@@ -95,9 +98,23 @@ def recipes() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def summary(module: str) -> str:
+    """What a module defines for others, and the first line said of each."""
+    rows = [
+        [f"{{py:obj}}`{name} <{module}.{name}>`", inspect.getdoc(thing).splitlines()[0]]
+        for name, thing in vars(importlib.import_module(module)).items()
+        if getattr(thing, "__module__", "") == module
+        if not name.startswith("_") and inspect.getdoc(thing)
+        if inspect.isclass(thing) or inspect.isfunction(thing)
+    ]
+    return table(["name", "what it is"], rows) + "\n\n" if len(rows) > 1 else ""
+
+
 def fill(app: Any, name: str, source: list[str]) -> None:
     if MARK in source[0]:
         source[0] = source[0].replace(MARK, recipes())
+    if name.startswith("book/api/"):
+        source[0] = MODULE.sub(lambda m: summary(m[1]) + m[0], source[0])
 
 
 def shorten(
