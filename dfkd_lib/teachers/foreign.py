@@ -151,8 +151,7 @@ def task_of(dataset: Dataset | None, num_classes: Any, input_shape: Any) -> tupl
     if dataset is not None:
         if num_classes is not None or input_shape is not None:
             raise UserError("teacher: give a data set, or num_classes and input_shape")
-        height, width, channels = dataset.x_test.shape[1:]
-        return dataset.num_classes, (channels, height, width)
+        return dataset.num_classes, dataset.shape
     if plain(num_classes) == 1:
         raise UserError(f"num_classes: 1 is not allowed, give 2; {_BINARY}")
     num_classes, input_shape = whole("num_classes", num_classes, 2), plain(input_shape)
