@@ -27,11 +27,13 @@ from ..teachers import (
     commit, hardware, load_foreign, renormalised, resolve_device,
     resolve_precision, versions, weights,
 )  # fmt: skip
-from ..teachers.foreign import doubts, task_of, try_out
+from ..teachers.foreign import Labels, as_foreign, doubts, task_of, try_out
 from ..train import History, Keep, compile_networks, hold, train
 from .card import card
 from .export import export
-from .fresh import Enough, FreshImages, distrust, distrust_on, effective_classes
+from .fresh import (
+    Enough, FreshImages, counts_of, distrust, distrust_on, effective_classes,
+)  # fmt: skip
 from .networks import (
     ROUNDING, agree_or_float32, check_on, check_play, constants_of, difference,
     same_images, seen_constants, student_of, usual_defaults,
@@ -86,8 +88,10 @@ def distill(
       teachers, never guessed: with wrong ones a student may agree with its teacher and
       fail on every real image. Constants of pixels from 0 to 255 are divided by 255.
     - `logits`: where they are in the teacher's answer, if that is no tensor: a key, an
-      index, a field or a function. `task`: "classes", or "binary" for a teacher of one
-      logit z, whose student answers with two, as for (0, z).
+      index, a field or a function. `task`: "classes"; "binary" for a teacher of one
+      logit z, whose student answers with two, as for (0, z); or "multilabel" for a
+      logit z per label, each a decision (0, z). Agreement is then |both| / |either| of
+      the labels that the two networks give.
     - `method`: dfad, arvi, abm, mad, dfkd_mem or dafl; or settings of your own with
       `start` and `stage`: a class, or an instance, of which all but `stages` is kept.
     - `stages`, `percent`, `patience`: the largest number of stages (a generator step,
@@ -110,7 +114,7 @@ def distill(
     checkpoint is written.
     """
     # --- what was asked
-    if one_of("task", task, ("binary", "classes")) == "binary":
+    if one_of("task", task, ("binary", "classes", "multilabel")) == "binary":
         logits, num_classes = logits or _two_logits, 2
     num_classes, shape = task_of(None, num_classes, input_shape)
     name, method = _settings(method, shape, whole("stages", stages, 1), settings)
@@ -121,8 +125,11 @@ def distill(
     game = Task(num_classes, shape, torch.device(device), getattr(torch, precision))
     with usual_defaults():
         # --- trials, before any work
-        run = _Run(name, method, game, (teacher, logits, mean, std), student)
+        many = task == "multilabel"
+        run = _Run(name, method, game, (teacher, logits, mean, std), student, many)
         images = None if check is None else load_images(check, shape, num_classes)
+        if many and images:  # a file has one label an image
+            images = images[0], None
         if quick:
             stages = max(min(int(QUICK / run.seconds), method.stages), 1)
             tested = math.ceil(stages / 40)
@@ -130,7 +137,7 @@ def distill(
         settings = {n: getattr(method, n) for n in readable(type(method))}
         report = {
             "method": name, "parameters": settings, "teacher": run.teacher.hash,
-            "student": run.called, "seed": seed, "shape": shape,
+            "student": run.called, "seed": seed, "shape": shape, "task": task,
             "constants": run.constants, "device": device, "precision": precision,
         }  # fmt: skip
         report = json.loads(json.dumps(report))
@@ -209,13 +216,16 @@ class _Run:
     """Networks that are tried before a run; what is made of them, in it and after."""
 
     def __init__(
-        self, name: str, method: Any, task: Task, teacher: tuple, student: Any
-    ):
+        self, name: str, method: Any, task: Task, teacher: tuple, student: Any,
+        many: bool,
+    ):  # fmt: skip
         """Refuse in one line what fails in a trial of the networks and the method.
 
-        `teacher`: itself, where its logits are, and its images' mean and std.
+        `teacher`: itself, where its logits are, and its images' mean and std. `many`:
+        labels an image.
         """
         self.task, self.random, self.warnings = task, [], []  # random: which role is
+        self.decides = Labels if many else as_foreign
         classes, shape = task.num_classes, task.shape
         batches = {getattr(method, n, 2) for n in ("batch", "student_batch")}
         self.make, self.called = student_of(student, shape, classes, batches)
@@ -224,8 +234,12 @@ class _Run:
         self.teacher = load_foreign(source, **options, device="cpu")
         self.given, called = self.teacher.network, self.teacher.name
         answers = try_out("teacher", called, self.given, classes, shape, batches)
+        if many and 0 <= answers.min() and answers.max() <= 1:
+            line = "teacher: its answers are from 0 to 1, as probabilities of labels"
+            raise UserError(f"{line}; give logits=torch.logit")
+        self.given = self.decides(self.given)
         with torch.random.fork_rng(devices=[]):
-            pair = {"teacher": self.given, "student": self.make()}
+            pair = {"teacher": self.given, "student": self.made()}
         for role, network in pair.items():
             if check_play(role, network, shape):
                 self.random.append(role)
@@ -247,6 +261,10 @@ class _Run:
             line = "the teacher uses no BatchNorm layer with stored moments"
             self.warn(f"{line}: the term BNmm is zero")
 
+    def made(self) -> nn.Module:
+        """A student for the run, which answers as its teacher there."""
+        return self.decides(self.make())
+
     def warn(self, *lines: str) -> None:
         for line in filter(None, lines):
             print(line)
@@ -254,7 +272,7 @@ class _Run:
 
     def try_stages(self, method: Any) -> int:
         """Two stages that are thrown away: their `seconds`, and the layers of BNmm."""
-        trial = method.start(self.played, self.make(), self.task, 0)
+        trial = method.start(self.played, self.made(), self.task, 0)
         trial.stage = 2  # what is done once, before the first stage, is not tried
         for _ in range(2):  # the first one warms up
             begun = time.perf_counter()
@@ -269,7 +287,7 @@ class _Run:
 
     def start(self, method: Any, seed: int) -> tuple[State, str]:
         """The run's networks, which answer as those that were given; how compiled."""
-        before, compiled = copy.deepcopy(own := self.make()), "none"
+        before, compiled = copy.deepcopy(own := self.made()), "none"
         state = method.start(self.played, own, self.task, seed)
         if self.task.device.type == "cuda":
             compiled, refused = compile_networks(method, state)
@@ -297,11 +315,12 @@ class _Run:
         line = f"ended after stage {history.stage[-1]}: agreement {agreement:.1f} %"
         print(f"{line} on fresh images of {effective:.1f} effective classes")
         self.warn(*distrust(agreement, effective, self.task.num_classes))
+        trained = self.decides(trained)
         far = difference(trained, state.student, self.images["student"])
         if "student" not in self.random and far > ROUNDING[self.task.dtype]:
             line = f"in float32 the student's answers move by {100 * far:.0f} % of"
             self.warn(f"{line} their spread: train it with precision='float32'")
-        classes = len(answers.argmax(1).unique())
+        classes = int(counts_of(answers).count_nonzero())
         scores = {"agreement": agreement, "kl": history.kl[-1], "classes": classes}
         return scores | {"effective_classes": effective}
 
@@ -309,6 +328,7 @@ class _Run:
         self, pair: dict[str, nn.Module], images: tuple
     ) -> dict[str, int | float]:
         """What real images say of the student, and whether to trust it."""
+        pair = {role: self.decides(network) for role, network in pair.items()}
         found = check_on(pair, images, self.constants, self.task.device)
         line = f"agreement {found['agreement']:.1f} %"
         print(f"{line} on the {found['images']} images of check")

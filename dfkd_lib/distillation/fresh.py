@@ -4,10 +4,10 @@ import copy
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from ..losses import kl
 from ..methods import State
-from ..models.network import Logits
 from ..teachers import accuracy, logits_of
 from ..train import History, Scores
 
@@ -28,10 +28,9 @@ class FreshImages:
     def scores(self, state: State) -> Scores:
         """Agreement in percent and KL in nats; there are no labels for an accuracy."""
         answers, logits = self.logits(state)
-        agreement = accuracy(logits, answers.argmax(1))
-        return Scores(None, agreement, kl(answers, logits).item())
+        return Scores(None, agreement(answers, logits), kl(answers, logits).item())
 
-    def logits(self, state: State) -> tuple[Logits, Logits]:
+    def logits(self, state: State) -> tuple[Tensor, Tensor]:
         """The teacher's and the student's; the state stays as it is."""
         device = state.task.device
         # By seed and progress: a resumed run is tested on the same images.
@@ -64,9 +63,25 @@ class Enough:
         return agrees or bool(old and max(new) <= max(old))
 
 
-def effective_classes(answers: Logits) -> float:
+def agreement(answers: Tensor, student: Tensor) -> float:
+    """Percent of images of the same class; of labels that either gives, by both."""
+    one, other = answers.argmax(1), student.argmax(1)
+    if one.ndim == 1:
+        return accuracy(student, one)
+    return 100 * ((one & other).sum() / (one | other).sum().clamp_min(1)).item()
+
+
+def counts_of(answers: Tensor) -> Tensor:
+    """How often a teacher names each class; of a label, its rarer answer."""
+    named = answers.argmax(1)
+    yes = named.sum(0)
+    return torch.minimum(yes, len(named) - yes) if yes.ndim else named.bincount()
+
+
+def effective_classes(answers: Tensor) -> float:
     """exp of the entropy of the classes that a teacher names, 1 to their number."""
-    shares = answers.argmax(1).bincount() / len(answers)
+    counts = counts_of(answers)
+    shares = counts / counts.sum().clamp_min(1)
     return torch.special.entr(shares).sum().exp().item()
 
 
