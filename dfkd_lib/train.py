@@ -133,7 +133,7 @@ def joined() -> Iterator[None]:
             yield
         except UserError:
             if rank():  # the line is rank 0's, whose end lets torchrun end this one
-                time.sleep(5)
+                time.sleep(20)
             raise
     dist.destroy_process_group()
 

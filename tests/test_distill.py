@@ -30,6 +30,7 @@ from dfkd_lib.distillation.fresh import (
     distrust,
     distrust_on,
     effective_classes,
+    seen,
 )
 from dfkd_lib.errors import UserError
 from dfkd_lib.files import write_atomically
@@ -620,7 +621,7 @@ def test_a_teacher_of_many_labels(make, tmp_path):
     answers = torch.tensor([[[0.0] * 3, [1.0, -1, 1]], [[0.0] * 3, [1.0, -1, -1]]])
     other = torch.tensor([[[0.0] * 3, [1.0, 1, -1]], [[0.0] * 3, [1.0, -1, -1]]])
     assert agreement(answers, other) == 50  # two of the four labels that either gives
-    assert effective_classes(answers) == 1
+    assert seen(answers) == (1, 1.0)  # only the last label is given once and once not
 
 
 def test_a_quick_answer_says_how_long_it_takes(make, monkeypatch, capsys):

@@ -31,9 +31,7 @@ from ..teachers.foreign import Labels, as_foreign, doubts, task_of, try_out
 from ..train import History, Keep, compile_networks, hold, train
 from .card import card
 from .export import export
-from .fresh import (
-    Enough, FreshImages, counts_of, distrust, distrust_on, effective_classes,
-)  # fmt: skip
+from .fresh import Enough, FreshImages, distrust, distrust_on, seen
 from .networks import (
     ROUNDING, agree_or_float32, check_on, check_play, constants_of, difference,
     same_images, seen_constants, student_of, usual_defaults,
@@ -311,7 +309,7 @@ class _Run:
     ) -> dict[str, int | float]:
         """What fresh images say of the student, and how far to trust it."""
         agreement, answers = history.agreement[-1], tests.logits(state)[0]
-        effective = effective_classes(answers)
+        classes, effective = seen(answers)
         line = f"ended after stage {history.stage[-1]}: agreement {agreement:.1f} %"
         print(f"{line} on fresh images of {effective:.1f} effective classes")
         self.warn(*distrust(agreement, effective, self.task.num_classes))
@@ -320,7 +318,6 @@ class _Run:
         if "student" not in self.random and far > ROUNDING[self.task.dtype]:
             line = f"in float32 the student's answers move by {100 * far:.0f} % of"
             self.warn(f"{line} their spread: train it with precision='float32'")
-        classes = int(counts_of(answers).count_nonzero())
         scores = {"agreement": agreement, "kl": history.kl[-1], "classes": classes}
         return scores | {"effective_classes": effective}
 

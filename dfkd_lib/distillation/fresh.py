@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..losses import kl
 from ..methods import State
+from ..models.network import Logits
 from ..teachers import accuracy, logits_of
 from ..train import History, Scores
 
@@ -71,18 +72,20 @@ def agreement(answers: Tensor, student: Tensor) -> float:
     return 100 * ((one & other).sum() / (one | other).sum().clamp_min(1)).item()
 
 
-def counts_of(answers: Tensor) -> Tensor:
-    """How often a teacher names each class; of a label, its rarer answer."""
-    named = answers.argmax(1)
-    yes = named.sum(0)
-    return torch.minimum(yes, len(named) - yes) if yes.ndim else named.bincount()
-
-
-def effective_classes(answers: Tensor) -> float:
+def effective_classes(answers: Logits) -> float:
     """exp of the entropy of the classes that a teacher names, 1 to their number."""
-    counts = counts_of(answers)
-    shares = counts / counts.sum().clamp_min(1)
+    shares = answers.argmax(1).bincount() / len(answers)
     return torch.special.entr(shares).sum().exp().item()
+
+
+def seen(answers: Tensor) -> tuple[int, float]:
+    """How many classes a teacher names, and effective ones; labels by rarer answer."""
+    if answers.ndim == 2:
+        return len(answers.argmax(1).unique()), effective_classes(answers)
+    yes = answers.argmax(1).sum(0)
+    rarer = torch.minimum(yes, len(answers) - yes)
+    shares = rarer / rarer.sum().clamp_min(1)
+    return int(rarer.count_nonzero()), torch.special.entr(shares).sum().exp().item()
 
 
 def distrust(agreement: float, effective: float, classes: int) -> list[str]:
