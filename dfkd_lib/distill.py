@@ -1,7 +1,4 @@
-"""``python -m dfkd_lib.distill TEACHER --student NAME --shape C H W --classes N``
-
-The options are the parameters of the function of that name.
-"""
+"""``python -m dfkd_lib.distill``: the function of that name as a command line."""
 
 import argparse
 import ast
@@ -13,7 +10,6 @@ import sys
 from typing import Any
 
 import torch
-from torch import nn
 
 from .distillation import distill
 from .errors import Parser, UserError, command, of_settings, shown, told, whole
@@ -36,9 +32,6 @@ def _network(role: str, value: str, weights: str | None = None) -> Any:
         sys.path.insert(0, str(path.parent))  # as Python does for a script
         spec.loader.exec_module(module)
         made = getattr(module, function)()
-    if not isinstance(made, nn.Module):
-        line = f"{role}: {value} returns {shown(made)}; give a function that returns"
-        raise UserError(f"{line} an nn.Module")
     if weights:
         fill(at_home("weights", weights), made, value)
     return made
@@ -60,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
     add("--set", nargs="+", default=[], metavar="NAME=VALUE", help="of the method")
     for name, each in inspect.signature(distill).parameters.items():
         kind, usual = type(each.default), each.default
-        option = {"dest": name, "default": usual}
+        option = {"default": usual}
         if name in ("mean", "std"):
             option |= {"type": float, "nargs": "+"}
         elif kind is bool:
@@ -71,13 +64,10 @@ def main(argv: list[str] | None = None) -> int:
             add(f"--{name.replace('_', '-')}", **option)
     try:
         given = vars(parser.parse_args(argv))
-        options = set(given)
         for pair in given.pop("set"):
             name, _, value = pair.partition("=")
             with contextlib.suppress(ValueError, SyntaxError):
                 value = ast.literal_eval(value)
-            if name in options:
-                raise UserError(f"set: {name} is no setting of a method; give --{name}")
             given[name] = value
         if (given["logits"] or "").isdecimal():
             given["logits"] = int(given["logits"])

@@ -675,8 +675,6 @@ def test_a_user_without_a_home_uses_what_ships(monkeypatch):
 OWN = """from blocks import Linear, Sequential, Flatten
 def make():
     return Sequential(Flatten(), Linear(3072, 10))
-def other():
-    return 1
 """
 
 
@@ -719,7 +717,6 @@ def test_the_command_line(run, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ("--set stages=3", "set: stages give --stages"),
         ("--set batch=-1", "batch -1"),
         ("--set rate=3", "setting: 'rate' is not known"),
         ("--weights gone.pt", "gone.pt cannot be read"),
@@ -727,7 +724,6 @@ def test_the_command_line(run, tmp_path, monkeypatch):
         ("--classes 9", "(2, 9)"),
         ("--seed x", "--seed 'x'"),
         (("py:make --", "py:none --"), "teacher: none FILE.py:FUNCTION"),
-        (("py:make --", "py:other --"), "teacher: other returns 1"),
         (("--student ", "--student gone/"), "student: gone/ No such file"),
     ],
 )

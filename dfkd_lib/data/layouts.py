@@ -33,15 +33,12 @@ _PATIENCE = 30  # seconds without an answer; torchvision would wait for ever
 
 @dataclass(frozen=True, eq=False)
 class ImageFiles:
-    """Images in files, decoded by ``x[index]``: resized, and the middle cropped.
-
-    `width`: if it is not `size`, which is the height then.
-    """
+    """Images in files, decoded by ``x[index]``: resized, and the middle cropped."""
 
     paths: tuple[str, ...]
     channels: int
     size: int
-    width: int = 0
+    width: int = 0  # 0: a square
 
     ndim, dtype = 4, np.dtype(np.uint8)
 
@@ -126,8 +123,8 @@ def resize(
     Bilinear, antialiased where it shrinks.
     """
     (height, width), wide = x.shape[1:3], wide or size
-    h, w = min(height, width * size // wide), min(width, height * wide // size)
-    h, w = max(h, 1), max(w, 1)
+    h = max(min(height, width * size // wide), 1)
+    w = max(min(width, height * wide // size), 1)
     x = x[:, (height - h) // 2 :, (width - w) // 2 :][:, :h, :w]
     if (h, w) == (size, wide):
         return x

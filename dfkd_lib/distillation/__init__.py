@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..data import load_images
 from ..errors import UserError, one_of, plain, real, text, told, whole
@@ -113,7 +114,7 @@ def distill(
     """
     # --- what was asked
     if one_of("task", task, ("binary", "classes", "multilabel")) == "binary":
-        logits, num_classes = logits or _two_logits, 2
+        logits, num_classes = logits or (lambda z: F.pad(z.reshape(-1, 1), (1, 0))), 2
     num_classes, shape = task_of(None, num_classes, input_shape)
     name, method = _settings(method, shape, whole("stages", stages, 1), settings)
     until = Enough(real("percent", percent, 0, 100), whole("patience", patience, 1))
@@ -180,12 +181,6 @@ def distill(
             return Distilled(taken, history, report, files)
 
 
-def _two_logits(z: Tensor) -> Tensor:
-    """A binary teacher's logit z as the two logits (0, z)."""
-    z = z.reshape(len(z), 1)
-    return torch.cat([torch.zeros_like(z), z], 1)
-
-
 def _settings(method: Any, shape: Shape, stages: int, given: dict) -> tuple[str, Any]:
     """The method's name, and its settings for images of this shape."""
     kind = method if isinstance(method, type) else type(method)
@@ -224,6 +219,7 @@ class _Run:
         """
         self.task, self.random, self.warnings = task, [], []  # random: which role is
         self.decides = Labels if many else as_foreign
+        self.made = lambda: self.decides(self.make())  # a student for the run
         classes, shape = task.num_classes, task.shape
         batches = {getattr(method, n, 2) for n in ("batch", "student_batch")}
         self.make, self.called = student_of(student, shape, classes, batches)
@@ -258,10 +254,6 @@ class _Run:
         if getattr(method, "lambda_bn", 0) and not layers:
             line = "the teacher uses no BatchNorm layer with stored moments"
             self.warn(f"{line}: the term BNmm is zero")
-
-    def made(self) -> nn.Module:
-        """A student for the run, which answers as its teacher there."""
-        return self.decides(self.make())
 
     def warn(self, *lines: str) -> None:
         for line in filter(None, lines):
