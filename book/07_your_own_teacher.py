@@ -515,10 +515,11 @@ print("the same logits, without dfkd_lib")
 # ```
 #
 # - **Start with `quick=True`.** It runs as many stages as take about two minutes. Every run prints its expected time first.
-# - Teachers of torchvision and timm come with their constants. A network that returns a tuple or a dictionary needs `logits=`, and a binary teacher `task="binary"`.
+# - Teachers of torchvision and timm come with their constants. A network that returns a tuple or a dictionary needs `logits=`, and a binary teacher `task="binary"`. With `task="multilabel"` each logit decides about one label; the agreement then counts the labels that both networks give, relative to those that either gives.
 # - A teacher with BatchNorm reveals more: MAD's generator is trained to match its stored moments. Without BatchNorm this term is zero, and the report says so.
 # - **Large images are harder.** MAD's paper loses 2 points on CIFAR-10 and 11 on ImageNet (its Table 2); we have run nothing of that size. With a few real images, read {doc}`04_hidfd`.
 # - A run that diverges names the step and the loss term. Reduce `student_lr` or `generator_lr`.
+# - The same from the command line: `python -m dfkd_lib.distill teacher.py:make --weights w.safetensors --student resnet18 --shape 3 32 32 --classes 10`, plus `--mean` and `--std`. The function `make` in `teacher.py` returns your network, and `--help` lists the options.
 # - A long run writes checkpoints. After a crash the same call with `resume=True` continues it.
 # - `method=` also takes a class or an instance with `start` and `stage`: see {doc}`add_a_paper`.
 #

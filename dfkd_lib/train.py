@@ -157,7 +157,12 @@ def joined() -> Iterator[None]:
         if rank():
             nowhere = stack.enter_context(open(os.devnull, "w"))
             stack.enter_context(contextlib.redirect_stdout(nowhere))
-        yield
+        try:
+            yield
+        except UserError:
+            if rank():  # the line is rank 0's, whose end lets torchrun end this one
+                time.sleep(20)
+            raise
     dist.destroy_process_group()
 
 

@@ -1,31 +1,42 @@
 """`distill` on small teachers: what it writes, resumes, exports and refuses."""
 
 import copy
+import importlib
 import inspect
 import json
 import os
+import runpy
 import stat
 import subprocess
+import sys
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
+from torchvision.models import VisionTransformer
 from torchvision.ops import FrozenBatchNorm2d
 
 import dfkd_lib
 from dfkd_lib import distillation
 from dfkd_lib.distillation import Enough, FreshImages, export, seen_constants
-from dfkd_lib.distillation.fresh import distrust, distrust_on, effective_classes
+from dfkd_lib.distillation.fresh import (
+    agreement,
+    distrust,
+    distrust_on,
+    effective_classes,
+    seen,
+)
 from dfkd_lib.errors import UserError
 from dfkd_lib.files import write_atomically
 from dfkd_lib.losses import bn_moments
 from dfkd_lib.methods import DFAD, MAD, Task
 from dfkd_lib.models import build
-from dfkd_lib.teachers import commit, machine, renormalised, tree, weights
+from dfkd_lib.teachers import commit, digest, machine, renormalised, tree, weights
 from dfkd_lib.train import History
 
 TINY = {"generator_width": 2, "z_dim": 6, "batch": 128, "student_batch": 8}
@@ -527,15 +538,42 @@ def test_numbers_as_people_have_them(make, mean, std, classes, shape, capsys):
     assert ("0 to 255" in capsys.readouterr().out) == (np.max(mean) > 1)
 
 
-@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 30, 30), (3, 24, 18), (4, 20, 33)])
-def test_images_of_any_sides(make, shape):
+@pytest.mark.parametrize(
+    ("shape", "classes"),
+    [
+        *[((1, 28, 28), 10), ((3, 30, 30), 1000), ((3, 24, 18), 10), ((4, 20, 33), 10)],
+        *[((16, 16, 12), 10), ((1, 12, 21), 300)],
+    ],
+)
+def test_images_of_any_sides(make, tmp_path, shape, classes):
     torch.manual_seed(0)
     body = nn.Sequential(nn.Conv2d(shape[0], 6, 5, 3), nn.AdaptiveAvgPool2d(2))
-    network = nn.Sequential(body, nn.Flatten(), nn.Linear(24, 10))
+    network = nn.Sequential(body, nn.Flatten(), nn.Linear(24, classes))
     given = {"teacher": network, "student": network, "input_shape": shape, "mean": 0.5}
-    done = make(**given, std=0.25, stages=1)
-    assert done.student(torch.zeros(2, *shape)).shape == (2, 10)
-    assert make(**given, std=0.25, stages=1, conditional=True)
+    given |= {"num_classes": classes, "std": 0.25, "stages": 1}
+    if shape[0] in (1, 3):
+        (tmp_path / "some").mkdir()
+        Image.new("RGB", (31, 40)).save(tmp_path / "some" / "a.png")
+        given["check"] = tmp_path / "some"
+    else:
+        x = np.zeros((2, 40, 31, shape[0]), np.uint8)
+        np.savez(tmp_path / "some.npz", x=x, y=np.array([0, 1]))
+        given["check"] = tmp_path / "some.npz"
+    sizes = []
+    network.register_forward_pre_hook(lambda _, x: sizes.append(x[0].shape[1:]))
+    done = make(**given)
+    assert set(sizes) == {shape} and done.report["check"]["images"] in (1, 2)
+    assert done.student(torch.zeros(2, *shape)).shape == (2, classes)
+    assert make(**given, conditional=True)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_small_transformer(make, precision):
+    torch.manual_seed(0)
+    vit = VisionTransformer(32, 8, 1, 2, 32, 32, num_classes=10)
+    nn.init.normal_(vit.heads.head.weight)
+    found, wanted = prepared(make, vit, student=vit, precision=precision)
+    assert (found - wanted).abs().max() < FAR * wanted.std()
 
 
 def test_a_binary_teacher(make):
@@ -549,6 +587,35 @@ def test_a_binary_teacher(make):
     wanted = torch.cat([torch.zeros_like(z), z], 1)
     torch.testing.assert_close(SEEN[-1](NOISE), wanted, rtol=1e-3, atol=1e-3)
     assert done.student(NOISE).shape == (8, 2)
+
+
+def test_a_teacher_of_many_labels(make, tmp_path):
+    """Its logits are absolute: a softmax would leave out what they share, here 3."""
+    torch.manual_seed(0)
+    layers = nn.AvgPool2d(16), nn.Flatten()
+    teacher, student = (nn.Sequential(*layers, nn.Linear(12, 6)) for _ in "ts")
+    teacher[2].weight.data *= 9
+    teacher[2].bias.data += 3
+    np.savez(tmp_path / "a.npz", x=np.zeros((5, 32, 32, 3), np.uint8))
+    given = COLOUR | {"num_classes": 6, "teacher": teacher, "task": "multilabel"}
+    given |= {"student": student, "stages": 60, "check": tmp_path / "a.npz"}
+    given |= {"student_lr": 0.6, "batch": 32, "student_batch": 32}
+    done = make(**given, exporting=True)
+    with torch.no_grad():
+        z, found = teacher(NOISE), done.student(NOISE)
+        program = torch.export.load(done.files["torch.export"]).module()(NOISE)
+    torch.testing.assert_close(program, found, rtol=1e-3, atol=1e-3)
+    assert found.shape == z.shape and (found - z).mean().abs() < 1
+    assert done.report["synthetic"]["agreement"] > 70
+    assert done.report["check"].keys() == {"images", "agreement", "kl"}
+    assert load_file(done.files["weights"]).keys() == student.state_dict().keys()
+    assert same(make(**given, resume=True).student, done.student)
+    with pytest.raises(UserError, match="logits=torch.logit"):
+        make(**given | {"teacher": nn.Sequential(teacher, nn.Sigmoid())})
+    answers = torch.tensor([[[0.0] * 3, [1.0, -1, 1]], [[0.0] * 3, [1.0, -1, -1]]])
+    other = torch.tensor([[[0.0] * 3, [1.0, 1, -1]], [[0.0] * 3, [1.0, -1, -1]]])
+    assert agreement(answers, other) == 50  # two of the four labels that either gives
+    assert seen(answers) == (1, 1.0)  # only the last label is given once and once not
 
 
 def test_a_quick_answer_says_how_long_it_takes(make, monkeypatch, capsys):
@@ -595,6 +662,73 @@ def test_a_user_without_a_home_uses_what_ships(monkeypatch):
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # nobody's home
     data = dfkd_lib.load_dataset("digits")
     assert dfkd_lib.load_teacher(data, "lenet5").accuracy > 90
+
+
+# --- the command line ---------------------------------------------------------------
+
+OWN = """from blocks import Linear, Sequential, Flatten
+def make():
+    return Sequential(Flatten(), Linear(3072, 10))
+"""
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """The command line's exit code, and what it prints on stderr."""
+    (tmp_path / "teacher.py").write_text(OWN)
+    (tmp_path / "blocks.py").write_text("from torch.nn import *")  # beside it
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3072, 10))
+    torch.save(network.state_dict(), tmp_path / "w.pt")
+    monkeypatch.setattr(distillation, "export", lambda *args, **options: {})
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    usual = "teacher.py:make --student teacher.py:make --shape 3 32 32 --classes 10 "
+    usual += "--mean 0.4 --std 0.2 --stages 1 --output-dir out --set z_dim=6 batch=8 "
+    usual += "student_batch=8 generator_width=2 student_steps=1 "
+
+    def made(more, of=lambda line: line):
+        line = of(usual).replace("teacher.py", f"{tmp_path}/teacher.py") + more
+        line = line.replace("w.pt", f"{tmp_path}/w.pt")
+        words = line.replace("out ", f"{tmp_path}/out ").split()
+        monkeypatch.setattr(sys, "argv", ["distill", *words])
+        monkeypatch.delitem(sys.modules, "dfkd_lib.distill", raising=False)
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_module("dfkd_lib.distill", run_name="__main__")
+        return ended.value.code, capsys.readouterr().err, network
+
+    return made
+
+
+def test_the_command_line(run, tmp_path, monkeypatch):
+    code, err, network = run("--weights w.pt --seed 3 --method mad --precision float32")
+    assert code == 0, err
+    report = json.loads((tmp_path / "out" / "student.json").read_text())
+    assert report["seed"] == 3 and report["parameters"]["z_dim"] == 6
+    assert report["teacher"] == digest(weights(network))
+    importlib.import_module("dfkd_lib.distill")
+    assert dfkd_lib.distill is distillation.distill
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ("--set batch=-1", "batch -1"),
+        ("--set rate=3", "setting: 'rate' is not known"),
+        ("--weights gone.pt", "gone.pt cannot be read"),
+        ("--shape 3 32", "--shape 3 arguments --help"),
+        ("--classes 9", "(2, 9)"),
+        ("--seed x", "--seed 'x'"),
+        (("py:make --", "py:none --"), "teacher: none FILE.py:FUNCTION"),
+        (("--student ", "--student gone/"), "student: gone/ No such file"),
+    ],
+)
+def test_one_line_of_the_command_line(run, tmp_path, more, words):
+    swap = more if isinstance(more, tuple) else ("", "")
+    code, err, _ = run(
+        more if isinstance(more, str) else "", lambda x: x.replace(*swap, 1)
+    )
+    assert code == 2 and len(err.splitlines()) == 1 and err.startswith("error: ")
+    assert not [word for word in words.split() if word not in err]
+    assert not (tmp_path / "out").exists()
 
 
 # --- refusals -----------------------------------------------------------------------

@@ -20,6 +20,7 @@ PACKAGES = PROJECT["tool"]["setuptools"]["packages"]
 SOURCES = {str(p.relative_to(ROOT)) for p in (ROOT / "dfkd_lib").glob("**/*.py")}
 ASSETS = {str(p.relative_to(ROOT)) for p in (ROOT / "dfkd_lib").glob("**/assets/*")}
 DATA = {  # where it is here, and in the wheel
+    "benchmarks/records": "dfkd_lib/benchmarks/records",
     "results": "dfkd_lib/results",
     "book/papers": "dfkd_lib/lab/tables",
 }

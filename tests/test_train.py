@@ -15,6 +15,7 @@ from hostile import Hostile
 from torch import nn
 
 from dfkd_lib import losses as formulas
+from dfkd_lib import train as loop
 from dfkd_lib.data import Dataset
 from dfkd_lib.errors import UserError
 from dfkd_lib.methods import Losses, State, Task, learning_rate_factor
@@ -392,3 +393,17 @@ def test_networks_that_cannot_be_compiled_run_as_they_did(monkeypatch):
         patch.setattr(Toy, "stage", refused)
         assert compile_networks(toy, state) == ("none", "default: no compiler here")
     assert result(toy, state) == result()
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_line_of_several_processes_is_that_of_rank_0(monkeypatch, number):
+    """torchrun ends the other processes when rank 0, which waits for none, has ended."""
+    waited = []
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(loop.torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(loop.dist, "init_process_group", lambda kind: None)
+    monkeypatch.setattr(loop, "rank", lambda: number)
+    monkeypatch.setattr(loop.time, "sleep", waited.append)
+    with pytest.raises(UserError, match="batch"), loop.joined():
+        raise UserError("batch: 128 cannot be divided")
+    assert bool(waited) == bool(number)

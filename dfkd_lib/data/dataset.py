@@ -190,19 +190,19 @@ def check_fits(dataset: Dataset, role: str, network: str) -> None:
 
 def load_images(
     path: str | Path, shape: tuple[int, int, int], num_classes: int
-) -> tuple[UInt8[ndarray, "n c s s"], Int[ndarray, " n"] | None]:
+) -> tuple[UInt8[ndarray, "n c h w"], Int[ndarray, " n"] | None]:
     """The images of a folder, or of an npz's ``x`` (or ``x_test``), brought to `shape`.
 
-    `shape` is (channels, size, size). An npz may have labels, ``y`` (or ``y_test``).
+    `shape` is (channels, height, width). An npz may have labels, ``y`` (or ``y_test``).
     """
-    (channels, size, _), y, place = shape, None, os.path.expanduser(path)
+    (channels, *sides), y, place = shape, None, os.path.expanduser(path)
     give = "give a folder of images, or an npz with an array x"
     with told(f"check: {shown(place)} cannot be used", give):
         # os.path answers no where pathlib fails: a name too long, or with a NUL
         if os.path.isdir(place):
             if channels not in (1, 3):
                 raise ValueError(f"its images have 1 or 3 channels, not {channels}")
-            x = ImageFiles(tuple(image_files(Path(place))), channels, size)[:]
+            x = ImageFiles(tuple(image_files(Path(place))), channels, *sides)[:]
         elif os.path.isfile(place):
             made = read_npz(Path(place), "x", "x_test", "y", "y_test")
             x, y = (made.get(name, made.get(f"{name}_test")) for name in "xy")
@@ -210,7 +210,7 @@ def load_images(
                 raise ValueError("it has no array x")
             labels = np.zeros(len(x), int) if y is None else y
             _check(place, "", x, labels, (channels,), num_classes)
-            x, y = resize(x, size), None if y is None else y.astype(np.int64)
+            x, y = resize(x, *sides), None if y is None else y.astype(np.int64)
         else:
             raise ValueError("it does not exist")
     return np.ascontiguousarray(x.transpose(0, 3, 1, 2)), y

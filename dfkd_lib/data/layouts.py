@@ -38,17 +38,18 @@ class ImageFiles:
     paths: tuple[str, ...]
     channels: int
     size: int
+    width: int = 0  # 0: a square
 
     ndim, dtype = 4, np.dtype(np.uint8)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        return len(self.paths), self.size, self.size, self.channels
+        return len(self.paths), self.size, self.width or self.size, self.channels
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, index: Any) -> UInt8[ndarray, "*n s s c"]:
+    def __getitem__(self, index: Any) -> UInt8[ndarray, "*n h w c"]:
         chosen = np.arange(len(self))[index]
         made = np.empty((chosen.size, *self.shape[1:]), np.uint8)
         with ThreadPoolExecutor() as pool:  # Pillow decodes outside Python's lock
@@ -57,12 +58,16 @@ class ImageFiles:
         return made.reshape(*chosen.shape, *self.shape[1:])
 
     def _decode(self, number: int) -> ndarray:
-        from torchvision.transforms.functional import center_crop, resize
+        from torchvision.transforms import functional as vision
 
         image = opened(self.paths[number]).convert("L" if self.channels == 1 else "RGB")
+        if self.shape[2] != self.size:
+            x = np.asarray(image).reshape(1, image.height, image.width, -1)
+            return resize(x, *self.shape[1:3])[0]
         # ImageNet's way
         short = 256 if self.size == 224 and min(image.size) != 224 else self.size
-        image = center_crop(resize(image, short), self.size)  # bilinear, antialiased
+        image = vision.resize(image, short)  # bilinear, antialiased
+        image = vision.center_crop(image, self.size)
         return np.asarray(image).reshape(self.shape[1:])
 
 
@@ -110,17 +115,23 @@ def read_npz(path: Path, *names: str) -> dict[str, ndarray]:
         return {name: file[name] for name in names if name in file.files}
 
 
-def resize(x: UInt8[ndarray, "n h w c"], size: int) -> UInt8[ndarray, "n s s c"]:
-    """The middle square, resized: bilinear, antialiased where it shrinks."""
-    height, width = x.shape[1:3]
-    side = min(height, width)
-    x = x[:, (height - side) // 2 :, (width - side) // 2 :][:, :side, :side]
-    if side == size:
+def resize(
+    x: UInt8[ndarray, "n h w c"], size: int, wide: int = 0
+) -> UInt8[ndarray, "n s t c"]:
+    """The middle of the shape size×wide, a square if `wide` is 0, resized to it.
+
+    Bilinear, antialiased where it shrinks.
+    """
+    (height, width), wide = x.shape[1:3], wide or size
+    h = max(min(height, width * size // wide), 1)
+    w = max(min(width, height * wide // size), 1)
+    x = x[:, (height - h) // 2 :, (width - w) // 2 :][:, :h, :w]
+    if (h, w) == (size, wide):
         return x
-    made = np.empty((len(x), size, size, x.shape[3]), np.uint8)
+    made = np.empty((len(x), size, wide, x.shape[3]), np.uint8)
     for start in range(0, len(x), CHUNK):
         part = torch.tensor(x[start : start + CHUNK]).permute(0, 3, 1, 2).float()
-        part = F.interpolate(part, (size, size), mode="bilinear", antialias=True)
+        part = F.interpolate(part, (size, wide), mode="bilinear", antialias=True)
         made[start : start + CHUNK] = part.round().clamp(0, 255).permute(0, 2, 3, 1)
     return made
 

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..data import load_images
 from ..errors import UserError, one_of, plain, real, text, told, whole
@@ -27,11 +28,11 @@ from ..teachers import (
     commit, hardware, load_foreign, renormalised, resolve_device,
     resolve_precision, versions, weights,
 )  # fmt: skip
-from ..teachers.foreign import doubts, task_of, try_out
+from ..teachers.foreign import Labels, as_foreign, doubts, task_of, try_out
 from ..train import History, Keep, compile_networks, hold, train
 from .card import card
 from .export import export
-from .fresh import Enough, FreshImages, distrust, distrust_on, effective_classes
+from .fresh import Enough, FreshImages, distrust, distrust_on, seen
 from .networks import (
     ROUNDING, agree_or_float32, check_on, check_play, constants_of, difference,
     same_images, seen_constants, student_of, usual_defaults,
@@ -86,11 +87,13 @@ def distill(
       teachers, never guessed: with wrong ones a student may agree with its teacher and
       fail on every real image. Constants of pixels from 0 to 255 are divided by 255.
     - `logits`: where they are in the teacher's answer, if that is no tensor: a key, an
-      index, a field or a function. `task`: "classes", or "binary" for a teacher of one
-      logit z, whose student answers with two, as for (0, z). Networks may answer with
-      logits of pixels, n×C×h×w, as for segmentation; agreement is then that of pixels,
-      and the report has the mIoU of the student's answers against the teacher's. Of a
-      student that answers with a mapping, as torchvision's do, `out` is taken.
+      index, a field or a function. `task`: "classes"; "binary" for a teacher of one
+      logit z, whose student answers with two, as for (0, z); or "multilabel" for a
+      logit z per label, each a decision (0, z). Agreement is then |both| / |either| of
+      the labels that the two networks give. Networks may answer with logits of pixels,
+      n×C×h×w, as for segmentation; agreement is then that of pixels, and the report has
+      the mIoU of the student's answers against the teacher's. Of a student that
+      answers with a mapping, as torchvision's do, `out` is taken.
     - `method`: dfad, arvi, abm, mad, dfkd_mem or dafl; or settings of your own with
       `start` and `stage`: a class, or an instance, of which all but `stages` is kept.
     - `stages`, `percent`, `patience`: the largest number of stages (a generator step,
@@ -113,8 +116,8 @@ def distill(
     checkpoint is written.
     """
     # --- what was asked
-    if one_of("task", task, ("binary", "classes")) == "binary":
-        logits, num_classes = logits or _two_logits, 2
+    if one_of("task", task, ("binary", "classes", "multilabel")) == "binary":
+        logits, num_classes = logits or (lambda z: F.pad(z.reshape(-1, 1), (1, 0))), 2
     num_classes, shape = task_of(None, num_classes, input_shape)
     name, method = _settings(method, shape, whole("stages", stages, 1), settings)
     until = Enough(real("percent", percent, 0, 100), whole("patience", patience, 1))
@@ -124,8 +127,11 @@ def distill(
     game = Task(num_classes, shape, torch.device(device), getattr(torch, precision))
     with usual_defaults():
         # --- trials, before any work
-        run = _Run(name, method, game, (teacher, logits, mean, std), student)
+        many = task == "multilabel"
+        run = _Run(name, method, game, (teacher, logits, mean, std), student, many)
         images = None if check is None else load_images(check, shape, num_classes)
+        if many and images:  # a file has one label an image
+            images = images[0], None
         if quick:
             stages = max(min(int(QUICK / run.seconds), method.stages), 1)
             tested = math.ceil(stages / 40)
@@ -133,7 +139,7 @@ def distill(
         settings = {n: getattr(method, n) for n in readable(type(method))}
         report = {
             "method": name, "parameters": settings, "teacher": run.teacher.hash,
-            "student": run.called, "seed": seed, "shape": shape,
+            "student": run.called, "seed": seed, "shape": shape, "task": task,
             "constants": run.constants, "device": device, "precision": precision,
         }  # fmt: skip
         report = json.loads(json.dumps(report))
@@ -178,12 +184,6 @@ def distill(
             return Distilled(taken, history, report, files)
 
 
-def _two_logits(z: Tensor) -> Tensor:
-    """A binary teacher's logit z as the two logits (0, z)."""
-    z = z.reshape(len(z), 1)
-    return torch.cat([torch.zeros_like(z), z], 1)
-
-
 def _settings(method: Any, shape: Shape, stages: int, given: dict) -> tuple[str, Any]:
     """The method's name, and its settings for images of this shape."""
     kind = method if isinstance(method, type) else type(method)
@@ -212,13 +212,17 @@ class _Run:
     """Networks that are tried before a run; what is made of them, in it and after."""
 
     def __init__(
-        self, name: str, method: Any, task: Task, teacher: tuple, student: Any
-    ):
+        self, name: str, method: Any, task: Task, teacher: tuple, student: Any,
+        many: bool,
+    ):  # fmt: skip
         """Refuse in one line what fails in a trial of the networks and the method.
 
-        `teacher`: itself, where its logits are, and its images' mean and std.
+        `teacher`: itself, where its logits are, and its images' mean and std. `many`:
+        labels an image.
         """
         self.task, self.random, self.warnings = task, [], []  # random: which role is
+        self.decides = Labels if many else as_foreign
+        self.made = lambda: self.decides(self.make())  # a student for the run
         classes, shape = task.num_classes, task.shape
         batches = {getattr(method, n, 2) for n in ("batch", "student_batch")}
         self.make, self.called = student_of(student, shape, classes, batches)
@@ -227,8 +231,12 @@ class _Run:
         self.teacher = load_foreign(source, **options, device="cpu")
         self.given, called = self.teacher.network, self.teacher.name
         answers = try_out("teacher", called, self.given, classes, shape, batches)
+        if many and 0 <= answers.min() and answers.max() <= 1:
+            line = "teacher: its answers are from 0 to 1, as probabilities of labels"
+            raise UserError(f"{line}; give logits=torch.logit")
+        self.given = self.decides(self.given)
         with torch.random.fork_rng(devices=[]):
-            pair = {"teacher": self.given, "student": self.make()}
+            pair = {"teacher": self.given, "student": self.made()}
         for role, network in pair.items():
             if check_play(role, network, shape):
                 self.random.append(role)
@@ -236,11 +244,11 @@ class _Run:
                 self.warn(f"{line}that stays on: they are random, and so is the run")
         self.warn(doubts(answers, getattr(method, "discrepancy", "kl")))
         with torch.no_grad():
-            found = pair["student"].eval()(trial_images(len(answers), shape)).shape
-        if found != answers.shape:
-            line = f"student: its logits have shape {tuple(found)}, the teacher's "
-            todo = "give networks that answer with logits of one shape"
-            raise UserError(f"{line}{tuple(answers.shape)}; {todo}")
+            x = trial_images(len(answers), shape)
+            wanted, found = (tuple(n.eval()(x).shape) for n in pair.values())
+        if found != wanted:
+            line = f"student: its logits have shape {found}, the teacher's {wanted}"
+            raise UserError(f"{line}; give networks whose logits have one shape")
         self.constants = constants_of(self.teacher, shape[0], mean, std)
         self.seen = seen_constants(self.constants)  # of the images that the run makes
         self.played = renormalised(self.given, self.seen, self.constants)
@@ -263,7 +271,7 @@ class _Run:
 
     def try_stages(self, method: Any) -> int:
         """Two stages that are thrown away: their `seconds`, and the layers of BNmm."""
-        trial = method.start(self.played, self.make(), self.task, 0)
+        trial = method.start(self.played, self.made(), self.task, 0)
         trial.stage = 2  # what is done once, before the first stage, is not tried
         for _ in range(2):  # the first one warms up
             begun = time.perf_counter()
@@ -278,7 +286,7 @@ class _Run:
 
     def start(self, method: Any, seed: int) -> tuple[State, str]:
         """The run's networks, which answer as those that were given; how compiled."""
-        before, compiled = copy.deepcopy(own := self.make()), "none"
+        before, compiled = copy.deepcopy(own := self.made()), "none"
         state = method.start(self.played, own, self.task, seed)
         if self.task.device.type == "cuda":
             compiled, refused = compile_networks(method, state)
@@ -302,15 +310,15 @@ class _Run:
     ) -> dict[str, int | float]:
         """What fresh images say of the student, and how far to trust it."""
         agreement, answers = history.agreement[-1], tests.logits(state)[0]
-        effective = effective_classes(answers)
+        classes, effective = seen(answers)
         line = f"ended after stage {history.stage[-1]}: agreement {agreement:.1f} %"
         print(f"{line} on fresh images of {effective:.1f} effective classes")
         self.warn(*distrust(agreement, effective, self.task.num_classes))
+        trained = self.decides(trained)
         far = difference(trained, state.student, self.images["student"])
         if "student" not in self.random and far > ROUNDING[self.task.dtype]:
             line = f"in float32 the student's answers move by {100 * far:.0f} % of"
             self.warn(f"{line} their spread: train it with precision='float32'")
-        classes = len(answers.argmax(1).unique())
         scores = {"agreement": agreement, "kl": history.kl[-1], "classes": classes}
         scores |= {"miou": history.miou[-1]} if history.miou else {}
         return scores | {"effective_classes": effective}
@@ -319,6 +327,7 @@ class _Run:
         self, pair: dict[str, nn.Module], images: tuple
     ) -> dict[str, int | float]:
         """What real images say of the student, and whether to trust it."""
+        pair = {role: self.decides(network) for role, network in pair.items()}
         found = check_on(pair, images, self.constants, self.task.device)
         line = f"agreement {found['agreement']:.1f} %"
         print(f"{line} on the {found['images']} images of check")

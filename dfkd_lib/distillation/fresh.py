@@ -5,6 +5,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from ..losses import kl
 from ..methods import State
@@ -30,13 +31,13 @@ class FreshImages:
         """Agreement in percent and KL in nats; there are no labels for an accuracy."""
         answers, logits = self.logits(state)
         named, scores = answers.argmax(1), {}
-        if named.ndim > 1:  # the teacher's classes of pixels
+        if named.ndim == 3:  # the teacher's classes of pixels
             counts = confusion(named, logits.argmax(1), logits.shape[1])
             scores = {"miou": miou(counts)}
-        agreement = accuracy(logits, named)
-        return Scores(None, agreement, kl(answers, logits).item(), **scores)
+        gap = kl(answers, logits).item()
+        return Scores(None, agreement(answers, logits), gap, **scores)
 
-    def logits(self, state: State) -> tuple[Logits, Logits]:
+    def logits(self, state: State) -> tuple[Tensor, Tensor]:
         """The teacher's and the student's; the state stays as it is."""
         device = state.task.device
         # By seed and progress: a resumed run is tested on the same images.
@@ -71,11 +72,29 @@ class Enough:
         return agrees or bool(old and max(new) <= max(old))
 
 
+def agreement(answers: Tensor, student: Tensor) -> float:
+    """Percent of images or pixels of the same class; of labels that either gives."""
+    one, other = answers.argmax(1), student.argmax(1)
+    if one.ndim != 2:
+        return accuracy(student, one)
+    return 100 * ((one & other).sum() / (one | other).sum().clamp_min(1)).item()
+
+
 def effective_classes(answers: Logits) -> float:
     """exp of the entropy of the classes that a teacher names, 1 to their number."""
     named = answers.argmax(1).flatten()
     shares = named.bincount() / len(named)
     return torch.special.entr(shares).sum().exp().item()
+
+
+def seen(answers: Tensor) -> tuple[int, float]:
+    """How many classes a teacher names, and effective ones; labels by rarer answer."""
+    if answers.ndim == 2:
+        return len(answers.argmax(1).unique()), effective_classes(answers)
+    yes = answers.argmax(1).sum(0)
+    rarer = torch.minimum(yes, len(answers) - yes)
+    shares = rarer / rarer.sum().clamp_min(1)
+    return int(rarer.count_nonzero()), torch.special.entr(shares).sum().exp().item()
 
 
 def distrust(agreement: float, effective: float, classes: int) -> list[str]:

@@ -17,6 +17,7 @@ from ..models.network import Images, Network, Shape, trial_images
 from ..teachers import Constants, Teacher, accuracy, digest, logits_of, weights
 from ..teachers.foreign import Answers, as_foreign, copied, library_of, try_out
 from ..teachers.names import LIBRARIES
+from .fresh import agreement
 
 Pair = tuple[Images, Images]  # of the same images, normalised in two ways
 ROUNDING = {torch.float32: 0.01, torch.bfloat16: 0.1}  # of the logits' deviation
@@ -190,7 +191,7 @@ def check_on(
         parts = ((part.to(device) / 255 - mean) / std for part in parts)
         logits[who] = torch.cat([logits_of(network, part).cpu() for part in parts])
     answers, student = logits["teacher"], logits["student"]
-    found = {"images": len(pixels), "agreement": accuracy(student, answers.argmax(1))}
+    found = {"images": len(pixels), "agreement": agreement(answers, student)}
     found["kl"] = kl(answers, student).item()
     if y is not None:
         y = torch.from_numpy(y)

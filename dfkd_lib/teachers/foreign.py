@@ -65,12 +65,24 @@ class Renormalised(nn.Module):
         return self.network(x * self.scale + self.shift)
 
 
+class Labels(Foreign):
+    """A network whose logits z, one a label, are as many binary decisions (0, z)."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__(network.network if type(network) is Foreign else network)
+
+    def forward(self, x: Images) -> Tensor:
+        z = super().forward(x)
+        return torch.stack([torch.zeros_like(z), z], 1)
+
+
 def renormalised(network: nn.Module, ours: Constants, theirs: Constants) -> nn.Module:
     """The network, for images normalised by `ours` instead of by `theirs`."""
     if ours == theirs:
         return network
-    inner = network.network if isinstance(network, Foreign) else network
-    return Foreign(Renormalised(inner, ours, theirs))
+    foreign = isinstance(network, Foreign)
+    kind, inner = (type(network), network.network) if foreign else (Foreign, network)
+    return kind(Renormalised(inner, ours, theirs))
 
 
 def load_foreign(
@@ -297,7 +309,7 @@ def doubts(logits: Logits, discrepancy: str) -> str:
     `discrepancy`: kl, mae or mse, which say different things of such answers.
     """
     spread = (logits.amax(1) - logits.amin(1)).mean().item()
-    if 0 <= logits.min() and logits.max() <= 1:
+    if 0 <= logits.min() and logits.max() <= 1 and spread > 1e-3:
         line = "all of the teacher's answers are from 0 to 1, as those of sigmoids are"
         by_kl = "its softmax is nearly flat, so the student learns little"
         by_others = "MAE and MSE compare these numbers"
