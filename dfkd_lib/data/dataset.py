@@ -182,12 +182,14 @@ def check_fits(dataset: Dataset, role: str, network: str) -> None:
     ]
     if network not in fitting:
         size = f"{takes.size}×{takes.size}" if takes.size else "any size"
-        size += f" and labels {'pixels' if takes.dense else 'images'}"
+        kinds = ["", ""]
+        if takes.dense != bool(dataset.crop):
+            kinds = [f" with labels of {k}" for k in ("images", "pixels")]
+            kinds = kinds[::-1] if takes.dense else kinds
         raise UserError(
-            f"{role}: {network} takes images of {takes.channels}×{size}, but "
-            f"{dataset.name} has {channels}×{height}×{width} with labels of "
-            f"{'pixels' if dataset.crop else 'images'}; allowed with it: "
-            f"{', '.join(fitting) or 'no network here'}"
+            f"{role}: {network} takes images of {takes.channels}×{size}{kinds[0]}, but "
+            f"{dataset.name} has {channels}×{height}×{width}{kinds[1]}; "
+            f"allowed with it: {', '.join(fitting) or 'no network here'}"
         )
 
 
