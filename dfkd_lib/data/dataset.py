@@ -181,11 +181,13 @@ def check_fits(dataset: Dataset, role: str, network: str) -> None:
     ]
     if network not in fits:
         size = f"{takes.size}×{takes.size}" if takes.size else "any size"
-        size += f" and labels {'pixels' if takes.dense else 'images'}"
-        labels = f"labels of {'pixels' if dataset.crop else 'images'}"
-        line = f"{role}: {network} takes images of {takes.channels}×{size}, but "
-        line += f"{dataset.name} has {channels}×{height}×{width} with {labels}; "
-        raise UserError(f"{line}allowed with it: {', '.join(fits) or 'no network'}")
+        kinds = ["", ""]
+        if takes.dense != bool(dataset.crop):
+            kinds = [f" with labels of {k}" for k in ("images", "pixels")]
+            kinds = kinds[::-1] if takes.dense else kinds
+        line = f"{role}: {network} takes images of {takes.channels}×{size}{kinds[0]}, "
+        line += f"but {dataset.name} has {channels}×{height}×{width}{kinds[1]}; allowed"
+        raise UserError(f"{line} with it: {', '.join(fits) or 'no network here'}")
 
 
 def load_images(
