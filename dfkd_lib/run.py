@@ -23,7 +23,7 @@ from torch import nn
 
 from . import records
 from .data import (
-    DATASETS, EMBEDDED, NETWORKS, Dataset, Images, augmentation, check_fits, images_for,
+    DATASETS, EMBEDDED, NETWORKS, Collected, Dataset, Images, check_fits, images_for,
     known_dataset, load_dataset, source_for,
 )  # fmt: skip
 from .errors import (
@@ -289,11 +289,9 @@ def schedule_flop(
     few |= {n: v for n, v in usual.items() if n in recipe.values()}
     once = {"student_steps": getattr(m, "reuse", 1), "generator_steps": 1}
     once = {name: steps for name, steps in once.items() if hasattr(m, name)}
-    pixels = torch.zeros(64, *like.x_test.shape[1:], dtype=torch.uint8)
-    pixels, labels = pixels.permute(0, 3, 1, 2), torch.arange(64) % like.num_classes
-    one = torch.ones(pixels.shape[1], 1, 1)
-    usual = augmentation(like.name, *pixels.shape[1:3], like.crop)
-    images = None if m.data is None else Images(pixels, labels, 0 * one, one, usual)
+    x = np.zeros((64, *like.x_test.shape[1:]), np.uint8)
+    found = Collected(x, np.arange(64) % like.num_classes, {})
+    images = None if m.data is None else Images.of_collected(found, like, "cpu")
     network = teacher or build(recipe.teacher, like.num_classes)
 
     def stage(number: int, **steps: int) -> int:

@@ -92,18 +92,17 @@ class Images:
         """Pixels shifted and flipped at random as usual for the data, normalised."""
         return self.normalise(augment(pixels, random, **self.usual))
 
-    def augmented(self, index: Index, random: torch.Generator) -> Batch:
-        """The images of that index, shifted and flipped at random, normalised."""
-        return self.shifted(self.pixels(index), random)
-
     def labelled(
-        self, index: Index, random: torch.Generator, **usual: Any
+        self, index: Index, random: torch.Generator, **changes: Any
     ) -> tuple[Batch, Int[Tensor, "n *pixels"]]:
-        """Augmented images with their labels; maps are cropped and flipped alike."""
-        x, y = self.pixels(index), self.y[index]
+        """Images shifted and flipped at random, normalised, with their labels.
+
+        Maps are cropped and flipped alike. `changes` are those of the usual options.
+        """
+        x, y, options = self.pixels(index), self.y[index], self.usual | changes
         if y.ndim == 1:
-            return self.normalise(augment(x, random, **usual)), y
-        both = augment(torch.cat([x, y[:, None]], 1), random, **usual)
+            return self.normalise(augment(x, random, **options)), y
+        both = augment(torch.cat([x, y[:, None]], 1), random, **options)
         return self.normalise(both[:, :-1]), both[:, -1].long()
 
 

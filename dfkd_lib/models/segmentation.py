@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .network import Classifier, Embedding, Features, Images, Logits
+from .network import Classifier, Embedding, Images, Logits
 
 
 class Segmenter(Classifier):
@@ -18,16 +18,9 @@ class Segmenter(Classifier):
     in training need two images or more, for the BatchNorm of pooled maps.
     """
 
-    def embedding_and_logits(self, x: Images) -> tuple[Embedding, Logits]:
-        """The maps that the last layer reads, and logits of the images' size."""
-        maps, logits = super().embedding_and_logits(x)
+    def _classified(self, h: Tensor, x: Images) -> tuple[Embedding, Logits]:
+        maps, logits = super()._classified(h, x)
         return maps, F.interpolate(logits, x.shape[2:], mode="bilinear")
-
-    def stages(self, x: Images) -> Features:
-        """The maps of every stage, the embedding and the logits, in one pass."""
-        seen = super().stages(x)
-        logits = F.interpolate(seen.logits, x.shape[2:], mode="bilinear")
-        return seen._replace(logits=logits)
 
 
 def deeplabv3_resnet50(num_classes: int) -> Segmenter:

@@ -2,7 +2,6 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -91,19 +90,20 @@ def miou(counts: Int[Tensor, "classes classes"]) -> float:
     return 100 * (both / either)[either > 0].mean().item()
 
 
-class Segmentation(NamedTuple):
-    """Percent of pixels; mIoU in percent; KL(p_T ‖ p_S) in nats, over all pixels."""
+@dataclass(frozen=True)
+class Scores:
+    """Of images, or of pixels: in percent; KL(p_T ‖ p_S) in nats, over all of them."""
 
-    accuracy: float
-    miou: float
+    accuracy: float | None  # None without labels
     agreement: float
     kl: float
+    miou: float | None = None  # of pixels, in percent; None for labels of images
 
 
 @torch.no_grad()
 def segmentation(
     student: nn.Module, teacher: nn.Module, images: Images, batch: int = 16
-) -> Segmentation:
+) -> Scores:
     """A student and its teacher on whole images with label maps, in evaluation mode.
 
     Batch by batch: the logits of all pixels would fill the memory.
@@ -120,7 +120,7 @@ def segmentation(
         total += kl(answers, logits).item() * len(part)
     student.train(training)
     hits = [100 * (m.diagonal().sum() / m.sum()).item() for m in (right, same)]
-    return Segmentation(hits[0], miou(right), hits[1], total / len(images))
+    return Scores(*hits, total / len(images), miou(right))
 
 
 def least_accuracy(y: Integer[np.ndarray, "n *pixels"]) -> float:

@@ -107,9 +107,7 @@ def _trained(dataset, name, recipe, seed, device, limit, checkpoint) -> nn.Modul
     )
     batch = min(recipe.batch, len(images))
     per_epoch, title = len(images) // batch, f"{name} on {dataset.name}"
-    usual = dict(images.usual)
-    if recipe.shift is not None:
-        usual["pad"] = recipe.shift
+    changes = {} if recipe.shift is None else {"pad": recipe.shift}
     first = torch.Generator(device).manual_seed(seed)
     first = torch.rand(len(images), generator=first, device=device) < 0.5
     identity = repr((name, recipe, seed, device, digest(dataset.y_train.tobytes())))
@@ -129,8 +127,8 @@ def _trained(dataset, name, recipe, seed, device, limit, checkpoint) -> nn.Modul
             (group,) = optimizer.param_groups
             group["lr"] = recipe.lr * recipe.lr_factor(step, per_epoch)
             if recipe.alternate and images.usual["flip"]:
-                usual["flip"] = first[index] ^ bool(epoch % 2)
-            x, y = images.labelled(index, random, **usual)
+                changes["flip"] = first[index] ^ bool(epoch % 2)
+            x, y = images.labelled(index, random, **changes)
             loss = focal(network(x), y, recipe.gamma)
             optimizer.zero_grad()
             loss.backward()
