@@ -9,7 +9,6 @@ import contextlib
 import dataclasses
 import math
 import re
-import signal
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from .data import (
     known_dataset, load_dataset, source_for,
 )  # fmt: skip
 from .errors import (
-    Parser, UserError, command, of_settings, one_of, real, shown, text, whole,
+    Parser, UserError, coded, command, one_of, real, shown, text, whole,
 )  # fmt: skip
 from .files import output_folder
 from .methods import METHODS, State, Task, readable
@@ -40,8 +39,7 @@ from .teachers import (
     resolve_precision,
 )  # fmt: skip
 from .train import (
-    History, Interrupted, Keep, TestSet, compile_networks, flop, hold, joined, rank,
-    train, world,
+    History, Keep, TestSet, compile_networks, flop, hold, joined, rank, train, world,
 )  # fmt: skip
 
 SHARED = ("batch", "student_batch", "memory")  # settings that processes share
@@ -496,26 +494,15 @@ def listing() -> str:
     return "\n".join(lines)
 
 
+@coded
 def main(argv: list[str] | None = None) -> int:
-    """The command line; 2 for what the caller can mend, 128 + signal when stopped."""
-    try:
-        args = command_line().parse_args(argv)
-        if one_of("action", args.action, ("run", "list")) == "list":
-            print(listing())
-            return 0
-        with joined():
-            return _run(args)
-    except (UserError, FloatingPointError) as error:
-        print(f"error: {error}", file=sys.stderr)
-    except (MemoryError, RuntimeError, ValueError) as error:
-        print(f"error: {of_settings(error)}", file=sys.stderr)
-    except Interrupted as stopped:
-        print(f"{stopped}; the same command with --resume continues", file=sys.stderr)
-        return 128 + stopped.number
-    except KeyboardInterrupt:
-        print("stopped by SIGINT", file=sys.stderr)
-        return 128 + signal.SIGINT
-    return 2
+    """The command line."""
+    args = command_line().parse_args(argv)
+    if one_of("action", args.action, ("run", "list")) == "list":
+        print(listing())
+        return 0
+    with joined():
+        return _run(args)
 
 
 def _asked(args: Any) -> tuple[Settings, Recipe]:

@@ -24,7 +24,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from tqdm import tqdm
 
 from .data import Dataset, Images
-from .errors import UserError, first_line, told
+from .errors import Interrupted, UserError, first_line, told
 from .files import locked, remove_leftovers, write_atomically
 from .losses import kl
 from .methods import Losses, State
@@ -263,16 +263,6 @@ def hold(folder: Path, name: str, resume: bool) -> Iterator[None]:
             todo = "continue it with --resume (in Python resume=True), or delete it"
             raise UserError(f"output_dir: {path} is the checkpoint of this run; {todo}")
         yield
-
-
-class Interrupted(Exception):
-    """A run that signal `number` ended, after it wrote its checkpoint if it could."""
-
-    def __init__(self, number: int, stage: int, written: bool):
-        kept = "is written" if written else "could not be written"
-        line = f"stopped by {signal.Signals(number).name} after stage {stage}; its "
-        super().__init__(f"{line}checkpoint {kept}")
-        self.number = number
 
 
 # --- the loop -------------------------------------------------------------------------
