@@ -358,9 +358,8 @@ def _teacher(name: str, value: Any) -> str:
 def _overrides(name: str, value: Any) -> list[str]:
     if isinstance(value, str):
         return value.split()
-    raise UserError(
-        f"{name}: {shown(value)} is not allowed; give a text such as 'batch=64 reuse=5'"
-    )
+    line = f"{name}: {shown(value)} is not allowed"
+    raise UserError(f"{line}; give a text such as 'batch=64 reuse=5'")
 
 
 CHECKS: Mapping[str, Callable[[str, Any], Any]] = {

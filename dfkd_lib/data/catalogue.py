@@ -110,18 +110,14 @@ _BY_HAND = {
 }
 
 
-def augmentation(
-    name: str, channels: int, size: int, crop: int | None = None
-) -> dict[str, Any]:
+def augmentation(name: str, channels: int, size: int, crop: int | None = None) -> dict:
     """The arguments of `augment` that are usual for a data set's training images."""
+    flip = name not in ("scenes", "svhn")  # a mirrored digit is none
     if crop:
-        # a mirrored digit is none
-        flip = name != "scenes"
         return {"pad": 0, "mode": "replicate", "flip": flip, "crop": crop}
     if channels == 1 or size == 1:  # grey images; points
         return {"pad": 0 if size == 1 else 2, "mode": "replicate", "flip": False}
-    # 4 of CIFAR's 32 pixels, black; a mirrored digit is none
-    return {"pad": size // 8, "mode": "zeros", "flip": name != "svhn"}
+    return {"pad": size // 8, "mode": "zeros", "flip": flip}  # 4 of CIFAR's 32, black
 
 
 def known_dataset(parameter: str, value: Any) -> str:

@@ -208,9 +208,8 @@ def _folder(name: str, root: Path, part: str) -> Split:
         stems = [[Path(path).stem for path in paths] for paths in found.values()]
         if stems[0] != stems[1]:
             odd = sorted(set(stems[0]) ^ set(stems[1])) or stems[0]
-            raise UserError(
-                f"{folder}: images and masks differ, as in {odd[0]}; pair them"
-            )
+            line = f"{folder}: images and masks differ, as in {odd[0]}"
+            raise UserError(f"{line}; pair them")
         return _segmented(*found.values())
     if not classes:
         raise UserError(f"{root / 'train'} has no folders; make one for each class")
@@ -247,9 +246,7 @@ def _segmented(images: list[str], masks: list[str]) -> Split:
         x[k] = opened(images[k]).convert("RGB").resize(size, Image.BILINEAR)
         mask = np.asarray(opened(masks[k]).resize(size, Image.NEAREST))
         if mask.ndim != 2:
-            raise UserError(
-                f"mask {masks[k]} has colours; give one class's number a pixel"
-            )
+            raise UserError(f"mask {masks[k]} has colours; give each pixel its class")
         y[k] = mask
 
     with ThreadPoolExecutor() as pool:

@@ -10,7 +10,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from ..data import VOID, Dataset, Images
-from ..losses import kl
+from ..losses import Labels, Logits, kl
 
 # Mean and standard deviation of each channel, of pixels from 0 to 1.
 Constants = tuple[tuple[float, ...], tuple[float, ...]]
@@ -42,7 +42,7 @@ def digest(data: bytes) -> str:
 @torch.no_grad()
 def logits_of(
     network: nn.Module, x: Float[Tensor, "n c h w"] | Images, batch: int = 512
-) -> Float[Tensor, "n classes *pixels"]:
+) -> Logits:
     """A network's logits in evaluation mode; its mode is restored afterwards."""
     images, training = isinstance(x, Images), network.training
     parts = (torch.arange(len(x), device=x.y.device) if images else x).split(batch)
@@ -54,9 +54,7 @@ def logits_of(
         network.train(training)
 
 
-def accuracy(
-    logits: Float[Tensor, "n classes *pixels"], y: Int[Tensor, "n *pixels"]
-) -> float:
+def accuracy(logits: Logits, y: Labels) -> float:
     """Percent of images, or of pixels but void ones, whose largest logit is right."""
     right = logits.argmax(1) == y
     right = right[y != VOID] if y.ndim > 1 else right

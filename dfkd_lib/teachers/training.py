@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from ..data import VOID, Dataset, Images
 from ..errors import UserError, first_line
 from ..files import locked, remove_leftovers, write_atomically
+from ..losses import Labels, Logits, Scalar
 from ..models import build, place
 from .machine import commit, hardware, resolve_precision, versions
 from .recipes import TeacherRecipe, teacher_recipe
@@ -164,11 +164,7 @@ def _trained(dataset, name, recipe, seed, device, limit, checkpoint) -> nn.Modul
     return network
 
 
-def focal(
-    logits: Float[Tensor, "n classes *pixels"],
-    y: Int[Tensor, "n *pixels"],
-    gamma: float,
-) -> Float[Tensor, ""]:
+def focal(logits: Logits, y: Labels, gamma: float) -> Scalar:
     """−(1 − p_y)^γ log p_y (Lin et al. 2017), averaged over all but void pixels."""
     if gamma == 0:
         return F.cross_entropy(logits, y, ignore_index=VOID if y.ndim > 1 else -1)

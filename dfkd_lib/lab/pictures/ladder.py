@@ -60,9 +60,8 @@ def ladder(
         ax.plot(*_path(budgets[-1]), color=drawn[0].get_color(), alpha=0.5, lw=0.8)
     for name, (pflop, lost) in (papers or {}).items():
         ax.plot(pflop, lost, "o", mfc="none", color=INK, markersize=7)
-        ax.annotate(
-            name, (pflop, lost), xytext=(-6, 6), textcoords="offset points", ha="right"
-        )
+        look = {"xytext": (-6, 6), "textcoords": "offset points", "ha": "right"}
+        ax.annotate(name, (pflop, lost), **look)
     ax.set(xscale="log", xlabel="PFLOP of the whole run")
     ax.set(ylabel="accuracy lost to the teacher (points)")
     ax.set_ylim(min(0, ax.dataLim.y0))
