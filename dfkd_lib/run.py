@@ -314,11 +314,10 @@ def schedule_flop(
 def _blank(name: str) -> Dataset:
     """A data set of the catalogue without its images."""
     facts = DATASETS[name]
-    x = np.zeros((facts.classes, facts.size, facts.size, facts.channels), np.uint8)
+    side = facts.size * (1 + facts.dense)  # with label maps, crops are a half of images
+    x = np.zeros((facts.classes, side, side, facts.channels), np.uint8)
     y = np.arange(facts.classes)
     if facts.dense:
-        # crops are a half of such images
-        x = np.zeros((len(y), 2 * facts.size, 2 * facts.size, facts.channels), np.uint8)
         y = np.broadcast_to(y.astype(np.uint8)[:, None, None], x.shape[:3])
     return Dataset(name, x, y, x, y, (0.0,) * facts.channels, (1.0,) * facts.channels)
 
@@ -417,11 +416,8 @@ def prepare(
     recipe = override(recipe_within(*asked), s.overrides)
     if "momentum" in vars(s):
         recipe = recipe.replace(momentum=s.momentum)
-    data = load_dataset(s.dataset)
-    _check_fits(data, recipe)
-    teacher = load_teacher(data, recipe.teacher, device=s.device)
     s.full, s.folder = recipe, output_folder(s.output_dir)
-    recipe, note = apply_budget(s.budget, recipe, s.device, teacher.network, data)
+    data, teacher, recipe, note = _loaded(s, recipe)
     usual = "digits_hybrid" if method == "hidfd" else "digits"
     usual = "scenes" if data.crop else usual
     s.recorded = recipe == recipe_for(usual, method)
@@ -430,6 +426,15 @@ def prepare(
     if not s.recorded:
         print("The text below describes the default run: trust the numbers.")
     return s, data, teacher, recipe
+
+
+def _loaded(s: Settings, recipe: Recipe) -> tuple[Dataset, Teacher, Recipe, str]:
+    """Data, teacher, the recipe within the budget, and the sentence about it."""
+    data = load_dataset(s.dataset)
+    _check_fits(data, recipe)
+    teacher = load_teacher(data, recipe.teacher, device=s.device)
+    within = apply_budget(s.budget, recipe, s.device, teacher.network, data)
+    return data, teacher, *within
 
 
 # --- the command line -----------------------------------------------------------------
@@ -538,12 +543,8 @@ def _asked(args: Any) -> tuple[Settings, Recipe]:
 def _run(args: Any) -> int:
     asked, recipe = _asked(args)
     method, seed, device = args.method, args.seed, asked.device
-    dataset = load_dataset(args.dataset)
-    _check_fits(dataset, recipe)
     folder = output_folder(args.output_dir)
-    teacher = load_teacher(dataset, recipe.teacher, device=device)
-    within = recipe, device, teacher.network, dataset
-    recipe, sentence = apply_budget(asked.budget, *within)
+    dataset, teacher, recipe, sentence = _loaded(asked, recipe)
     precision = resolve_precision(args.precision, device)
     name = records.key(recipe, seed, precision)
     checkpoint = folder / f"{name}.ckpt"

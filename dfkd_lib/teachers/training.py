@@ -101,10 +101,8 @@ def _trained(dataset, name, recipe, seed, device, limit, checkpoint) -> nn.Modul
     dtype = getattr(torch, resolve_precision("auto", device))
     network = build(name, dataset.num_classes).train()
     network = place(network, device, dtype, dataset.shape)
-    options = {"weight_decay": recipe.weight_decay, "nesterov": recipe.nesterov}
-    optimizer = torch.optim.SGD(
-        network.parameters(), recipe.lr, recipe.momentum, **options
-    )
+    options = {n: getattr(recipe, n) for n in ("momentum", "weight_decay", "nesterov")}
+    optimizer = torch.optim.SGD(network.parameters(), recipe.lr, **options)
     batch = min(recipe.batch, len(images))
     per_epoch, title = len(images) // batch, f"{name} on {dataset.name}"
     changes = {} if recipe.shift is None else {"pad": recipe.shift}
