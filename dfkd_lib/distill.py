@@ -5,17 +5,15 @@ import ast
 import contextlib
 import importlib.util
 import inspect
-import signal
 import sys
 from typing import Any
 
 import torch
 
 from .distillation import distill
-from .errors import Parser, UserError, command, of_settings, shown, told, whole
+from .errors import Parser, UserError, coded, command, shown, told, whole
 from .files import at_home
 from .teachers.foreign import fill
-from .train import Interrupted
 
 
 def _network(role: str, value: str, weights: str | None = None) -> Any:
@@ -37,8 +35,9 @@ def _network(role: str, value: str, weights: str | None = None) -> Any:
     return made
 
 
+@coded
 def main(argv: list[str] | None = None) -> int:
-    """The command line; 2 for what the caller can mend, 128 + signal when stopped."""
+    """The command line."""
     parser = Parser(
         prog="python -m dfkd_lib.distill", description=distill.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -62,28 +61,18 @@ def main(argv: list[str] | None = None) -> int:
             option["type"] = kind
         if each.kind is each.KEYWORD_ONLY and usual is not each.empty:
             add(f"--{name.replace('_', '-')}", **option)
-    try:
-        given = vars(parser.parse_args(argv))
-        for pair in given.pop("set"):
-            name, _, value = pair.partition("=")
-            with contextlib.suppress(ValueError, SyntaxError):
-                value = ast.literal_eval(value)
-            given[name] = value
-        if (given["logits"] or "").isdecimal():
-            given["logits"] = int(given["logits"])
-        torch.manual_seed(whole("seed", given["seed"]))  # of a student that is made
-        given["teacher"] = _network("teacher", given["teacher"], given.pop("weights"))
-        given["student"] = _network("student", given["student"])
-        done = distill(**given)
-    except (ArithmeticError, MemoryError, RuntimeError, ValueError) as error:
-        own = isinstance(error, UserError | FloatingPointError)
-        print(f"error: {error if own else of_settings(error)}", file=sys.stderr)
-        return 2
-    except Interrupted as stopped:
-        print(f"{stopped}; the same command with --resume continues", file=sys.stderr)
-        return 128 + stopped.number
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
+    given = vars(parser.parse_args(argv))
+    for pair in given.pop("set"):
+        name, _, value = pair.partition("=")
+        with contextlib.suppress(ValueError, SyntaxError):
+            value = ast.literal_eval(value)
+        given[name] = value
+    if (given["logits"] or "").isdecimal():
+        given["logits"] = int(given["logits"])
+    torch.manual_seed(whole("seed", given["seed"]))  # of a student that is made
+    given["teacher"] = _network("teacher", given["teacher"], given.pop("weights"))
+    given["student"] = _network("student", given["student"])
+    done = distill(**given)
     print(f"student: {done.files['card']}")
     return 0
 

@@ -3,9 +3,11 @@
 import argparse
 import contextlib
 import difflib
+import functools
 import math
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NoReturn
@@ -25,6 +27,38 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{message}; --help lists what is allowed")
 
 
+class Interrupted(Exception):
+    """A run that signal `number` ended, after it wrote its checkpoint if it could."""
+
+    def __init__(self, number: int, stage: int, written: bool):
+        kept = "is written" if written else "could not be written"
+        line = f"stopped by {signal.Signals(number).name} after stage {stage}; its "
+        super().__init__(f"{line}checkpoint {kept}")
+        self.number = number
+
+
+def coded(main: Callable[..., int]) -> Callable[..., int]:
+    """A command line that returns 2 for what the caller can mend, 128 + signal."""
+
+    @functools.wraps(main)
+    def call(argv: list[str] | None = None) -> int:
+        try:
+            return main(argv)
+        except (UserError, FloatingPointError) as error:
+            line, code = f"error: {error}", 2
+        except (ArithmeticError, MemoryError, RuntimeError, ValueError) as error:
+            line, code = f"error: {_of_settings(error)}", 2
+        except Interrupted as stopped:
+            line = f"{stopped}; the same command with --resume continues"
+            code = 128 + stopped.number
+        except KeyboardInterrupt:
+            line, code = "stopped by SIGINT", 128 + signal.SIGINT
+        print(line, file=sys.stderr)
+        return code
+
+    return call
+
+
 def command(main: Callable[[], int]) -> int:
     """Run a command line; replace what stdout cannot show, accept a closed pipe."""
     if "utf" not in (sys.stdout.encoding or "utf").lower():
@@ -38,7 +72,7 @@ def command(main: Callable[[], int]) -> int:
     return code
 
 
-def of_settings(error: Exception) -> str:
+def _of_settings(error: Exception) -> str:
     """The line for an error that other settings cure; any other is raised again."""
     found = f"{type(error).__name__} {error}"
     if re.search("MemoryError|allocate memory|out of memory", found):

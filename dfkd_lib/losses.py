@@ -14,7 +14,7 @@ from torch.nn import functional as F
 Logits = Float[Tensor, "n classes *pixels"]
 Scalar = Float[Tensor, ""]
 Images = Float[Tensor, "n c h w"]
-Rows = Float[Tensor, "n width"]
+Rows, Vectors = Float[Tensor, "n width"], Float[Tensor, "*batch width"]
 Labels = Int[Tensor, "n *pixels"]
 Classes = Float[Tensor, " classes"]
 
@@ -153,7 +153,7 @@ def bn_moments(teacher: nn.Module, x: Images) -> tuple[Logits, Scalar]:
 # --- features -----------------------------------------------------------------------
 
 
-def unit(v: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
+def unit(v: Vectors) -> Vectors:
     """v / ‖v‖₂ along the last axis; a zero vector stays zero.
 
     `F.normalize` multiplies gradients by 10¹² at a zero vector, this function by 1.
@@ -162,8 +162,6 @@ def unit(v: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
     return v / norm.masked_fill(norm == 0, 1)
 
 
-def distance(
-    a: Float[Tensor, "*batch width"], b: Float[Tensor, "*batch width"]
-) -> Float[Tensor, "*batch"]:
+def distance(a: Vectors, b: Vectors) -> Float[Tensor, "*batch"]:
     """‖a − b‖₂ along the last axis, not squared."""
     return (a - b).norm(dim=-1)

@@ -9,7 +9,6 @@ import contextlib
 import dataclasses
 import math
 import re
-import signal
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,11 +22,11 @@ from torch import nn
 
 from . import records
 from .data import (
-    DATASETS, EMBEDDED, NETWORKS, Dataset, Images, augmentation, check_fits, images_for,
+    DATASETS, EMBEDDED, NETWORKS, Collected, Dataset, Images, check_fits, images_for,
     known_dataset, load_dataset, source_for,
 )  # fmt: skip
 from .errors import (
-    Parser, UserError, command, of_settings, one_of, real, shown, text, whole,
+    Parser, UserError, coded, command, one_of, real, shown, text, whole,
 )  # fmt: skip
 from .files import output_folder
 from .methods import METHODS, State, Task, readable
@@ -40,8 +39,7 @@ from .teachers import (
     resolve_precision,
 )  # fmt: skip
 from .train import (
-    History, Interrupted, Keep, TestSet, compile_networks, flop, hold, joined, rank,
-    train, world,
+    History, Keep, TestSet, compile_networks, flop, hold, joined, rank, train, world,
 )  # fmt: skip
 
 SHARED = ("batch", "student_batch", "memory")  # settings that processes share
@@ -289,11 +287,9 @@ def schedule_flop(
     few |= {n: v for n, v in usual.items() if n in recipe.values()}
     once = {"student_steps": getattr(m, "reuse", 1), "generator_steps": 1}
     once = {name: steps for name, steps in once.items() if hasattr(m, name)}
-    pixels = torch.zeros(64, *like.x_test.shape[1:], dtype=torch.uint8)
-    pixels, labels = pixels.permute(0, 3, 1, 2), torch.arange(64) % like.num_classes
-    one = torch.ones(pixels.shape[1], 1, 1)
-    usual = augmentation(like.name, *pixels.shape[1:3], like.crop)
-    images = None if m.data is None else Images(pixels, labels, 0 * one, one, usual)
+    x = np.zeros((64, *like.x_test.shape[1:]), np.uint8)
+    found = Collected(x, np.arange(64) % like.num_classes, {})
+    images = None if m.data is None else Images.of_collected(found, like, "cpu")
     network = teacher or build(recipe.teacher, like.num_classes)
 
     def stage(number: int, **steps: int) -> int:
@@ -318,11 +314,10 @@ def schedule_flop(
 def _blank(name: str) -> Dataset:
     """A data set of the catalogue without its images."""
     facts = DATASETS[name]
-    x = np.zeros((facts.classes, facts.size, facts.size, facts.channels), np.uint8)
+    side = facts.size * (1 + facts.dense)  # with label maps, crops are a half of images
+    x = np.zeros((facts.classes, side, side, facts.channels), np.uint8)
     y = np.arange(facts.classes)
     if facts.dense:
-        # crops are a half of such images
-        x = np.zeros((len(y), 2 * facts.size, 2 * facts.size, facts.channels), np.uint8)
         y = np.broadcast_to(y.astype(np.uint8)[:, None, None], x.shape[:3])
     return Dataset(name, x, y, x, y, (0.0,) * facts.channels, (1.0,) * facts.channels)
 
@@ -362,9 +357,8 @@ def _teacher(name: str, value: Any) -> str:
 def _overrides(name: str, value: Any) -> list[str]:
     if isinstance(value, str):
         return value.split()
-    raise UserError(
-        f"{name}: {shown(value)} is not allowed; give a text such as 'batch=64 reuse=5'"
-    )
+    line = f"{name}: {shown(value)} is not allowed"
+    raise UserError(f"{line}; give a text such as 'batch=64 reuse=5'")
 
 
 CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
@@ -422,11 +416,8 @@ def prepare(
     recipe = override(recipe_within(*asked), s.overrides)
     if "momentum" in vars(s):
         recipe = recipe.replace(momentum=s.momentum)
-    data = load_dataset(s.dataset)
-    _check_fits(data, recipe)
-    teacher = load_teacher(data, recipe.teacher, device=s.device)
     s.full, s.folder = recipe, output_folder(s.output_dir)
-    recipe, note = apply_budget(s.budget, recipe, s.device, teacher.network, data)
+    data, teacher, recipe, note = _loaded(s, recipe)
     usual = "digits_hybrid" if method == "hidfd" else "digits"
     usual = "scenes" if data.crop else usual
     s.recorded = recipe == recipe_for(usual, method)
@@ -435,6 +426,15 @@ def prepare(
     if not s.recorded:
         print("The text below describes the default run: trust the numbers.")
     return s, data, teacher, recipe
+
+
+def _loaded(s: Settings, recipe: Recipe) -> tuple[Dataset, Teacher, Recipe, str]:
+    """Data, teacher, the recipe within the budget, and the sentence about it."""
+    data = load_dataset(s.dataset)
+    _check_fits(data, recipe)
+    teacher = load_teacher(data, recipe.teacher, device=s.device)
+    within = apply_budget(s.budget, recipe, s.device, teacher.network, data)
+    return data, teacher, *within
 
 
 # --- the command line -----------------------------------------------------------------
@@ -498,26 +498,15 @@ def listing() -> str:
     return "\n".join(lines)
 
 
+@coded
 def main(argv: list[str] | None = None) -> int:
-    """The command line; 2 for what the caller can mend, 128 + signal when stopped."""
-    try:
-        args = command_line().parse_args(argv)
-        if one_of("action", args.action, ("run", "list")) == "list":
-            print(listing())
-            return 0
-        with joined():
-            return _run(args)
-    except (UserError, FloatingPointError) as error:
-        print(f"error: {error}", file=sys.stderr)
-    except (MemoryError, RuntimeError, ValueError) as error:
-        print(f"error: {of_settings(error)}", file=sys.stderr)
-    except Interrupted as stopped:
-        print(f"{stopped}; the same command with --resume continues", file=sys.stderr)
-        return 128 + stopped.number
-    except KeyboardInterrupt:
-        print("stopped by SIGINT", file=sys.stderr)
-        return 128 + signal.SIGINT
-    return 2
+    """The command line."""
+    args = command_line().parse_args(argv)
+    if one_of("action", args.action, ("run", "list")) == "list":
+        print(listing())
+        return 0
+    with joined():
+        return _run(args)
 
 
 def _asked(args: Any) -> tuple[Settings, Recipe]:
@@ -554,12 +543,8 @@ def _asked(args: Any) -> tuple[Settings, Recipe]:
 def _run(args: Any) -> int:
     asked, recipe = _asked(args)
     method, seed, device = args.method, args.seed, asked.device
-    dataset = load_dataset(args.dataset)
-    _check_fits(dataset, recipe)
     folder = output_folder(args.output_dir)
-    teacher = load_teacher(dataset, recipe.teacher, device=device)
-    within = recipe, device, teacher.network, dataset
-    recipe, sentence = apply_budget(asked.budget, *within)
+    dataset, teacher, recipe, sentence = _loaded(asked, recipe)
     precision = resolve_precision(args.precision, device)
     name = records.key(recipe, seed, precision)
     checkpoint = folder / f"{name}.ckpt"

@@ -24,24 +24,14 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from tqdm import tqdm
 
 from .data import Dataset, Images
-from .errors import UserError, first_line, told
+from .errors import Interrupted, UserError, first_line, told
 from .files import locked, remove_leftovers, write_atomically
 from .losses import kl
 from .methods import Losses, State
 from .models.network import as_named
-from .teachers import accuracy, hardware, logits_of, segmentation
+from .teachers import Scores, accuracy, hardware, logits_of, segmentation
 
 # --- tests of a student ---------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Accuracy and agreement in percent; KL(p_T ‖ p_S) in nats, over all images."""
-
-    accuracy: float | None  # None without labels
-    agreement: float
-    kl: float
-    miou: float | None = None  # of pixels, in percent; None for labels of images
 
 
 @dataclass(frozen=True)
@@ -85,8 +75,7 @@ class LabelMaps:
 
     def scores(self, state: State) -> Scores:
         """A run's student on these images; its teacher answers them again."""
-        found = segmentation(state.student, state.teacher, self.x)
-        return Scores(found.accuracy, found.agreement, found.kl, found.miou)
+        return segmentation(state.student, state.teacher, self.x)
 
 
 def evaluate(student: nn.Module, test: TestSet) -> Scores:
@@ -114,10 +103,7 @@ class History:
     processors: list[str] = field(default_factory=list)  # it ran on, each once
 
     def asdict(self) -> dict[str, Any]:
-        columns = asdict(self)
-        return (
-            columns if self.miou else {n: c for n, c in columns.items() if n != "miou"}
-        )
+        return {n: c for n, c in asdict(self).items() if c or n != "miou"}
 
     def ran_on(self, processor: str) -> None:
         self.processors = list(dict.fromkeys([*self.processors, processor]))
@@ -279,16 +265,6 @@ def hold(folder: Path, name: str, resume: bool) -> Iterator[None]:
         yield
 
 
-class Interrupted(Exception):
-    """A run that signal `number` ended, after it wrote its checkpoint if it could."""
-
-    def __init__(self, number: int, stage: int, written: bool):
-        kept = "is written" if written else "could not be written"
-        line = f"stopped by {signal.Signals(number).name} after stage {stage}; its "
-        super().__init__(f"{line}checkpoint {kept}")
-        self.number = number
-
-
 # --- the loop -------------------------------------------------------------------------
 
 
@@ -314,13 +290,15 @@ def train(
     run, stages = _Progress(state), settings.stages
     state.observe = observe and run.paused(observe)
     hidden = not sys.stderr.isatty() if progress is None else not progress
+    cuda = state.task.device.type == "cuda"
     with (
-        _own_randomness(state),
+        torch.random.fork_rng(devices=[torch.cuda.current_device()] if cuda else []),
         kept_memory(state.task.device.type == "cpu"),
         averaged_gradients(),
         _signals(keep is not None) as caught,
         tqdm(total=stages, desc=title, unit="stage", disable=hidden) as bar,
     ):
+        torch.manual_seed(state.seed + rank())  # dropout draws from the global state
         if keep and run.restore(keep):
             line = f"{title}: resumed after stage {run.stage:,} of {stages:,}"
             print(line, flush=True)
@@ -506,15 +484,6 @@ def _own(state: State) -> dict[str, Any]:
         own["cuda"] = torch.cuda.get_rng_state()
     memory = getattr(state, "memory", None)
     return own | ({"memory": memory.state_dict()} if memory else {})
-
-
-@contextlib.contextmanager
-def _own_randomness(state: State) -> Iterator[None]:
-    """Dropout draws from torch's global random state: give the run its own."""
-    cuda = state.task.device.type == "cuda"
-    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if cuda else []):
-        torch.manual_seed(state.seed + rank())
-        yield
 
 
 @contextlib.contextmanager

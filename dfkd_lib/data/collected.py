@@ -30,9 +30,8 @@ RELATED: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("cifar10", "cifar100"), (*_TINY, "imagenet")),
     "camvid": ("cityscapes",),  # DFAD Fig. 11
     "nyuv2": ("sunrgbd",),  # DFAD Fig. 12
-    **dict.fromkeys(
-        "cinic10 caltech101 food101 places365".split(), ("imagenet", *_TINY)
-    ),
+    **dict.fromkeys(("cinic10", "caltech101"), ("imagenet", *_TINY)),
+    **dict.fromkeys(("food101", "places365"), ("imagenet", *_TINY)),
 }
 _GREY = "digits digits_half digits_hybrid mnist fashion_mnist kmnist usps svhn"
 _COLOUR = "cifar10 cifar100 cinic10 tiny_imagenet tiny_imagenet_32 caltech101"

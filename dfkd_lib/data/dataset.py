@@ -119,18 +119,15 @@ def _check(
         line = f"{where}: x{part} is {x.dtype} of shape {x.shape}; it must be uint8, "
         line += f"1 or more × height × width × ({allowed}); grey ones as x[..., None]"
         raise UserError(line)
-    shape = x.shape[:3] if dense else (len(x),)
+    shape, each = (x.shape[:3], "pixel") if dense else ((len(x),), "image")
     if y.shape != shape or not np.issubdtype(y.dtype, np.integer):
-        kind = f"y{part} is {y.dtype} of shape {y.shape}"
-        must = f"hold {len(x)} whole numbers"
-        must = f"have a whole number for each pixel, {shape}" if dense else must
-        raise UserError(f"{where}: {kind}; it must {must}")
-    if y.min() < 0 or (largest := _largest(y)) >= min(
-        classes, VOID if dense else classes
-    ):
-        found = f"labels from {y.min()} to {largest}"
+        line = f"{where}: y{part} is {y.dtype} of shape {y.shape}; it must have a "
+        raise UserError(f"{line}whole number for each {each}, {shape}")
+    least, largest = y.min(), _largest(y)
+    if least < 0 or largest >= (min(classes, VOID) if dense else classes):
+        line = f"{where}: y{part} has labels from {least} to {largest}; give 0 to "
         void = f", and {VOID} for void pixels" * dense
-        raise UserError(f"{where}: y{part} has {found}; give 0 to {classes - 1}{void}")
+        raise UserError(f"{line}{classes - 1}{void}")
 
 
 def _moments(x: Pixels) -> tuple[Constants, Constants]:
@@ -181,13 +178,11 @@ def check_fits(dataset: Dataset, role: str, network: str) -> None:
     ]
     if network not in fits:
         size = f"{takes.size}×{takes.size}" if takes.size else "any size"
-        kinds = ["", ""]
+        line = f"{role}: {network} takes images of {takes.channels}×{size}, but "
+        line += f"{dataset.name} has {channels}×{height}×{width}"
         if takes.dense != bool(dataset.crop):
-            kinds = [f" with labels of {k}" for k in ("images", "pixels")]
-            kinds = kinds[::-1] if takes.dense else kinds
-        line = f"{role}: {network} takes images of {takes.channels}×{size}{kinds[0]}, "
-        line += f"but {dataset.name} has {channels}×{height}×{width}{kinds[1]}; allowed"
-        raise UserError(f"{line} with it: {', '.join(fits) or 'no network here'}")
+            line += f" with labels of {'images' if takes.dense else 'pixels'}"
+        raise UserError(f"{line}; allowed with it: {', '.join(fits) or 'no network'}")
 
 
 def load_images(

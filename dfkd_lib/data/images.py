@@ -55,9 +55,8 @@ class Images:
         y = np.full(len(found.x), -1) if found.y is None else found.y
         mean, std = torch.tensor([like.mean, like.std], device=device)[..., None, None]
         usual = augmentation(like.name, found.x.shape[3], found.x.shape[1], like.crop)
-        return cls(
-            _on(device, found.x), torch.tensor(y, device=device), mean, std, usual
-        )
+        x, y = _on(device, found.x), torch.tensor(y, device=device)
+        return cls(x, y, mean, std, usual)
 
     def __len__(self) -> int:
         return len(self.y)
@@ -86,24 +85,21 @@ class Images:
         """The images of that index, normalised."""
         return self.normalise(self.pixels(index))
 
-    def shifted(
-        self, pixels: Pixels, random: torch.Generator
-    ) -> Float[Tensor, "n c _ _"]:
+    def shifted(self, x: Pixels, random: torch.Generator) -> Float[Tensor, "n c _ _"]:
         """Pixels shifted and flipped at random as usual for the data, normalised."""
-        return self.normalise(augment(pixels, random, **self.usual))
-
-    def augmented(self, index: Index, random: torch.Generator) -> Batch:
-        """The images of that index, shifted and flipped at random, normalised."""
-        return self.shifted(self.pixels(index), random)
+        return self.normalise(augment(x, random, **self.usual))
 
     def labelled(
-        self, index: Index, random: torch.Generator, **usual: Any
+        self, index: Index, random: torch.Generator, **changes: Any
     ) -> tuple[Batch, Int[Tensor, "n *pixels"]]:
-        """Augmented images with their labels; maps are cropped and flipped alike."""
-        x, y = self.pixels(index), self.y[index]
+        """Images shifted and flipped at random, normalised, with their labels.
+
+        Maps are cropped and flipped alike. `changes` are those of the usual options.
+        """
+        x, y, options = self.pixels(index), self.y[index], self.usual | changes
         if y.ndim == 1:
-            return self.normalise(augment(x, random, **usual)), y
-        both = augment(torch.cat([x, y[:, None]], 1), random, **usual)
+            return self.normalise(augment(x, random, **options)), y
+        both = augment(torch.cat([x, y[:, None]], 1), random, **options)
         return self.normalise(both[:, :-1]), both[:, -1].long()
 
 
@@ -122,18 +118,15 @@ def augment(
     n, _, height, width = x.shape
     options = {"generator": random, "device": x.device}
     if crop:
-        tops = [torch.randint(s - crop + 1, (n, 1), **options) for s in (height, width)]
-        rows, columns = (top + torch.arange(crop, device=x.device) for top in tops)
+        shift = [torch.randint(s - crop + 1, (n, 1), **options) for s in x.shape[2:]]
     else:
         shift = torch.randint(0, 2 * pad + 1, (2, n, 1), **options)
-        rows = shift[0] + torch.arange(height, device=x.device)  # (n, height)
-        columns = shift[1] + torch.arange(width, device=x.device)
-    if isinstance(flip, Tensor) or flip:
-        if isinstance(flip, Tensor):
-            flipped = flip[:, None]
-        else:
-            flipped = torch.rand(n, 1, generator=random, device=x.device) < 0.5
-        columns = torch.where(flipped, columns.flip(1), columns)
+    rows = shift[0] + torch.arange(crop or height, device=x.device)  # (n, height)
+    columns = shift[1] + torch.arange(crop or width, device=x.device)
+    if flip is True:
+        flip = torch.rand(n, **options) < 0.5
+    if flip is not False:
+        columns = torch.where(flip[:, None], columns.flip(1), columns)
     if mode == "zeros":
         x = F.pad(x, (pad, pad, pad, pad))
     else:

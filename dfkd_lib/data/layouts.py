@@ -208,9 +208,8 @@ def _folder(name: str, root: Path, part: str) -> Split:
         stems = [[Path(path).stem for path in paths] for paths in found.values()]
         if stems[0] != stems[1]:
             odd = sorted(set(stems[0]) ^ set(stems[1])) or stems[0]
-            raise UserError(
-                f"{folder}: images and masks differ, as in {odd[0]}; pair them"
-            )
+            line = f"{folder}: images and masks differ, as in {odd[0]}"
+            raise UserError(f"{line}; pair them")
         return _segmented(*found.values())
     if not classes:
         raise UserError(f"{root / 'train'} has no folders; make one for each class")
@@ -233,7 +232,7 @@ def _folder(name: str, root: Path, part: str) -> Split:
     return Split(_files(name, paths, trained), y, names)
 
 
-def _segmented(images: list[str], masks: list[str], classes: Any = ()) -> Split:
+def _segmented(images: list[str], masks: list[str]) -> Split:
     """Images and their label maps, of the first one's shape, its shorter side 256."""
     from PIL import Image
 
@@ -247,14 +246,12 @@ def _segmented(images: list[str], masks: list[str], classes: Any = ()) -> Split:
         x[k] = opened(images[k]).convert("RGB").resize(size, Image.BILINEAR)
         mask = np.asarray(opened(masks[k]).resize(size, Image.NEAREST))
         if mask.ndim != 2:
-            raise UserError(
-                f"mask {masks[k]} has colours; give one class's number a pixel"
-            )
+            raise UserError(f"mask {masks[k]} has colours; give each pixel its class")
         y[k] = mask
 
     with ThreadPoolExecutor() as pool:
         [*pool.map(put, range(len(images)))]
-    return Split(x, y, tuple(classes))
+    return Split(x, y)
 
 
 def _torchvision(name: str, root: Path, part: str) -> Split:
@@ -269,12 +266,6 @@ def _torchvision(name: str, root: Path, part: str) -> Split:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # NumPy's, of data types in CIFAR's old pickles
         made = torchvision_dataset(name, root, part)
-    if name == "voc2012":
-        return _segmented(made.images, made.targets)
-    if name == "cityscapes":  # its files number 34 classes, of which 19 are tested
-        found = _segmented(made.images, [target for [target] in made.targets])
-        trained = np.array([c.train_id % 256 for c in made.classes], np.uint8)
-        return Split(found.x, trained[found.y], found.classes)
     classes = tuple(getattr(made, "classes", ()))
     if name == "food101":
         return Split(_files(name, made._image_files), np.array(made._labels), classes)
@@ -293,12 +284,7 @@ def torchvision_dataset(name: str, root: Path, part: str, **options: bool) -> An
 
     places = {"split": "val" if part == "test" else "train-standard", "small": True}
     split = {"split": part}
-    segmented = "val" if part == "test" else "train"
-    which = {
-        "voc2012": {"image_set": segmented},
-        "cityscapes": {"split": segmented, "target_type": "semantic"},
-    }
-    which |= {"svhn": split, "food101": split, "places365": places, "caltech101": {}}
+    which = {"svhn": split, "food101": split, "places365": places, "caltech101": {}}
     options |= which.get(name, {"train": part == "train"})
     return getattr(datasets, TORCHVISION[name][0])(root, **options)
 

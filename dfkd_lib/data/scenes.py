@@ -25,9 +25,8 @@ def scenes(part: str) -> tuple[UInt8[ndarray, "n 96 96 3"], UInt8[ndarray, "n 96
     from .catalogue import VOID
 
     first, random = part == "train", np.random.default_rng(COUNTS[part])
-    photographs = [
-        p[:, :320] if first else p[:, 320:] for p in load_sample_images().images
-    ]
+    part_of = slice(None, 320) if first else slice(320, None)
+    photographs = [p[:, part_of] for p in load_sample_images().images]
     x, y = load_digits(return_X_y=True)
     chosen = slice(None, 1300) if first else slice(1300, None)
     x, y = x[chosen].reshape(-1, 8, 8) / 16, y[chosen]

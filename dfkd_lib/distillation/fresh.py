@@ -10,8 +10,8 @@ from torch import Tensor
 from ..losses import kl
 from ..methods import State
 from ..models.network import Logits
-from ..teachers import accuracy, confusion, logits_of, miou
-from ..train import History, Scores
+from ..teachers import Scores, accuracy, confusion, logits_of, miou
+from ..train import History
 
 LEAST = 50  # percent of fresh images, below which a student has not learned them
 
@@ -30,12 +30,11 @@ class FreshImages:
     def scores(self, state: State) -> Scores:
         """Agreement in percent and KL in nats; there are no labels for an accuracy."""
         answers, logits = self.logits(state)
-        named, scores = answers.argmax(1), {}
+        named, share = answers.argmax(1), None
         if named.ndim == 3:  # the teacher's classes of pixels
-            counts = confusion(named, logits.argmax(1), logits.shape[1])
-            scores = {"miou": miou(counts)}
+            share = miou(confusion(named, logits.argmax(1), logits.shape[1]))
         gap = kl(answers, logits).item()
-        return Scores(None, agreement(answers, logits), gap, **scores)
+        return Scores(None, agreement(answers, logits), gap, share)
 
     def logits(self, state: State) -> tuple[Tensor, Tensor]:
         """The teacher's and the student's; the state stays as it is."""

@@ -78,7 +78,7 @@ class DeepInversion(Student):
         terms = {
             "label": F.cross_entropy(logits, y),
             "total variation": self.lambda_tv * total_variation(x),
-            "norm": self.lambda_l2 * image_norm(x),
+            "norm": self.lambda_l2 * x.flatten(1).norm(dim=1).mean(),  # ‖x‖₂
             "BatchNorm": self.lambda_bn * bn,
         }
         if self.lambda_compete:
@@ -96,11 +96,6 @@ def total_variation(x: Images) -> Scalar:
     falling = x[..., 1:, 1:] - x[..., :-1, :-1]
     rising = x[..., 1:, :-1] - x[..., :-1, 1:]
     return across.norm() + down.norm() + falling.norm() + rising.norm()
-
-
-def image_norm(x: Images) -> Scalar:
-    """‖x‖₂, averaged over images."""
-    return x.flatten(1).norm(dim=1).mean()
 
 
 def bn_statistics(teacher: nn.Module, x: Images) -> tuple[Logits, Scalar]:

@@ -111,8 +111,7 @@ class HiDFD:
         adam = partial(torch.optim.Adam, betas=(0.0, 0.999))  # as in BigGAN
         s.generator_optimizer = adam(s.generator.parameters(), self.generator_lr)
         s.discriminator_optimizer = adam(judges, self.discriminator_lr)
-        learns = [p for p in s.student.parameters() if p.requires_grad]
-        s.optimize_student(self, learns, begins=self.gan_stages)
+        s.optimize_student(self, begins=self.gan_stages)
         s.made = None  # D_s and its labels, once the GAN is trained
         return s
 

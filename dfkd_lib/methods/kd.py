@@ -46,7 +46,7 @@ class Student:
         images, size = s.task.images, (self.student_batch,)
         device = s.task.device
         index = torch.randint(len(images), size, generator=s.random, device=device)
-        return images.augmented(index, s.random), images.y[index]
+        return images.labelled(index, s.random)
 
     def learn(self, s: State, losses: Losses, terms: dict[str, Tensor]) -> None:
         """A step of the student on the sum of these terms."""

@@ -59,9 +59,8 @@ def allowed(name: str, value: Any, kind: Any) -> Any:
         return value
     if isinstance(value, list | tuple) and kind not in (bool, str):
         return tuple(real(name, part, 0, 1) for part in value)
-    form = {bool: "True or False", str: "a data set's name, or auto"}.get(
-        kind, "a tuple of numbers from 0 to 1, such as (0.5,)"
-    )
+    forms = {bool: "True or False", str: "a data set's name, or auto"}
+    form = forms.get(kind, "a tuple of numbers from 0 to 1, such as (0.5,)")
     raise UserError(f"{name}: {shown(value)} is not allowed; give {form}")
 
 

@@ -90,24 +90,24 @@ class Classifier(Network):
         """What the last layer reads, and the logits."""
         self._check(x)
         with self.precision(x):
-            x = self.features(x)
-        return self._classified(x)
+            h = self.features(x)
+        return self._classified(h, x)
 
     def stages(self, x: Images) -> Features:
         """The maps of every stage, the embedding and the logits, in one pass."""
         self._check(x)
-        maps = []
+        maps, h = [], x
         with self.precision(x):
             for position, layer in enumerate(self.features):
-                x = layer(x)
+                h = layer(h)
                 if position in self.cuts:
-                    maps.append(x.to(self.classifier.weight.dtype))
-        return Features(maps, *self._classified(x))
+                    maps.append(h.to(self.classifier.weight.dtype))
+        return Features(maps, *self._classified(h, x))
 
-    def _classified(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        x = x.to(self.classifier.weight.dtype)
-        with self.precision(x, reduced=False):
-            return x, self.classifier(x)
+    def _classified(self, h: Tensor, x: Images) -> tuple[Embedding, Logits]:
+        h = h.to(self.classifier.weight.dtype)
+        with self.precision(h, reduced=False):
+            return h, self.classifier(h)
 
     def _check(self, x: Tensor) -> None:
         # Torch's own errors speak of kernels and matrices, not of images.

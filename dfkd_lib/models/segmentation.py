@@ -3,12 +3,10 @@
 Their logits have the size of the images. torchvision is imported where it is used.
 """
 
-from collections.abc import Iterable
-
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .network import Classifier, Embedding, Features, Images, Logits
+from .network import Classifier, Embedding, Images, Logits
 
 
 class Segmenter(Classifier):
@@ -18,16 +16,9 @@ class Segmenter(Classifier):
     in training need two images or more, for the BatchNorm of pooled maps.
     """
 
-    def embedding_and_logits(self, x: Images) -> tuple[Embedding, Logits]:
-        """The maps that the last layer reads, and logits of the images' size."""
-        maps, logits = super().embedding_and_logits(x)
+    def _classified(self, h: Tensor, x: Images) -> tuple[Embedding, Logits]:
+        maps, logits = super()._classified(h, x)
         return maps, F.interpolate(logits, x.shape[2:], mode="bilinear")
-
-    def stages(self, x: Images) -> Features:
-        """The maps of every stage, the embedding and the logits, in one pass."""
-        seen = super().stages(x)
-        logits = F.interpolate(seen.logits, x.shape[2:], mode="bilinear")
-        return seen._replace(logits=logits)
 
 
 def deeplabv3_resnet50(num_classes: int) -> Segmenter:
@@ -73,9 +64,7 @@ class PaddedBlock(nn.Module):
         return x + padded if self.skips else padded
 
 
-def _deeplab(
-    backbone: Iterable[nn.Module], width: int, num_classes: int, cuts: tuple[int, ...]
-) -> Segmenter:
+def _deeplab(backbone: list, width: int, num_classes: int, cuts: tuple) -> Segmenter:
     from torchvision.models.segmentation.deeplabv3 import DeepLabHead
 
     *head, last = DeepLabHead(width, num_classes, (12, 24, 32))
@@ -107,16 +96,11 @@ def deeplab_small(num_classes: int, half: bool = False) -> Segmenter:
     """Ours for a CPU, of output stride 8 and rates 2, 4 and 6; or one half as wide."""
     from torchvision.models.segmentation.deeplabv3 import ASPP
 
-    width = 8 if half else 16
-    layers = [nn.Conv2d(3, width, 3, 2, 1, bias=False), nn.BatchNorm2d(width)]
-    layers.append(nn.ReLU6())
-    c_in = width
-    for c_out, stride, dilation in ((24, 2, 1), (32, 2, 1), (64, 1, 2)):
-        c_out = c_out * width // 16
-        layers.append(FusedBlock(c_in, c_out, stride, dilation))
-        layers.append(FusedBlock(c_out, c_out, 1, dilation))
-        c_in = c_out
-    layers.append(ASPP(c_in, (2, 4, 6), c_in))
-    return Segmenter(
-        nn.Sequential(*layers), nn.Conv2d(c_in, num_classes, 1), cuts=(4, 6, 8)
-    )
+    a, b, c, d = (width // (1 + half) for width in (16, 24, 32, 64))
+    features = nn.Sequential(
+        nn.Conv2d(3, a, 3, 2, 1, bias=False), nn.BatchNorm2d(a), nn.ReLU6(),
+        FusedBlock(a, b, 2, 1), FusedBlock(b, b, 1, 1),
+        FusedBlock(b, c, 2, 1), FusedBlock(c, c, 1, 1),
+        FusedBlock(c, d, 1, 2), FusedBlock(d, d, 1, 2), ASPP(d, (2, 4, 6), d),
+    )  # fmt: skip
+    return Segmenter(features, nn.Conv2d(d, num_classes, 1), cuts=(4, 6, 8))

@@ -20,8 +20,8 @@ from .machine import commit, hardware, resolve_device, resolve_precision, tree, 
 from .names import parse_teacher
 from .recipes import TeacherRecipe, teacher_recipe
 from .trained import (
-    Constants, Teacher, accuracy, accuracy_on, confusion, digest, logits_of, miou,
-    segmentation, weights,
+    Constants, Scores, Teacher, accuracy, accuracy_on, confusion, digest, logits_of,
+    miou, segmentation, weights,
 )  # fmt: skip
 from .training import command, train_teacher
 

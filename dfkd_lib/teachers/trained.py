@@ -2,7 +2,6 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,7 +10,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from ..data import VOID, Dataset, Images
-from ..losses import kl
+from ..losses import Labels, Logits, kl
 
 # Mean and standard deviation of each channel, of pixels from 0 to 1.
 Constants = tuple[tuple[float, ...], tuple[float, ...]]
@@ -43,7 +42,7 @@ def digest(data: bytes) -> str:
 @torch.no_grad()
 def logits_of(
     network: nn.Module, x: Float[Tensor, "n c h w"] | Images, batch: int = 512
-) -> Float[Tensor, "n classes *pixels"]:
+) -> Logits:
     """A network's logits in evaluation mode; its mode is restored afterwards."""
     images, training = isinstance(x, Images), network.training
     parts = (torch.arange(len(x), device=x.y.device) if images else x).split(batch)
@@ -55,9 +54,7 @@ def logits_of(
         network.train(training)
 
 
-def accuracy(
-    logits: Float[Tensor, "n classes *pixels"], y: Int[Tensor, "n *pixels"]
-) -> float:
+def accuracy(logits: Logits, y: Labels) -> float:
     """Percent of images, or of pixels but void ones, whose largest logit is right."""
     right = logits.argmax(1) == y
     right = right[y != VOID] if y.ndim > 1 else right
@@ -91,19 +88,20 @@ def miou(counts: Int[Tensor, "classes classes"]) -> float:
     return 100 * (both / either)[either > 0].mean().item()
 
 
-class Segmentation(NamedTuple):
-    """Percent of pixels; mIoU in percent; KL(p_T ‖ p_S) in nats, over all pixels."""
+@dataclass(frozen=True)
+class Scores:
+    """Of images, or of pixels: in percent; KL(p_T ‖ p_S) in nats, over all of them."""
 
-    accuracy: float
-    miou: float
+    accuracy: float | None  # None without labels
     agreement: float
     kl: float
+    miou: float | None = None  # of pixels, in percent; None for labels of images
 
 
 @torch.no_grad()
 def segmentation(
     student: nn.Module, teacher: nn.Module, images: Images, batch: int = 16
-) -> Segmentation:
+) -> Scores:
     """A student and its teacher on whole images with label maps, in evaluation mode.
 
     Batch by batch: the logits of all pixels would fill the memory.
@@ -120,7 +118,7 @@ def segmentation(
         total += kl(answers, logits).item() * len(part)
     student.train(training)
     hits = [100 * (m.diagonal().sum() / m.sum()).item() for m in (right, same)]
-    return Segmentation(hits[0], miou(right), hits[1], total / len(images))
+    return Scores(*hits, total / len(images), miou(right))
 
 
 def least_accuracy(y: Integer[np.ndarray, "n *pixels"]) -> float:

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from ..data import VOID, Dataset, Images
 from ..errors import UserError, first_line
 from ..files import locked, remove_leftovers, write_atomically
+from ..losses import Labels, Logits, Scalar
 from ..models import build, place
 from .machine import commit, hardware, resolve_precision, versions
 from .recipes import TeacherRecipe, teacher_recipe
@@ -101,15 +101,11 @@ def _trained(dataset, name, recipe, seed, device, limit, checkpoint) -> nn.Modul
     dtype = getattr(torch, resolve_precision("auto", device))
     network = build(name, dataset.num_classes).train()
     network = place(network, device, dtype, dataset.shape)
-    options = {"weight_decay": recipe.weight_decay, "nesterov": recipe.nesterov}
-    optimizer = torch.optim.SGD(
-        network.parameters(), recipe.lr, recipe.momentum, **options
-    )
+    options = {n: getattr(recipe, n) for n in ("momentum", "weight_decay", "nesterov")}
+    optimizer = torch.optim.SGD(network.parameters(), recipe.lr, **options)
     batch = min(recipe.batch, len(images))
     per_epoch, title = len(images) // batch, f"{name} on {dataset.name}"
-    usual = dict(images.usual)
-    if recipe.shift is not None:
-        usual["pad"] = recipe.shift
+    changes = {} if recipe.shift is None else {"pad": recipe.shift}
     first = torch.Generator(device).manual_seed(seed)
     first = torch.rand(len(images), generator=first, device=device) < 0.5
     identity = repr((name, recipe, seed, device, digest(dataset.y_train.tobytes())))
@@ -129,8 +125,8 @@ def _trained(dataset, name, recipe, seed, device, limit, checkpoint) -> nn.Modul
             (group,) = optimizer.param_groups
             group["lr"] = recipe.lr * recipe.lr_factor(step, per_epoch)
             if recipe.alternate and images.usual["flip"]:
-                usual["flip"] = first[index] ^ bool(epoch % 2)
-            x, y = images.labelled(index, random, **usual)
+                changes["flip"] = first[index] ^ bool(epoch % 2)
+            x, y = images.labelled(index, random, **changes)
             loss = focal(network(x), y, recipe.gamma)
             optimizer.zero_grad()
             loss.backward()
@@ -166,11 +162,7 @@ def _trained(dataset, name, recipe, seed, device, limit, checkpoint) -> nn.Modul
     return network
 
 
-def focal(
-    logits: Float[Tensor, "n classes *pixels"],
-    y: Int[Tensor, "n *pixels"],
-    gamma: float,
-) -> Float[Tensor, ""]:
+def focal(logits: Logits, y: Labels, gamma: float) -> Scalar:
     """−(1 − p_y)^γ log p_y (Lin et al. 2017), averaged over all but void pixels."""
     if gamma == 0:
         return F.cross_entropy(logits, y, ignore_index=VOID if y.ndim > 1 else -1)

@@ -158,7 +158,7 @@ def test_a_mask_selects_the_images_that_are_flipped():
 @pytest.mark.parametrize("name, flip", [("cifar10", True), ("svhn", False)])
 def test_the_usual_augmentation(name, flip):
     found, index = Images.of(made(8, name=name), "cpu"), torch.tensor([3, 1])
-    got = found.augmented(index, torch.Generator().manual_seed(0))
+    got = found.labelled(index, torch.Generator().manual_seed(0))[0]
     random, usual = torch.Generator().manual_seed(0), {"pad": 4, "mode": "zeros"}
     expected = augment(found.x[index], random, flip=flip, **usual)
     assert torch.equal(got, found.normalise(expected))

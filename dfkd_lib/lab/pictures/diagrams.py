@@ -66,9 +66,8 @@ def game_diagram(paper: str = "mad") -> Axes:
     middle = {"ha": "center", "va": "center", "fontsize": 9}
     for text, place in boxes.items():
         edge = _ORANGE if text in added else INK
-        ax.text(
-            *place, text, bbox={"boxstyle": "round", "fc": PAPER, "ec": edge}, **middle
-        )
+        box = {"boxstyle": "round", "fc": PAPER, "ec": edge}
+        ax.text(*place, text, bbox=box, **middle)
     for text, (*place, colour) in notes.items():
         ax.text(*place, text, color=colour, **middle)
     look = {"arrowstyle": "-|>", "mutation_scale": 12, "linewidth": 1.3}

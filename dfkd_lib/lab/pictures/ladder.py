@@ -1,6 +1,6 @@
 """Accuracy lost against the FLOP of the whole run: what a budget buys."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import groupby
 
 import matplotlib.pyplot as plt
@@ -57,21 +57,17 @@ def ladder(
         look = {"marker": marker, "ls": style, "capsize": 3, "label": name} | grey
         look["label"] += f", n = {' and '.join(n)}"
         drawn = ax.errorbar(at, means, np.nan_to_num(halves), **look)
-        ax.plot(*_path(budgets[-1]), color=drawn[0].get_color(), alpha=0.5, lw=0.8)
+        tests = [r["history"] | {"top": r["teacher_accuracy"]} for r in budgets[-1]]
+        part = np.array(tests[0]["stage"]) / tests[0]["stage"][-1]
+        lost = np.mean([t["top"] - np.array(t["accuracy"]) for t in tests], 0)
+        look = {"color": drawn[0].get_color(), "alpha": 0.5, "lw": 0.8}
+        ax.plot(at[-1] * part, lost, **look)
     for name, (pflop, lost) in (papers or {}).items():
         ax.plot(pflop, lost, "o", mfc="none", color=INK, markersize=7)
-        ax.annotate(
-            name, (pflop, lost), xytext=(-6, 6), textcoords="offset points", ha="right"
-        )
+        look = {"xytext": (-6, 6), "textcoords": "offset points", "ha": "right"}
+        ax.annotate(name, (pflop, lost), **look)
     ax.set(xscale="log", xlabel="PFLOP of the whole run")
     ax.set(ylabel="accuracy lost to the teacher (points)")
     ax.set_ylim(min(0, ax.dataLim.y0))
     ax.legend(fontsize="small", loc="lower left")
     return ax
-
-
-def _path(runs: Sequence[Record]) -> tuple[np.ndarray, np.ndarray]:
-    """PFLOP and mean points lost at every test of runs of one schedule."""
-    stages = np.array(runs[0]["history"]["stage"])
-    lost = [r["teacher_accuracy"] - np.array(r["history"]["accuracy"]) for r in runs]
-    return runs[0]["flop"] / 1e15 * stages / stages[-1], np.mean(lost, 0)
