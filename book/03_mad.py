@@ -642,7 +642,7 @@ assert max(abs(mean - width), abs(mean + width)) < 0.5
 # %% [markdown]
 # None of the five differences is resolved. Row 4 shows more than that: its interval excludes a gain of half a point. On this data a larger batch gives ABM all that the EMA generator gives MAD, as far as eight seeds can show. Agreement with the teacher and KL lead to the same reading.
 #
-# This does not show that the EMA generator is useless. On ten classes and in a calm run, little is forgotten. And at 20 student steps a stage, closer to the paper's 60 (inferred), MAD's gain over ABM is larger (see the verdict); its control with a doubled batch is missing.
+# This does not show that the EMA generator is useless. On ten classes and in a calm run, little is forgotten. At 20 student steps a stage, closer to the paper's 60 (inferred), MAD's gain over ABM is larger; but ABM with a doubled batch and loss gains as much (see the verdict).
 
 # %% [markdown]
 # ## Summary
@@ -650,7 +650,7 @@ assert max(abs(mean - width), abs(mean + width)) < 0.5
 # - An EMA generator with momentum $\alpha$ averages over $\alpha/(1-\alpha)$ stages of the past.
 # - It is a low-pass filter: it removes oscillation, reduces noise and follows drift at full speed, late.
 # - Our generators drift, mostly by Adam's memory, or wander. None oscillates.
-# - MAD is ahead of ABM on average on digits, resolved only at 20 student steps a stage. At equal images and equal loss scale nothing of the gain is left that eight seeds resolve.
+# - MAD is ahead of ABM on average on digits, resolved only at 20 student steps a stage. At equal images and equal loss scale nothing of the gain is left that our seeds resolve, at either number of steps.
 # - Whether this holds on the paper's data is open.
 #
 # ## Reproduce it

@@ -46,6 +46,7 @@ COMPARED = (
     ("mnist", "plain fast"),
     ("moons", "moons moons_parts"),
     ("cifar10", "tuning"),
+    ("cifar10", "cifar10"),
     ("cifar100", "laptop"),
 )
 # Queued to be made again: those of their records that 0.1.0 made on an Intel Xeon, with
