@@ -25,9 +25,7 @@ from .data import (
     DATASETS, EMBEDDED, NETWORKS, Collected, Dataset, Images, check_fits, images_for,
     known_dataset, load_dataset, source_for,
 )  # fmt: skip
-from .errors import (
-    Parser, UserError, coded, command, one_of, real, shown, text, whole,
-)  # fmt: skip
+from .errors import Parser, UserError, coded, command, one_of, real, shown, text, whole
 from .files import output_folder
 from .methods import METHODS, State, Task, readable
 from .models import build

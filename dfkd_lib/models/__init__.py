@@ -16,9 +16,7 @@ from .network import (
     embedding_and_logits, place,
 )  # fmt: skip
 from .plane import MLP, Flow, grid
-from .segmentation import (
-    Segmenter, deeplab_small, deeplabv3_mobilenetv2, deeplabv3_resnet50,
-)  # fmt: skip
+from .segmentation import deeplab_small, deeplabv3_mobilenetv2, deeplabv3_resnet50
 
 _WIDTHS = (64, 128, 256, 512)
 CLASSIFIERS = {

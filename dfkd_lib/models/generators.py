@@ -11,7 +11,6 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from ..errors import one_of
 from .network import Classes, Generator, GridGenerator, Images, Noise, UpsampledConv2d
 
 
@@ -137,7 +136,7 @@ class ConditionalGenerator(Generator):
 
     def __init__(self, generator: Generator, num_classes: int, kind: str = "sum"):
         super().__init__()
-        self.kind = one_of("conditioning", kind, ("cat", "sum"))
+        self.kind = kind
         self.z_dim = generator.z_dim // 2 if kind == "cat" else generator.z_dim
         self.size, self.generator = generator.size, generator
         self.embedding = nn.Embedding(num_classes, self.z_dim)
