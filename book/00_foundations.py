@@ -378,7 +378,7 @@ pictures.table(
 #
 # ## Accuracy against compute on CIFAR
 #
-# On colour images all methods of this book run at the same number of floating-point operations. {numref}`fig-dfad-ladder` in {doc}`01_dfad` shows the runs that exist, with original images and noise as the two ends; `make nightly` makes the others.
+# On colour images all methods of this book run at the same number of floating-point operations. {numref}`fig-dfad-ladder` in {doc}`01_dfad` shows the runs that exist, among them one on the original images; `make nightly` makes the others.
 
 # %% [markdown]
 # (sec-found-control)=

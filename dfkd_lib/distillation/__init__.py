@@ -89,11 +89,11 @@ def distill(
     - `logits`: where they are in the teacher's answer, if that is no tensor: a key, an
       index, a field or a function. `task`: "classes"; "binary" for a teacher of one
       logit z, whose student answers with two, as for (0, z); or "multilabel" for a
-      logit z per label, each a decision (0, z). Agreement is then the
-      share of the labels that either network gives and both give. Networks may answer with logits of pixels,
-      n×C×h×w, as for segmentation; agreement is then that of pixels, and the report has
-      the mIoU of the student's answers against the teacher's. Of a student that
-      answers with a mapping, as torchvision's do, `out` is taken.
+      logit z per label, each a decision (0, z). Agreement is then the share of the
+      labels that either network gives and both give. Networks may answer with logits of
+      pixels, n×C×h×w, as for segmentation; agreement is then that of pixels, and the
+      report has the mIoU of the student's answers against the teacher's. Of a student
+      that answers with a mapping, as torchvision's do, `out` is taken.
     - `method`: dfad, arvi, abm, mad, dfkd_mem or dafl; or settings of your own with
       `start` and `stage`: a class, or an instance, of which all but `stages` is kept.
     - `stages`, `percent`, `patience`: the largest number of stages (a generator step,
