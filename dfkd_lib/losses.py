@@ -17,6 +17,7 @@ Images = Float[Tensor, "n c h w"]
 Rows, Vectors = Float[Tensor, "n width"], Float[Tensor, "*batch width"]
 Labels = Int[Tensor, "n *pixels"]
 Classes = Float[Tensor, " classes"]
+Gaps = list[tuple[Float[Tensor, " _"], Float[Tensor, " _"]]]  # of mean and variance
 
 # --- discrepancies between two networks' logits, the teacher's first ----------------
 
@@ -103,16 +104,14 @@ def information_entropy(teacher: Logits) -> Scalar:
     return (log_p.exp() * log_p).sum()
 
 
-def moment_gaps(
-    teacher: nn.Module, x: Images
-) -> tuple[Logits, list[tuple[Float[Tensor, " _"], Float[Tensor, " _"]]]]:
+def moment_gaps(teacher: nn.Module, x: Images) -> tuple[Logits, Gaps]:
     """The teacher's logits, and per BatchNorm layer the gaps (mean, variance).
 
     A gap is the batch's (biased) moment of the layer's inputs minus the stored one.
     A layer is any that keeps running moments; those that this pass does not use, as
     auxiliary heads, are left out.
     """
-    gaps: list[tuple[Tensor, Tensor]] = []
+    gaps: Gaps = []
 
     def compare(layer: nn.Module, inputs: tuple[Tensor]) -> None:
         x = inputs[0]
