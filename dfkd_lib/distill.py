@@ -64,6 +64,9 @@ def main(argv: list[str] | None = None) -> int:
     given = vars(parser.parse_args(argv))
     for pair in given.pop("set"):
         name, _, value = pair.partition("=")
+        if name in given:
+            option = f"--{name.replace('_', '-')}"
+            raise UserError(f"--set {name}: it is an option; give {option} {value}")
         with contextlib.suppress(ValueError, SyntaxError):
             value = ast.literal_eval(value)
         given[name] = value

@@ -173,6 +173,8 @@ def _check_fits(dataset: Dataset, recipe: Recipe) -> None:
     check_fits(dataset, "student", recipe.student)
     if dataset.crop:
         one_of("method for label maps", recipe.method, DENSE)
+        if getattr(recipe.settings, "conditional", False):
+            raise UserError("conditional: pixels have labels each; give False")
 
 
 def _check_teacher(teacher: Teacher, test: Any, dataset: Dataset) -> None:

@@ -610,8 +610,9 @@ def test_a_teacher_of_many_labels(make, tmp_path):
     assert done.report["check"].keys() == {"images", "agreement", "kl"}
     assert load_file(done.files["weights"]).keys() == student.state_dict().keys()
     assert same(make(**given, resume=True).student, done.student)
-    with pytest.raises(UserError, match="logits=torch.logit"):
-        make(**given | {"teacher": nn.Sequential(teacher, nn.Sigmoid())})
+    for role, own in (("teacher", teacher), ("student", student)):
+        with pytest.raises(UserError, match=f"{role}: its answers are from 0 to 1"):
+            make(**given | {role: nn.Sequential(own, nn.Sigmoid())})
     answers = torch.tensor([[[0.0] * 3, [1.0, -1, 1]], [[0.0] * 3, [1.0, -1, -1]]])
     other = torch.tensor([[[0.0] * 3, [1.0, 1, -1]], [[0.0] * 3, [1.0, -1, -1]]])
     assert agreement(answers, other) == 50  # two of the four labels that either gives

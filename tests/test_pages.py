@@ -16,14 +16,17 @@ SHOWN = [name for path in PAGES for name in AUTOMODULE.findall(path.read_text())
 
 
 def modules():
-    """Those with definitions of their own: not packages that only gather names."""
+    """Those with definitions of their own: not packages that only gather names.
+
+    `distill.py` is a command line.
+    """
     for path in (ROOT / "dfkd_lib").rglob("*.py"):
         parts = path.relative_to(ROOT).with_suffix("").parts
         package = path.name == "__init__.py"
         defines = re.search(r"^(def|class) [a-zA-Z]", path.read_text(), re.M)
         if len(parts) > 2 and path.name != "__main__.py" and (defines or not package):
             yield ".".join(parts[:-1] if package else parts)
-        elif len(parts) == 2 and not package:
+        elif len(parts) == 2 and not package and path.name != "distill.py":
             yield ".".join(parts)
 
 

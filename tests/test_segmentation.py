@@ -11,9 +11,10 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-from dfkd_lib import distill, run
+from dfkd_lib import distill, load_foreign, run
 from dfkd_lib.data import RELATED, VOID, Dataset, Images, load_dataset
 from dfkd_lib.data.images import augment
+from dfkd_lib.distillation.fresh import seen
 from dfkd_lib.errors import UserError
 from dfkd_lib.methods import dfad
 from dfkd_lib.models import build, embedding_and_logits, generator
@@ -211,7 +212,15 @@ def test_folders_of_images_and_masks(tmp_path, monkeypatch):
     found = load_dataset("own")
     assert np.array_equal(found.x_test, data.x_test) and found.crop == 32
     assert np.array_equal(found.y_train, data.y_train)
-    (tmp_path / "own" / "val" / "masks" / "3.png").unlink()
+    masks = tmp_path / "own" / "val" / "masks"
+    Image.fromarray(data.y_train[0][:40]).save(masks / "3.png")
+    with pytest.raises(UserError, match="3.png has 48×40 pixels, .* 48×48"):
+        load_dataset("own")
+    (masks / "3.png").unlink()
+    Image.fromarray(data.y_train[0]).save(masks / "3.jpg")
+    with pytest.raises(UserError, match="JPEG changes labels"):
+        load_dataset("own")
+    (masks / "3.jpg").unlink()
     with pytest.raises(UserError, match="images and masks differ, as in 3"):
         load_dataset("own")
 
@@ -302,6 +311,7 @@ def test_a_fixed_generator_and_its_new_student(scenes, guide):
         ({"pair": "deeplab_small-wrn16_1"}, "wrn16_1 takes images of 3×32×32, "
          "but scenes has 3×96×96 with labels of pixels"),
         ({"dataset": "digits", "pair": "lenet5-deeplab_small"}, "labels of images"),
+        ({"method": "mad", "set": "conditional=True"}, "pixels have labels each"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused_in_a_line(asked, told, capsys, tmp_path):
@@ -312,7 +322,39 @@ def test_what_does_not_fit_is_refused_in_a_line(asked, told, capsys, tmp_path):
     assert told in error and error.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"y_test": np.zeros(2, int)}, "one of y_train and y_test has labels of pixels"),
+        ({"y_test": np.full((2, 8, 8), VOID)}, "y_test has no pixel with a class"),
+    ],
+)  # fmt: skip
+def test_maps_that_cannot_be_used_are_refused(changed, told, tmp_path, monkeypatch):
+    x, y = np.zeros((2, 8, 8, 3), np.uint8), np.arange(128).reshape(2, 8, 8) % 3
+    x[0] = 9
+    arrays = {"x_train": x, "y_train": y, "x_test": x, "y_test": y} | changed
+    np.savez(tmp_path / "own.npz", **arrays)
+    monkeypatch.setenv("DFKD_DATA", str(tmp_path))
+    with pytest.raises(UserError, match=told):
+        load_dataset("own")
+
+
+def test_a_teacher_of_images_is_refused_for_maps(scenes):
+    teacher = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 11))
+    with pytest.raises(UserError, match="scenes's labels need n×11×48×48"):
+        load_foreign(teacher, scenes)
+
+
 # --- distill --------------------------------------------------------------------------
+
+
+def test_classes_of_pixels_are_counted():
+    answers = torch.zeros(6, 4, 5, 5)
+    answers[:, 1, :2] = answers[:, 3, 2:] = 1
+    classes, effective = seen(answers)
+    shares = np.array([2, 3]) / 5
+    assert classes == 2
+    assert effective == pytest.approx(np.exp(-(shares * np.log(shares)).sum()))
 
 
 class Net(nn.Module):
@@ -350,12 +392,8 @@ def test_a_segmentation_network_is_distilled_and_exported(tmp_path):
         own = done.student(x)
         by_onnx = torch.tensor(session.run(None, {"images": x.numpy()})[0])
         for other in (by_onnx, program(x)):
-            assert (other.argmax(1) == own.argmax(1)).all() and own.shape == (
-                5,
-                4,
-                16,
-                24,
-            )
+            assert own.shape == (5, 4, 16, 24)
+            assert (other.argmax(1) == own.argmax(1)).all()
             torch.testing.assert_close(other, own, rtol=1e-3, atol=1e-4)
 
 

@@ -66,6 +66,8 @@ def load_dataset(name: str) -> Dataset:
     if classes == 1:
         raise UserError(f"{where}: y_train has one class; give at least two")
     _, test = load_part(name, "test", classes)
+    if train.y.ndim != test.y.ndim:
+        raise UserError(f"{where}: one of y_train and y_test has labels of pixels")
     seen, unseen = train.x.shape[1:], test.x.shape[1:]
     if seen != unseen:
         raise UserError(f"{where}: x_train has images of {seen}, x_test {unseen}")
@@ -123,6 +125,8 @@ def _check(
     if y.shape != shape or not np.issubdtype(y.dtype, np.integer):
         line = f"{where}: y{part} is {y.dtype} of shape {y.shape}; it must have a "
         raise UserError(f"{line}whole number for each {each}, {shape}")
+    if dense and (y == VOID).all():
+        raise UserError(f"{where}: y{part} has no pixel with a class")
     least, largest = y.min(), _largest(y)
     if least < 0 or largest >= (min(classes, VOID) if dense else classes):
         line = f"{where}: y{part} has labels from {least} to {largest}; give 0 to "

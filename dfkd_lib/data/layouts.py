@@ -233,7 +233,7 @@ def _folder(name: str, root: Path, part: str) -> Split:
 
 
 def _segmented(images: list[str], masks: list[str]) -> Split:
-    """Images and their label maps, of the first one's shape, its shorter side 256."""
+    """Images of one shape and their label maps, the shorter side at most 256."""
     from PIL import Image
 
     first = opened(images[0])
@@ -243,8 +243,16 @@ def _segmented(images: list[str], masks: list[str]) -> Split:
     y = np.empty(x.shape[:3], np.uint8)
 
     def put(k: int) -> None:
-        x[k] = opened(images[k]).convert("RGB").resize(size, Image.BILINEAR)
-        mask = np.asarray(opened(masks[k]).resize(size, Image.NEAREST))
+        image, mask = opened(images[k]), opened(masks[k])
+        for path, one in ((images[k], image), (masks[k], mask)):
+            if one.size != first.size:
+                line = f"{path} has {one.size[0]}×{one.size[1]} pixels, {images[0]} has"
+                todo = "give all images and masks one size"
+                raise UserError(f"{line} {first.size[0]}×{first.size[1]}; {todo}")
+        x[k] = image.convert("RGB").resize(size, Image.BILINEAR)
+        if mask.format == "JPEG":
+            raise UserError(f"{masks[k]}: JPEG changes labels; give masks as PNG")
+        mask = np.asarray(mask.resize(size, Image.NEAREST))
         if mask.ndim != 2:
             raise UserError(f"mask {masks[k]} has colours; give each pixel its class")
         y[k] = mask

@@ -130,7 +130,7 @@ def distill(
         many = task == "multilabel"
         run = _Run(name, method, game, (teacher, logits, mean, std), student, many)
         images = None if check is None else load_images(check, shape, num_classes)
-        if many and images:  # a file has one label an image
+        if (many or run.pixels) and images:  # a file has one label an image
             images = images[0], None
         if quick:
             stages = max(min(int(QUICK / run.seconds), method.stages), 1)
@@ -231,9 +231,9 @@ class _Run:
         self.teacher = load_foreign(source, **options, device="cpu")
         self.given, called = self.teacher.network, self.teacher.name
         answers = try_out("teacher", called, self.given, classes, shape, batches)
-        if many and 0 <= answers.min() and answers.max() <= 1:
-            line = "teacher: its answers are from 0 to 1, as probabilities of labels"
-            raise UserError(f"{line}; give logits=torch.logit")
+        if many and answers.ndim != 2:
+            line = "task: many labels need answers (n, labels), the teacher's"
+            raise UserError(f"{line} are {tuple(answers.shape)}")
         self.given = self.decides(self.given)
         with torch.random.fork_rng(devices=[]):
             pair = {"teacher": self.given, "student": self.made()}
@@ -245,7 +245,14 @@ class _Run:
         self.warn(doubts(answers, getattr(method, "discrepancy", "kl")))
         with torch.no_grad():
             x = trial_images(len(answers), shape)
-            wanted, found = (tuple(n.eval()(x).shape) for n in pair.values())
+            tried = {role: network.eval()(x) for role, network in pair.items()}
+        for role, z in tried.items():
+            if many and 0 <= z[:, 1].min() and z[:, 1].max() <= 1:
+                line = f"{role}: its answers are from 0 to 1, as probabilities are"
+                todo = "leave out its sigmoid, or give logits=torch.logit for a teacher"
+                raise UserError(f"{line}; {todo}")
+        wanted, found = (tuple(logits.shape) for logits in tried.values())
+        self.pixels = answers.ndim == 4
         if found != wanted:
             line = f"student: its logits have shape {found}, the teacher's {wanted}"
             raise UserError(f"{line}; give networks whose logits have one shape")

@@ -48,7 +48,7 @@ class FreshImages:
         with torch.no_grad():
             parts = zip(z.split(self.batch), y.split(self.batch), strict=True)
             x = torch.cat([generator(*part) for part in parts])
-            if state.teacher(x[:1]).ndim > 2:  # logits of pixels would fill the memory
+            if state.teacher(x[:1]).ndim == 4:  # logits of pixels would fill the memory
                 x = x[: max(2**22 // math.prod(x.shape[2:]), 16)]
         return logits_of(state.teacher, x), logits_of(state.student, x)
 
@@ -76,7 +76,8 @@ def agreement(answers: Tensor, student: Tensor) -> float:
     one, other = answers.argmax(1), student.argmax(1)
     if one.ndim != 2:
         return accuracy(student, one)
-    return 100 * ((one & other).sum() / (one | other).sum().clamp_min(1)).item()
+    either = (one | other).sum()  # where nobody gives a label, they agree
+    return 100 * ((one & other).sum() / either).item() if either else 100.0
 
 
 def effective_classes(answers: Logits) -> float:
@@ -88,7 +89,7 @@ def effective_classes(answers: Logits) -> float:
 
 def seen(answers: Tensor) -> tuple[int, float]:
     """How many classes a teacher names, and effective ones; labels by rarer answer."""
-    if answers.ndim == 2:
+    if answers.ndim != 3:
         return len(answers.argmax(1).unique()), effective_classes(answers)
     yes = answers.argmax(1).sum(0)
     rarer = torch.minimum(yes, len(answers) - yes)

@@ -124,9 +124,14 @@ def load_foreign(
     network = network if logits is None else Answers(network, logits)
     for parameter in network.eval().parameters():
         parameter.requires_grad = False
-    try_out("teacher", name, network, classes, shape)
+    answers = try_out("teacher", name, network, classes, shape)
     network = as_foreign(network)
     if dataset is not None:
+        wanted = shape[1:] if dataset.crop else ()
+        if answers.shape[2:] != wanted:
+            line = f"teacher {name}: its logits are {tuple(answers.shape)}, but "
+            form = "×".join(map(str, ("n", classes, *wanted)))
+            raise UserError(f"{line}{dataset.name}'s labels need {form}")
         if constants:
             network = renormalised(network, (dataset.mean, dataset.std), constants)
         score = accuracy_on(network.to(device), dataset, device)

@@ -167,7 +167,7 @@ def focal(logits: Logits, y: Labels, gamma: float) -> Scalar:
     if gamma == 0:
         return F.cross_entropy(logits, y, ignore_index=VOID if y.ndim > 1 else -1)
     each = F.cross_entropy(logits, y, ignore_index=VOID, reduction="none")
-    return ((1 - (-each).exp()) ** gamma * each).sum() / (y != VOID).sum()
+    return ((1 - (-each).exp()) ** gamma * each).sum() / (y != VOID).sum().clamp_min(1)
 
 
 def _state_in(checkpoint: Path, identity: str) -> dict[str, Any] | None:
