@@ -369,7 +369,7 @@ def _of_baseline(method: str, entry: Entry) -> Table:
     the ladder, HiDFD and its baselines have a table of their own, and the methods that
     learn by MAE a student's rate of their own.
     """
-    if entry.paper == "ladder" and method in ("dfad", "arvi"):
+    if entry.table is LADDER and method in ("dfad", "arvi"):
         return LADDER_MAE
     if entry.paper == "ladder" and METHOD_PAPERS.get(method) == "hidfd":
         return LADDER_HIDFD + [("ours", {"distill": "kd"})] * (method == "degan")

@@ -198,3 +198,15 @@ def test_a_budget_says_what_will_run(asked, budget, device, stages, words):
     recipe, sentence = apply_budget(budget, recipe_for(*asked.split()), device)
     assert recipe.settings.stages == stages and words in sentence
     assert "\n" not in sentence
+
+
+def test_the_rate_chosen_on_cifar_is_that_of_cifar_alone():
+    """By MAE and by KL there; on label maps everything learns at DFAD's rate."""
+    rates = {
+        (dataset, method): recipe_for(
+            dataset, method, paper="ladder"
+        ).settings.student_lr
+        for dataset in ("cifar10", "camvid")
+        for method in ("dfad", "abm")
+    }
+    assert list(rates.values()) == [0.3, 0.1, 0.1, 0.1]
