@@ -416,7 +416,7 @@ def prepare(
     recipe = override(recipe_within(*asked), s.overrides)
     if "momentum" in vars(s):
         recipe = recipe.replace(momentum=s.momentum)
-    s.full, s.folder = recipe, output_folder(s.output_dir)
+    s.full = recipe
     data, teacher, recipe, note = _loaded(s, recipe)
     usual = "digits_hybrid" if method == "hidfd" else "digits"
     usual = "scenes" if data.crop else usual
@@ -429,9 +429,13 @@ def prepare(
 
 
 def _loaded(s: Settings, recipe: Recipe) -> tuple[Dataset, Teacher, Recipe, str]:
-    """Data, teacher, the recipe within the budget, and the sentence about it."""
+    """Data, teacher, the recipe within the budget, and the sentence about it.
+
+    The output folder is made before a teacher may train, and after all refusals.
+    """
     data = load_dataset(s.dataset)
     _check_fits(data, recipe)
+    s.folder = output_folder(s.output_dir)
     teacher = load_teacher(data, recipe.teacher, device=s.device)
     within = apply_budget(s.budget, recipe, s.device, teacher.network, data)
     return data, teacher, *within
@@ -543,8 +547,8 @@ def _asked(args: Any) -> tuple[Settings, Recipe]:
 def _run(args: Any) -> int:
     asked, recipe = _asked(args)
     method, seed, device = args.method, args.seed, asked.device
-    folder = output_folder(args.output_dir)
     dataset, teacher, recipe, sentence = _loaded(asked, recipe)
+    folder = asked.folder
     precision = resolve_precision(args.precision, device)
     name = records.key(recipe, seed, precision)
     checkpoint = folder / f"{name}.ckpt"
