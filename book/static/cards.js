@@ -31,8 +31,9 @@ addEventListener("DOMContentLoaded", () => {
     document.body.append(card);
     const at = link.getBoundingClientRect(), { width, height } = card.getBoundingClientRect();
     const below = at.bottom + height + 8 < innerHeight || at.top < height + 8;
-    card.style.left = `${Math.max(8, Math.min(at.left, document.documentElement.clientWidth - width - 8))}px`;
-    card.style.top = `${below ? at.bottom + 6 : at.top - height - 6}px`;
+    const left = Math.max(8, Math.min(at.left, document.documentElement.clientWidth - width - 8));
+    card.style.left = `${scrollX + left}px`;
+    card.style.top = `${scrollY + (below ? at.bottom + 6 : at.top - height - 6)}px`;
   };
   const hide = () => {
     wanted = undefined;
@@ -44,5 +45,4 @@ addEventListener("DOMContentLoaded", () => {
     for (const event of ["mouseleave", "blur", "click"]) link.addEventListener(event, hide);
   }
   addEventListener("keydown", ({ key }) => key === "Escape" && hide());
-  addEventListener("scroll", hide, { passive: true });
 });
