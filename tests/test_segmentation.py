@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 
@@ -385,6 +386,7 @@ def test_a_segmentation_network_is_distilled_and_exported(tmp_path):
     scores = done.report["synthetic"]
     assert 0 < scores["miou"] <= 100 and 0 < scores["agreement"] <= 100
     assert json.loads(done.files["report"].read_text())["synthetic"] == scores
+    Net(4).load_state_dict(load_file(done.files["weights"]))  # as its card says
     x = torch.randn(5, 3, 16, 24)
     session = onnxruntime.InferenceSession(done.files["onnx"].read_bytes())
     program = torch.export.load(done.files["torch.export"]).module()

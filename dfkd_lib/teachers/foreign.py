@@ -35,11 +35,16 @@ _BINARY += "lambda z: torch.cat([torch.zeros_like(z), z], 1)"
 
 
 class Answers(nn.Module):
-    """A network whose logits are a part, or a function, of what it returns."""
+    """A network whose logits are a part, or a function, of what it returns.
+
+    The state dict is the network's own.
+    """
 
     def __init__(self, network: nn.Module, logits: Any) -> None:
         super().__init__()
         self.network, self.logits = network, logits
+
+    state_dict, load_state_dict = Foreign.state_dict, Foreign.load_state_dict
 
     def forward(self, x: Images) -> Logits:
         answer = self.network(x)
