@@ -174,7 +174,7 @@ def _check_fits(dataset: Dataset, recipe: Recipe) -> None:
     if dataset.crop:
         one_of("method for label maps", recipe.method, DENSE)
         if getattr(recipe.settings, "conditional", False):
-            raise UserError("conditional: pixels have labels each; give False")
+            raise UserError("conditional: an image has no one label here; give False")
 
 
 def _check_teacher(teacher: Teacher, test: Any, dataset: Dataset) -> None:

@@ -325,6 +325,8 @@ def train(
                 written = run.save(keep)
                 if stopped and not last and not ended:
                     raise Interrupted(stopped, run.stage, written)
+        if run.owed:  # the last stage was the first with these updates
+            run.history.flop += run.owed * flop(settings, state) * world()
     return run.history
 
 
@@ -337,7 +339,7 @@ class _Progress:
         self.rows = torch.zeros(0, 2, device=state.task.device)  # losses since the test
         self.pending: list[tuple[int, Losses]] = []  # not checked yet
         self.cost: dict[str, int] = {}  # FLOP of a stage, by who has updates in it
-        self.owed = 0  # stages whose FLOP are not known yet
+        self.owed = 0  # stages with new updates, not counted yet
         self.counter: FlopCounterMode | None = None
         self.counted_before = 0  # FLOP of the stage before a measurement
 

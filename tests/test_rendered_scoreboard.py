@@ -117,3 +117,8 @@ def test_without_script_it_is_two_tables_and_a_fold(browser):
     page.keyboard.press("Enter")
     assert left.is_visible() and "dfkd_lib.run" in left.inner_text()
     context.close()
+
+
+def test_other_pages_are_left_alone(page):
+    visit(page, "book/notation")
+    assert page.locator(".scoreboard-tools").count() == 0

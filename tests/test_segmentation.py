@@ -312,7 +312,7 @@ def test_a_fixed_generator_and_its_new_student(scenes, guide):
         ({"pair": "deeplab_small-wrn16_1"}, "wrn16_1 takes images of 3×32×32, "
          "but scenes has 3×96×96 with labels of pixels"),
         ({"dataset": "digits", "pair": "lenet5-deeplab_small"}, "labels of images"),
-        ({"method": "mad", "set": "conditional=True"}, "pixels have labels each"),
+        ({"method": "mad", "set": "conditional=True"}, "conditional: an image has no one label"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused_in_a_line(asked, told, capsys, tmp_path):

@@ -72,32 +72,34 @@ def add_launch_options(app: Sphinx, config: Config) -> None:
         sys.exit(str(error))  # other exceptions are shown with the whole stack
 
 
-def mend_markup(
+def dress(
     app: Sphinx,
     pagename: str,
     templatename: str,
     context: dict[str, Any],
     doctree: object,
 ) -> None:
+    """What a page needs besides what Sphinx makes of it."""
+    if pagename == "search":  # all pages' texts, which no other page loads
+        app.add_js_file("texts.js")
+        app.add_js_file("quotes.js")
+    if "body" in context:
+        body = inline_pictures(app, mend_markup(context["body"]))
+        context["body"] = explain_terms(app, body)
+
+
+def mend_markup(body: str) -> str:
     """What docutils and sphinx-proof leave out.
 
     docutils gives the items of its list of references a role that ARIA has withdrawn,
     so no item is announced. sphinx-togglebutton folds what has a title and an id of its
     own; a proof has no title, and all proofs of a page have one id.
     """
-    if "body" in context:
-        body = context["body"].replace('role="doc-biblioentry"', 'role="listitem"')
-        title = r'\1><p class="admonition-title">Proof</p><p>'
-        context["body"] = PROOF.sub(title, body)
+    body = body.replace('role="doc-biblioentry"', 'role="listitem"')
+    return PROOF.sub(r'\1><p class="admonition-title">Proof</p><p>', body)
 
 
-def inline_pictures(
-    app: Sphinx,
-    pagename: str,
-    templatename: str,
-    context: dict[str, Any],
-    doctree: object,
-) -> None:
+def inline_pictures(app: Sphinx, body: str) -> str:
     """Put figures into the page, where they take the theme's colours."""
     files = {f"_images/{name}": path for path, name in app.builder.images.items()}
     count = itertools.count()
@@ -107,8 +109,7 @@ def inline_pictures(
         text = Path(app.srcdir, files[found.group(1)]).read_text(encoding="utf-8")
         return picture(text, alt, f"picture{next(count)}-")
 
-    if "body" in context:
-        context["body"] = PICTURE.sub(inline, context["body"])
+    return PICTURE.sub(inline, body)
 
 
 def picture(text: str, alt: str, prefix: str) -> str:
@@ -143,16 +144,10 @@ def number_chapters(app: Sphinx, env: Any) -> list[str]:
     return TocTreeCollector().assign_figure_numbers(env)
 
 
-def explain_terms(
-    app: Sphinx,
-    pagename: str,
-    templatename: str,
-    context: dict[str, Any],
-    doctree: object,
-) -> None:
+def explain_terms(app: Sphinx, body: str) -> str:
     """Give links into the glossary what it says there, as citations have already."""
-    if "body" in context and GLOSSARY in app.env.all_docs:
-        said = {}
+    said = {}
+    if GLOSSARY in app.env.all_docs:
         for item in app.env.get_doctree(GLOSSARY).findall(nodes.definition_list_item):
             definition = item.children[-1].deepcopy()
             for link in [*definition.findall(addnodes.pending_xref)]:
@@ -160,9 +155,7 @@ def explain_terms(
                     link.parent.remove(link)
             for name in item.children[0]["ids"]:
                 said[name] = " ".join(definition.astext().split())
-        context["body"] = TERM.sub(
-            lambda link: f'{link[0]} title="{escape(said[link[1]])}"', context["body"]
-        )
+    return TERM.sub(lambda link: f'{link[0]} title="{escape(said[link[1]])}"', body)
 
 
 def collect_texts(app: Sphinx, error: Exception | None) -> None:
@@ -181,19 +174,6 @@ def collect_texts(app: Sphinx, error: Exception | None) -> None:
     Path(app.outdir, "_static", "texts.js").write_text(script, encoding="utf-8")
 
 
-def add_quotes(
-    app: Sphinx,
-    pagename: str,
-    templatename: str,
-    context: dict[str, Any],
-    doctree: object,
-) -> None:
-    """The texts are loaded by the search page alone."""
-    if pagename == "search":
-        app.add_js_file("texts.js")
-        app.add_js_file("quotes.js")
-
-
 def copy_records(app: Sphinx, error: Exception | None) -> None:
     """Put the records beside the pages: the scoreboard links to their files."""
     records = Path(app.srcdir, "results")
@@ -203,10 +183,7 @@ def copy_records(app: Sphinx, error: Exception | None) -> None:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("config-inited", add_launch_options)
-    app.connect("html-page-context", mend_markup)
-    app.connect("html-page-context", inline_pictures)
-    app.connect("html-page-context", explain_terms)
-    app.connect("html-page-context", add_quotes)
+    app.connect("html-page-context", dress)
     app.connect("env-get-updated", number_chapters, priority=900)
     app.connect("build-finished", copy_records)
     app.connect("build-finished", collect_texts)

@@ -14,12 +14,11 @@ from torch import nn
 from ..losses import activation, information_entropy, kd, one_hot, rows
 from ..models import embedding_and_logits
 from . import setting
-from .kd import Student
 from .state import Choices, Losses, State, Task
 
 
 @dataclass(frozen=True)
-class DAFL(Student):
+class DAFL:
     """KL for the student; firm, strong and balanced answers of T for the generator."""
 
     choices: ClassVar = Choices(
@@ -39,11 +38,24 @@ class DAFL(Student):
     generator_lr: setting.Weight = 1e-3  # Adam
     generator_beta1: setting.BelowOne = 0.9
     generator_weight_decay: setting.Weight = 0.0
+    student_steps: setting.Count = 5
+    student_batch: setting.Size = 128
+    student_optimizer: setting.Optimizer = "sgd"
+    student_lr: setting.Weight = 0.03
+    student_momentum: setting.Fraction = 0.9
+    student_weight_decay: setting.Weight = 5e-4
+    schedule: setting.Schedule = "cosine"
+    milestones: tuple[float, ...] = (1 / 3, 2 / 3)  # of "step", as fractions
+    stages: setting.Count = 160
+    stages_per_epoch: setting.Count = 10  # how often the student is tested
+
+    __post_init__ = setting.check
 
     def start(self, teacher: nn.Module, student: nn.Module, task: Task, seed: int):
         """Networks, optimisers and noise of a run."""
-        s = super().start(teacher, student, task, seed)
+        s = State(teacher, student, task, seed)
         s.make_generator(self)
+        s.optimize_student(self)
         s.optimize_generator(self)
         return s
 
@@ -66,6 +78,10 @@ class DAFL(Student):
 
         for _ in range(self.student_steps):
             x = s.draw(s.generator, self.student_batch)
-            answers = s.teacher(x)
-            self.learn(s, losses, {"KL": kd(answers, s.student(x), self.temperature)})
+            terms = {"KL": kd(s.teacher(x), s.student(x), self.temperature)}
+            loss = losses.add("student", terms)
+            s.student_optimizer.zero_grad()
+            loss.backward()
+            s.student_optimizer.step()
+            s.samples += len(x)
         return losses

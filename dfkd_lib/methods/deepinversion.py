@@ -14,7 +14,6 @@ from torch.nn import functional as F
 
 from ..losses import Images, Labels, Logits, Scalar, js, kd, moment_gaps
 from . import setting
-from .kd import Student
 from .mad import Memory
 from .state import Choices, Losses, State, Task, frozen
 
@@ -22,7 +21,7 @@ _FOR_PIXELS = "for pixels: label, smoothness, norm, BatchNorm, disagreement"
 
 
 @dataclass(frozen=True)
-class DeepInversion(Student):
+class DeepInversion:
     """KL on smooth images that T classifies firmly and whose BatchNorm moments fit."""
 
     choices: ClassVar = Choices("KL", _FOR_PIXELS, "memory", "–", "a memory")
@@ -38,10 +37,23 @@ class DeepInversion(Student):
     temperature: setting.Temperature = 1.0
     batch: setting.Size = 128  # images that are found at once
     generator_steps: setting.Count = 1  # batches of images a stage
+    student_steps: setting.Count = 5
+    student_batch: setting.Size = 128
+    student_optimizer: setting.Optimizer = "sgd"
+    student_lr: setting.Weight = 0.03
+    student_momentum: setting.Fraction = 0.9
+    student_weight_decay: setting.Weight = 5e-4
+    schedule: setting.Schedule = "cosine"
+    milestones: tuple[float, ...] = (1 / 3, 2 / 3)  # of "step", as fractions
+    stages: setting.Count = 160
+    stages_per_epoch: setting.Count = 10  # how often the student is tested
+
+    __post_init__ = setting.check
 
     def start(self, teacher: nn.Module, student: nn.Module, task: Task, seed: int):
         """Networks, optimiser, noise and memory of a run."""
-        s = super().start(teacher, student, task, seed)
+        s = State(teacher, student, task, seed)
+        s.optimize_student(self)
         s.memory = Memory(self.memory, task.shape, task.device)
         return s
 
@@ -69,7 +81,11 @@ class DeepInversion(Student):
         for _ in range(self.student_steps):
             x = s.memory.draw(self.student_batch, s.random)
             terms = {"KL": kd(s.teacher(x), s.student(x), self.temperature)}
-            self.learn(s, losses, terms)
+            loss = losses.add("student", terms)
+            s.student_optimizer.zero_grad()
+            loss.backward()
+            s.student_optimizer.step()
+            s.samples += len(x)
         return losses
 
     def image_loss(self, s: State, x: Images, y: Labels) -> dict[str, Tensor]:
