@@ -481,9 +481,9 @@ pictures.table(
 )
 
 # %% [markdown]
-# All of these methods repeat one stage: the generator learns, then the student. {numref}`fig-found-stage` shows the stages of the four adversarial methods as the papers run them on CIFAR-100.
+# All of these methods repeat one stage: the generator learns, then the student. {numref}`fig-found-stage` shows the stages of the four adversarial methods on CIFAR-100.
 
-# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the plotting code", "figure": {"name": "fig-found-stage", "caption": "One stage of each adversarial method as its paper runs it on CIFAR-100; a bar is one update on a batch of 256. MAD and ABM train the student twelve times as long in a stage, and MAD shows it a second batch, of the EMA generator, at every update. HiDFD has no such stage: it trains its GAN first, then the student."}, "image": {"alt": "Four rows of bars over the updates of a stage. DFAD and AR+VI have one bar of the generator and five of the student. ABM has three bars of the generator and sixty of the student. MAD has the same, with a short mark for the update of the average, and each bar of its student is split in two colours."}}
+# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the plotting code", "figure": {"name": "fig-found-stage", "caption": "One stage of each adversarial method by its recipe on CIFAR-100; a bar is one update on a batch of 256. AR+VI's numbers are inferred from DFAD, those of ABM and MAD from tables without headings. MAD and ABM train the student twelve times as long in a stage, and MAD shows it a second batch, of the EMA generator, at every update. HiDFD has no such stage: it trains its GAN first, then the student."}, "image": {"alt": "Four rows of bars over the updates of a stage. DFAD and AR+VI have one bar of the generator and five of the student. ABM has three bars of the generator and sixty of the student. MAD has the same, with a short mark for the update of the average, and each bar of its student is split in two colours."}}
 ax = plt.figure(figsize=(6.4, 2.4)).add_subplot()
 game = ("dfad", "arvi", "abm", "mad")
 blue, orange, green = pictures.COLOURS[:3]
