@@ -1,6 +1,7 @@
-"""`python -m benchmarks.sweep` runs `distill` on each network of records/sweep.jsonl.
+"""`python -m benchmarks.sweep`: `distill` with each network of records/sweep.jsonl.
 
-It is teacher and student, with random weights. "wrong": the run's teacher differs."""
+Those that are "not run" there. It is teacher and student, with random weights. "wrong":
+the run's teacher answers otherwise."""
 
 import importlib.util
 import json
@@ -50,7 +51,8 @@ def tried(make, side: int, to: str) -> tuple:
 
 
 if __name__ == "__main__":
-    for row in (rows := [json.loads(line) for line in RECORD.open()]):
+    rows = [json.loads(line) for line in RECORD.open()]
+    for row in (row for row in rows if row["result"] == "not run"):
         if not importlib.util.find_spec(row["library"].partition(".")[0]):
             print(f"{row['network']} is skipped: {row['library']} is not installed")
             continue
