@@ -46,8 +46,9 @@ def tried(make, side: int, to: str) -> tuple:
     except Exception as error:
         return type(error).__name__.replace("UserError", "refused"), str(error)
     with torch.no_grad():
-        gap = (RUNS.pop().teacher(x) - wanted).abs().max() / wanted.std()
-    return "taken" if gap < 0.1 else "wrong", [report["warnings"], report["exports"]]
+        far = (RUNS.pop().teacher(x) - wanted).square().mean().sqrt() / wanted.std()
+    # bfloat16 rounds: `distill` allows so much of the logits' deviation too
+    return "taken" if far < 0.1 else "wrong", [report["warnings"], report["exports"]]
 
 
 if __name__ == "__main__":
