@@ -82,7 +82,10 @@ SMALL: Table = [
     ("ours", {"schedule": "cosine", "stages": 500, "stages_per_epoch": 50}),
     ("ours", {"lambda_activation": 1e-3, "student_weight_decay": 5e-4}),
 ]
-SCENES = [*SMALL, ("ours", {"stages": 200, "stages_per_epoch": 25})]
+SCENES = [
+    *SMALL,
+    ("ours", {"generator": "generator_a", "stages": 200, "stages_per_epoch": 25}),
+]
 
 # --- AR+VI: its text gives networks and data sets only; the game is DFAD's ------------
 
@@ -366,10 +369,10 @@ def _of_baseline(method: str, entry: Entry) -> Table:
     """What a baseline needs besides a paper's table.
 
     DeGAN's student has KD's loss; KD alone takes as many steps as HiDFD's student. On
-    the ladder, HiDFD and its baselines have a table of their own, and the methods that
-    learn by MAE a student's rate of their own.
+    the ladder, HiDFD and its baselines have a table of their own. There and on scenes,
+    the methods that learn by MAE have a student's rate of their own.
     """
-    if entry.table is LADDER and method in ("dfad", "arvi"):
+    if entry.table in (LADDER, SCENES) and method in ("dfad", "arvi"):
         return LADDER_MAE
     if entry.paper == "ladder" and METHOD_PAPERS.get(method) == "hidfd":
         return LADDER_HIDFD + [("ours", {"distill": "kd"})] * (method == "degan")
