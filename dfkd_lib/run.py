@@ -189,7 +189,8 @@ def _check_teacher(teacher: Teacher, test: Any, dataset: Dataset) -> None:
 
 # --- budgets --------------------------------------------------------------------------
 
-LAPTOP = "0.1PF"  # about 15 minutes of one thread on the ladder's networks
+# About 15 minutes of one thread on the ladder's networks for images and for label maps
+LAPTOP = {False: "0.1PF", True: "0.03PF"}
 
 
 def recipe_within(
@@ -225,7 +226,8 @@ def apply_budget(
         steps = settings.stages * settings.student_steps
         small = recipe.dataset in EMBEDDED and steps <= 10_000
         budget = "full" if device == "cuda" or small else "short"
-        budget = LAPTOP if recipe.paper == "ladder" and device == "cpu" else budget
+        if recipe.paper == "ladder" and device == "cpu":
+            budget = LAPTOP[DATASETS[recipe.dataset].dense]
     if (wanted := _pflop(budget)) is not None:
         return _spend(wanted, recipe, teacher, like)
     if budget == "short":
@@ -462,7 +464,7 @@ def command_line() -> Parser:
     add("--seed", type=int, default=0, help="default: 0")
     add("--budget", default="auto", help="full, short (20 steps), a number of stages, "
         "FLOP as in 0.2PF, or auto: full on a GPU and for embedded data, else 0.1PF on "
-        "CIFAR and short on other data")  # fmt: skip
+        "CIFAR, 0.03PF on CamVid and NYUv2, and short on other data")  # fmt: skip
     add("--device", default="auto", help="auto, cpu or cuda")
     add("--precision", default="auto", help="auto, bfloat16 (where a network gains) or "
         "float32")  # fmt: skip

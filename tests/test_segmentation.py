@@ -323,6 +323,14 @@ def test_what_does_not_fit_is_refused_in_a_line(asked, told, capsys, tmp_path):
     assert told in error and error.count("\n") == 1
 
 
+def test_on_a_cpu_street_scenes_get_a_quarter_of_an_hour(monkeypatch):
+    monkeypatch.setattr(run, "schedule_flop", lambda recipe, *_: 1e15)  # of any recipe
+    recipe = run.recipe_within("auto", "camvid", "dfad", "cpu")
+    made, told = run.apply_budget("auto", recipe, "cpu")
+    assert made.pair == "deeplab_small-deeplab_small_half"
+    assert told.startswith(f"0.03 PFLOP: {0.03 * recipe.settings.stages:.0f} stages")
+
+
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
