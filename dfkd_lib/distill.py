@@ -28,8 +28,11 @@ def _network(role: str, value: str, weights: str | None = None) -> Any:
         spec = importlib.util.spec_from_file_location(f"own_{path.stem}", path)
         sys.modules[spec.name] = module = importlib.util.module_from_spec(spec)
         sys.path.insert(0, str(path.parent))  # as Python does for a script
-        spec.loader.exec_module(module)
-        made = getattr(module, function)()
+        try:
+            spec.loader.exec_module(module)
+            made = getattr(module, function)()
+        except SystemExit as error:
+            raise RuntimeError(f"it ends the program, exit {error.code}") from error
     if weights:
         fill(at_home("weights", weights), made, value)
     return made

@@ -670,6 +670,8 @@ def test_a_user_without_a_home_uses_what_ships(monkeypatch):
 OWN = """from blocks import Linear, Sequential, Flatten
 def make():
     return Sequential(Flatten(), Linear(3072, 10))
+def stop():
+    raise SystemExit(3)
 """
 
 
@@ -719,6 +721,7 @@ def test_the_command_line(run, tmp_path, monkeypatch):
         ("--classes 9", "(2, 9)"),
         ("--seed x", "--seed 'x'"),
         (("py:make --", "py:none --"), "teacher: none FILE.py:FUNCTION"),
+        (("py:make --", "py:stop --"), "teacher: ends the program, exit 3"),
         (("--student ", "--student gone/"), "student: gone/ No such file"),
     ],
 )

@@ -275,7 +275,9 @@ def test_torchvision(hub, tmp_path):
 
 
 def test_libraries_name_what_they_lack(hub, monkeypatch):
-    assert "list_models()" in refusal("torchvision:fasterrcnn_resnet50_fpn", **PHOTOS)
+    assert "list_models()" in refusal("torchvision:resnet19", **PHOTOS)
+    told = refusal("torchvision:fasterrcnn_resnet50_fpn", **PHOTOS)
+    assert "does not classify" in told and "FILE.py:FUNCTION" in told
     monkeypatch.setitem(sys.modules, "timm", None)
     assert "-m pip install timm" in refusal("timm:resnet18", **PHOTOS)
 

@@ -210,6 +210,7 @@ def test_folders_of_images_and_masks(tmp_path, monkeypatch):
         (tmp_path / "own" / part / kind).mkdir(parents=True)
         for k, image in enumerate(data.x_train if kind == "images" else data.y_train):
             Image.fromarray(image).save(tmp_path / "own" / part / kind / f"{k}.png")
+    (tmp_path / "own" / "train" / "instances").mkdir()  # is no class
     found = load_dataset("own")
     assert np.array_equal(found.x_test, data.x_test) and found.crop == 32
     assert np.array_equal(found.y_train, data.y_train)
@@ -336,6 +337,9 @@ def test_on_a_cpu_street_scenes_get_a_quarter_of_an_hour(monkeypatch):
     [
         ({"y_test": np.zeros(2, int)}, "one of y_train and y_test has labels of pixels"),
         ({"y_test": np.full((2, 8, 8), VOID)}, "y_test has no pixel with a class"),
+        ({"y_train": np.full((2, 8, 8), 256)}, "to 256; give 0 to 254, and 255 for void"),
+        ({"y_train": 255 * np.eye(8, dtype=int)[None].repeat(2, 0)},
+         r"one class \(in label maps, 255 is void\)"),
     ],
 )  # fmt: skip
 def test_maps_that_cannot_be_used_are_refused(changed, told, tmp_path, monkeypatch):

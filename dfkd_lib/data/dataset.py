@@ -64,7 +64,8 @@ def load_dataset(name: str) -> Dataset:
     where, train = load_part(name, "train")
     classes, facts = _largest(train.y) + 1, DATASETS.get(name)
     if classes == 1:
-        raise UserError(f"{where}: y_train has one class; give at least two")
+        void = f" (in label maps, {VOID} is void)" * (train.y.ndim > 1)
+        raise UserError(f"{where}: y_train has one class{void}; give at least two")
     _, test = load_part(name, "test", classes)
     if train.y.ndim != test.y.ndim:
         raise UserError(f"{where}: one of y_train and y_test has labels of pixels")
@@ -128,7 +129,8 @@ def _check(
     if dense and (y == VOID).all():
         raise UserError(f"{where}: y{part} has no pixel with a class")
     least, largest = y.min(), _largest(y)
-    if least < 0 or largest >= (min(classes, VOID) if dense else classes):
+    classes = min(classes, VOID) if dense else classes
+    if least < 0 or largest >= classes:
         line = f"{where}: y{part} has labels from {least} to {largest}; give 0 to "
         void = f", and {VOID} for void pixels" * dense
         raise UserError(f"{line}{classes - 1}{void}")

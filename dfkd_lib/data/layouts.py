@@ -28,6 +28,7 @@ SUFFIXES = (".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".
 SUFFIXES += (".tiff", ".webp")
 CHUNK = 512  # images that are converted at once, so that no large set is copied
 _NOT_THE_USERS = {"__MACOSX", "@eaDir"}  # besides what begins with a dot
+_SEGMENTED = "images", "masks"  # folders
 _PATIENCE = 30  # seconds without an answer; torchvision would wait for ever
 
 
@@ -198,13 +199,14 @@ def _header(path: str) -> tuple[str, int]:
 def _folder(name: str, root: Path, part: str) -> Split:
     """``train/CLASS/*``; ``test`` or ``val`` alike, or as Tiny ImageNet lists it.
 
-    Or ``train/images/*`` and ``train/masks/*`` of the same names, for label maps.
+    Or ``train/images/*`` and ``train/masks/*`` of the same names, for label maps; other
+    folders beside these two are no classes.
     """
     classes = _folders(root / "train")
-    if classes == ["images", "masks"]:
+    if {*classes} >= {*_SEGMENTED}:
         tests = [t for t in ("test", "val") if (root / t).is_dir()]
         folder = root / (part if part == "train" else tests[0] if tests else "test")
-        found = {n: image_files(folder / n) for n in classes}
+        found = {n: image_files(folder / n) for n in _SEGMENTED}
         stems = [[Path(path).stem for path in paths] for paths in found.values()]
         if stems[0] != stems[1]:
             odd = sorted(set(stems[0]) ^ set(stems[1])) or stems[0]

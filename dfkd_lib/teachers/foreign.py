@@ -265,6 +265,9 @@ def library_of(role: str, library: str, name: str) -> Any:
         raise UserError(line) from error
     if name in module.list_models(module=module) if models else module.is_model(name):
         return module
+    if models and name in module.list_models():
+        line = f"{role}: torchvision's {name} does not classify images; give distill"
+        raise UserError(f"{line} the module itself, or FILE.py:FUNCTION that makes it")
     listed = f"{module.__name__}.list_models() lists them"
     raise UserError(f"{role}: {library} has no network {shown(name)}; {listed}")
 
