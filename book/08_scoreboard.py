@@ -39,11 +39,14 @@ datasets = sorted(  # the one with the most methods first
     found,
     key=lambda name: (-len(scoreboard.compared(name, arms)), name),
 )
-# Runs on CIFAR in workflow/experiments.yml: smaller networks, 0.2 PFLOP
+# Runs in workflow/experiments.yml of smaller networks, at equal PFLOP
 QUEUED = {
     "cifar10": "dfad arvi abm mad random kd_ori dafl dfkd_mem kd_unr hidfd",
     "cifar100": "dfad arvi abm mad",
+    "camvid": "dfad random kd_ori kd_unr dafl",
+    "nyuv2": "dfad random kd_ori kd_unr dafl",
 }
+PFLOP = {"cifar10": 0.2, "cifar100": 0.2, "camvid": 0.03, "nyuv2": 0.03}
 LADDER = {"stages", "collected_from"}  # what those runs may change
 TO, PM = (
     f"\N{NO-BREAK SPACE}{sign}\N{NO-BREAK SPACE}" for sign in "→±"
@@ -73,12 +76,11 @@ def label(arm):
 
 
 def measured(arm):
-    """Teacher's and student's final accuracy."""
-    mean, half = arm.mean("accuracy_last")
+    """Teacher's and student's final accuracy or mIoU."""
+    mean, half = arm.mean(f"{arm.metric}_last")
     spread = "" if math.isnan(half) else f"{PM}{half:.2f}"
-    return (
-        f"{arm.mean('teacher_accuracy')[0]:.2f}{TO}{mean:.2f}{spread}"
-    )
+    top, _ = arm.mean(f"teacher_{arm.metric}")
+    return f"{top:.2f}{TO}{mean:.2f}{spread}"
 
 
 def called(system):
@@ -92,13 +94,13 @@ def called(system):
 
 
 def on_ladder(system):
-    """Our runs on CIFAR with the method, at other networks and FLOP."""
+    """Our runs with the method, at other networks and FLOP."""
     own = [
         arm
         for arm in arms
         if (arm.method, arm.first["dataset"], arm.schedule)
         == (system.method, system.dataset, "ladder")
-        and arm.experiment.startswith(system.dataset)
+        and arm.experiment.startswith((system.dataset, "segmentation"))
         and {*arm.first["changes"]} <= LADDER
     ]
     return sorted(own, key=lambda arm: arm.first["flop"])
@@ -112,7 +114,7 @@ def entry(system, status, schedule, *cells, arm=None, command=""):
     if arm:
         (top, _), (mean, half) = (
             arm.mean(key)
-            for key in ("teacher_accuracy", "accuracy_last")
+            for key in (f"teacher_{arm.metric}", f"{arm.metric}_last")
         )
         n = len(arm.seeds)
         data |= {"ours": f"{arm.lost:.4g}", "n": n}
@@ -200,10 +202,11 @@ def row_left(system):
     if system in headline and system.method in queued(system.dataset):
         command = f"python -m dfkd_lib.run --method {system.method}"
         command += f" --dataset {system.dataset} --recipe ladder"
-        command += " --seed 0 --budget 0.2PF"
+        command += f" --seed 0 --budget {PFLOP[system.dataset]}PF"
         if METHODS[system.method].data == "collected":
             command += " --set collected_from=tiny_imagenet_32"
-        status, schedule, why = "queued", "ladder, 0.2 PFLOP", "queued"
+        schedule = f"ladder, {PFLOP[system.dataset]} PFLOP"
+        status, why = "queued", "queued"
     else:
         recipe = scoreboard.recipe_of(system)
         command = records.command(recipe, seed=0)
@@ -370,10 +373,10 @@ for s in papers.SYSTEMS:
 near = [name for name, (gap, _) in full.items() if gap <= 1]
 far = {name: gap for name, (gap, _) in full.items() if gap > 1}
 seeds = sorted({n for _, n in full.values()})
-cifar = sorted({s.dataset for s, row in run if 'data-other="' in row})
+smaller = sorted({s.dataset for s, row in run if 'data-other="' in row})
 pictures.Markdown(f"""**Verdict**
 
-- **Compared:** {len(with_figure)} of {len(papers.SYSTEMS)} figures have a number on both sides{", of them on CIFAR at other networks and compute: " + ", ".join(cifar) if cifar else ", all on MNIST"}.
+- **Compared:** {len(with_figure)} of {len(papers.SYSTEMS)} figures have a number on both sides{", of them at other networks and compute: " + ", ".join(smaller) if smaller else ", all on MNIST"}.
 - **At a paper's own schedule** (n = {", ".join(map(str, seeds))}), {", ".join(near)} lose at most one point more than in the paper; {", ".join(far)} lose {min(far.values()):.1f} to {max(far.values()):.1f} points more.
 - **Ours − paper:** {len(more + less)} of {tested} differences with an interval are resolved, at the schedules on the board. Ours loses more: {", ".join(more) or "none"}. Ours loses less: {", ".join(less) or "none"}.
 - **Between methods**, {len(resolved)} of {len(claims)} paired differences are resolved: {"; ".join(resolved)}.

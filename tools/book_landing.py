@@ -37,9 +37,10 @@ def percent(value: float) -> str:
 
 
 def mean(experiment: str, method: str, dataset: str = "digits", **changes: Any) -> str:
-    """The mean final accuracy over seeds, in percent."""
+    """The mean final accuracy over seeds, in percent; with label maps, the mIoU."""
     made = records.arm(experiment, method, dataset, **changes)
-    return percent(records.mean_interval(made, "accuracy_last")[0])
+    key = "miou_last" if "miou_last" in made[0] else "accuracy_last"
+    return percent(records.mean_interval(made, key)[0])
 
 
 def between(experiment: str, a: str, b: str, dataset: str, of: int, **of_b) -> str:
@@ -76,6 +77,8 @@ NUMBERS = {
     "collected": lambda: str(
         first("hidfd_digits", "hidfd", "digits_hybrid")["images"]["count"]
     ),
+    "scenes": lambda: mean("scenes", "dfad", "scenes"),
+    "scenes noise": lambda: mean("scenes", "random", "scenes"),
     "systems": systems,
 }
 
