@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from jaxtyping import Float, Int
+from jaxtyping import Float, Integer
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.optimizer import register_optimizer_step_pre_hook
@@ -36,46 +36,37 @@ from .teachers import Scores, accuracy, hardware, logits_of, segmentation
 
 @dataclass(frozen=True)
 class TestSet:
-    """Test images and labels on the device, with the teacher's logits."""
+    """Test images and labels on the device, with the teacher's logits.
+
+    With label maps the logits would fill the memory: the teacher answers again.
+    """
 
     x: Float[Tensor, "n c h w"] | Images
-    y: Int[Tensor, " test"]
-    teacher_logits: Float[Tensor, "test classes"]
+    y: Integer[Tensor, "test *pixels"]
+    teacher_logits: Float[Tensor, "test classes"] | None
+    maps: Scores | None = None  # the teacher's scores, with label maps
 
     __test__ = False  # pytest would take the name for its own
-
-    @classmethod
-    def of(
-        cls, dataset: Dataset, teacher: nn.Module, device: Any
-    ) -> "TestSet | LabelMaps":
-        """The test part of a data set; the teacher is on the device already."""
-        images = Images.of(dataset, device, "test")
-        if dataset.crop:
-            scores = segmentation(teacher, teacher, images)
-            return LabelMaps(images, scores.accuracy, scores.miou)
-        return cls(images, images.y, logits_of(teacher, images))
 
     @property
     def teacher_accuracy(self) -> float:
         """In percent."""
-        return accuracy(self.teacher_logits, self.y)
+        maps = self.maps
+        return maps.accuracy if maps else accuracy(self.teacher_logits, self.y)
+
+    @classmethod
+    def of(cls, dataset: Dataset, teacher: nn.Module, device: Any) -> "TestSet":
+        """The test part of a data set; the teacher is on the device already."""
+        images = Images.of(dataset, device, "test")
+        if dataset.crop:
+            return cls(images, images.y, None, segmentation(teacher, teacher, images))
+        return cls(images, images.y, logits_of(teacher, images))
 
     def scores(self, state: State) -> Scores:
         """A run's student on these images."""
+        if self.maps:
+            return segmentation(state.student, state.teacher, self.x)
         return evaluate(state.student, self)
-
-
-@dataclass(frozen=True)
-class LabelMaps:
-    """Whole test images with label maps, and the teacher's scores in percent."""
-
-    x: Images
-    teacher_accuracy: float
-    teacher_miou: float
-
-    def scores(self, state: State) -> Scores:
-        """A run's student on these images; its teacher answers them again."""
-        return segmentation(state.student, state.teacher, self.x)
 
 
 def evaluate(student: nn.Module, test: TestSet) -> Scores:
@@ -104,9 +95,6 @@ class History:
 
     def asdict(self) -> dict[str, Any]:
         return {n: c for n, c in asdict(self).items() if c or n != "miou"}
-
-    def ran_on(self, processor: str) -> None:
-        self.processors = list(dict.fromkeys([*self.processors, processor]))
 
     def append(self, **row: float | None) -> None:
         for name, value in row.items():
@@ -218,10 +206,9 @@ class Keep:
             found, state = saved["identity"], saved["state"]
         for name, value in self.identity.items():
             if found.get(name) != value:
-                there, here = _difference(found.get(name), value)
                 raise UserError(
-                    f"resume: {self.path} is another run's: its {name} is {there!r}, "
-                    f"here it is {here!r}; {self.advice}"
+                    f"resume: {self.path} is another run's: its {name} is "
+                    f"{found.get(name)!r}, here it is {value!r}; {self.advice}"
                 )
         return state
 
@@ -236,13 +223,6 @@ class Keep:
             print(f"{line}goes on, and the last checkpoint stays", file=sys.stderr)
             return False
         return True
-
-
-def _difference(found: Any, wanted: Any) -> tuple[Any, Any]:
-    if not isinstance(found, dict) or not isinstance(wanted, dict):
-        return found, wanted
-    names = [n for n in {**found, **wanted} if found.get(n) != wanted.get(n)]
-    return tuple({n: side.get(n) for n in names} for side in (found, wanted))
 
 
 ENDINGS = ("ckpt", "safetensors", "json", "pt2", "onnx")  # of what a run writes
@@ -303,7 +283,8 @@ def train(
             line = f"{title}: resumed after stage {run.stage:,} of {stages:,}"
             print(line, flush=True)
             bar.update(run.stage)
-        run.history.ran_on(hardware(state.task.device.type))
+        if (here := hardware(state.task.device.type)) not in run.history.processors:
+            run.history.processors.append(here)
         ended = until and run.history.stage[-1:] == [run.stage] and until(run.history)
         run.start()
         while run.stage < stages and not ended:

@@ -259,7 +259,7 @@ def test_a_signal_in_the_last_stage_is_too_late(tmp_path):
 @pytest.fixture
 def kept(tmp_path):
     """The checkpoint of a run that was stopped after its fourth stage."""
-    keep = Keep(tmp_path / "run.ckpt", {"run": "x", "settings": {"a": 1, "b": 2}}, 1)
+    keep = Keep(tmp_path / "run.ckpt", {"run": "x", "stages": 7}, 1)
     with pytest.raises(Interrupted):
         result(observe=raising(signal.SIGTERM), keep=keep)
     return replace(keep, resume=True)
@@ -291,7 +291,7 @@ def test_a_damaged_or_foreign_checkpoint_is_one_line(kept, damage, tmp_path):
 def test_another_runs_checkpoint_is_told_and_ones_own_resumed(kept, capsys):
     for other, words in (
         ({"run": "y"}, "run is 'x', here it is 'y'"),
-        ({"settings": {"a": 1, "b": 3}}, "settings is {'b': 2}, here it is {'b': 3}"),
+        ({"stages": 9}, "stages is 7, here it is 9"),
     ):
         with pytest.raises(UserError, match=f"another run's: its {words}"):
             result(keep=replace(kept, identity=kept.identity | other))
