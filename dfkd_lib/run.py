@@ -25,7 +25,7 @@ from .data import (
     DATASETS, EMBEDDED, NETWORKS, Collected, Dataset, Images, check_fits, images_for,
     known_dataset, load_dataset, source_for,
 )  # fmt: skip
-from .errors import Parser, UserError, coded, command, one_of, real, shown, text, whole
+from .errors import Parser, UserError, coded, one_of, real, shown, text, whole
 from .files import output_folder
 from .methods import METHODS, State, Task, readable
 from .models import build
@@ -589,4 +589,4 @@ def _run(args: Any) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(command(main))
+    sys.exit(main())

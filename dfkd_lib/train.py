@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -25,7 +26,7 @@ from tqdm import tqdm
 
 from .data import Dataset, Images
 from .errors import Interrupted, UserError, first_line, told
-from .files import locked, remove_leftovers, write_atomically
+from .files import locked, write_atomically
 from .losses import kl
 from .methods import Losses, State
 from .models.network import as_named
@@ -161,12 +162,9 @@ def averaged_gradients() -> Iterator[None]:
         weights = [p for group in groups for p in group if isinstance(p, nn.Parameter)]
         average([p.grad for p in weights if p.grad is not None])
 
-    handle = register_optimizer_step_pre_hook(before) if world() > 1 else None
-    try:
+    alone = contextlib.nullcontext()
+    with register_optimizer_step_pre_hook(before) if world() > 1 else alone:
         yield
-    finally:
-        if handle:
-            handle.remove()
 
 
 def gather(value: Any) -> list[Any]:
@@ -225,19 +223,14 @@ class Keep:
         return True
 
 
-ENDINGS = ("ckpt", "safetensors", "json", "pt2", "onnx")  # of what a run writes
-
-
 @contextlib.contextmanager
 def hold(folder: Path, name: str, resume: bool) -> Iterator[None]:
-    """Hold a run's place in a folder, without what killed processes left there.
+    """Hold a run's place in a folder.
 
     A UserError if another process holds it, or there is a checkpoint to be resumed.
     """
     busy = f"output_dir: another process runs {name} in {folder}; give another folder"
     with locked(folder / f".{name}.lock", busy):
-        for ending in ENDINGS:
-            remove_leftovers(folder / f"{name}.{ending}")
         path = folder / f"{name}.ckpt"
         if path.exists() and not resume:
             todo = "continue it with --resume (in Python resume=True), or delete it"
@@ -286,8 +279,8 @@ def train(
         if (here := hardware(state.task.device.type)) not in run.history.processors:
             run.history.processors.append(here)
         ended = until and run.history.stage[-1:] == [run.stage] and until(run.history)
-        run.start()
         while run.stage < stages and not ended:
+            begun = time.perf_counter()
             run.one_stage(settings.stage)
             bar.update()
             stopped = max(gather(caught[0] if caught else 0))
@@ -295,7 +288,8 @@ def train(
             testing = last or run.stage % settings.stages_per_epoch == 0
             keeping = keep and (stopped or last or run.stage % keep.every == 0)
             if testing or keeping:
-                run.check()
+                run.check()  # waits for a GPU
+            run.spent += time.perf_counter() - begun
             if testing:
                 line = f"stage {run.stage:,} of {stages:,}, {run.tested(test)}"
                 bar.set_postfix_str(line)
@@ -316,7 +310,7 @@ class _Progress:
 
     def __init__(self, state: State) -> None:
         self.state, self.stage, self.history = state, 0, History()
-        self.spent, self.since = 0.0, 0.0  # seconds of training alone
+        self.spent = 0.0  # seconds of training alone
         self.rows = torch.zeros(0, 2, device=state.task.device)  # losses since the test
         self.pending: list[tuple[int, Losses]] = []  # not checked yet
         self.cost: dict[str, int] = {}  # FLOP of a stage, by who has updates in it
@@ -324,24 +318,18 @@ class _Progress:
         self.counter: FlopCounterMode | None = None
         self.counted_before = 0  # FLOP of the stage before a measurement
 
-    def start(self) -> None:
-        self.since = time.perf_counter()
-
-    def stop(self) -> None:
-        self.spent += time.perf_counter() - self.since
-
     def paused(self, observe: Callable[[State], None]) -> Callable[[State], None]:
         """A measurement that is no part of the time of training."""
 
         def call(state: State) -> None:
-            self.stop()
+            begun = time.perf_counter()
             if self.counter:  # nor of its FLOP; to enter it again resets it
                 self.counter.__exit__(None, None, None)
                 self.counted_before += self.counter.get_total_flops()
             observe(state)
             if self.counter:
                 self.counter.__enter__()
-            self.start()
+            self.spent -= time.perf_counter() - begun
 
         return call
 
@@ -388,8 +376,11 @@ class _Progress:
         """Name the first loss or weight that is not finite; reads the device once."""
         named, values = [], []
         for stage, losses in self.pending:
-            for step, (player, terms) in losses.steps():
-                named += [f"stage {stage}, {player} step {step}: {t}" for t in terms]
+            steps = Counter()
+            for player, terms in losses.updates:
+                steps[player] += 1
+                where = f"stage {stage}, {player} step {steps[player]}"
+                named += [f"{where}: {t}" for t in terms]
                 values += [value.reshape(()).float() for value in terms.values()]
         finite = torch.stack(values).isfinite().tolist() if values else []
         broken = [n for n, good in zip(named, finite, strict=True) if not good]
@@ -408,14 +399,12 @@ class _Progress:
     def tested(self, test: Any) -> str:
         """Add a row to the history; the result in words."""
         average([self.rows])
-        self.stop()
         scores, state, history = test.scores(self.state), self.state, self.history
         generator_loss, student_loss = self.rows.mean(0).tolist()
         row = {"stage": self.stage, "samples": state.samples * world()}
         row |= {"generator_loss": generator_loss, "student_loss": student_loss}
         history.append(seconds=self.spent, **row, **asdict(scores))
         self.rows = self.rows[:0]
-        self.start()
         rate = history.samples[-1] / max(self.spent, 1e-9)
         kind = "agreement" if scores.accuracy is None else "accuracy"
         known = f"{kind} {getattr(scores, kind):.1f} %"
@@ -424,14 +413,15 @@ class _Progress:
 
     def save(self, keep: Keep) -> bool:
         """Write a checkpoint, of process 0, with what is each process's own."""
-        self.stop()
-        own = gather(_own(self.state))
-        made = {"parts": self.state.state_dict(), "own": own, "rows": self.rows}
+        parts = self.state.state_dict()
+        own = {name: parts[name] for name in ("random", "memory") if name in parts}
+        own["cpu"] = torch.get_rng_state()
+        if self.state.task.device.type == "cuda":
+            own["cuda"] = torch.cuda.get_rng_state()
+        made = {"parts": parts, "own": gather(own), "rows": self.rows}
         made |= {"history": self.history.asdict(), "cost": self.cost, "owed": self.owed}
         made |= {"stage": self.stage, "spent": self.spent}
-        written = bool(rank()) or keep.save(made)
-        self.start()
-        return written
+        return bool(rank()) or keep.save(made)
 
     def restore(self, keep: Keep) -> bool:
         """Continue from a checkpoint, if there is one."""
@@ -440,9 +430,7 @@ class _Progress:
             return False
         with told(f"resume: {keep.path} is another version's", keep.advice):
             own = saved["own"][rank()]
-            memory = {"memory": own["memory"]} if "memory" in own else {}
-            parts = saved["parts"] | memory | {"random": own["random"]}
-            self.state.load_state_dict(parts)
+            self.state.load_state_dict(saved["parts"] | own)
             self.history = History(**saved["history"])
             self.rows = saved["rows"].to(self.rows.device)
             self.stage, self.spent = saved["stage"], saved["spent"]
@@ -458,15 +446,6 @@ def _statistics(part: Any) -> list[Tensor]:
     """A network's running means and variances, which processes average."""
     named = part.named_buffers() if isinstance(part, nn.Module) else ()
     return [b for name, b in named if name.endswith(("running_mean", "running_var"))]
-
-
-def _own(state: State) -> dict[str, Any]:
-    """What differs from process to process."""
-    own = {"random": state.random.get_state(), "cpu": torch.get_rng_state()}
-    if state.task.device.type == "cuda":
-        own["cuda"] = torch.cuda.get_rng_state()
-    memory = getattr(state, "memory", None)
-    return own | ({"memory": memory.state_dict()} if memory else {})
 
 
 @contextlib.contextmanager
