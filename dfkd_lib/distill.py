@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from .distillation import distill
-from .errors import Parser, UserError, coded, command, shown, told, whole
+from .errors import Parser, UserError, coded, shown, told, whole
 from .files import at_home
 from .teachers.foreign import fill
 
@@ -84,5 +84,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(command(main))
+    sys.exit(main())
 sys.modules[__name__] = distill  # what `import dfkd_lib.distill` puts into the package

@@ -38,12 +38,22 @@ class Interrupted(Exception):
 
 
 def coded(main: Callable[..., int]) -> Callable[..., int]:
-    """A command line that returns 2 for what the caller can mend, 128 + signal."""
+    """A command line that returns 2 for what the caller can mend, 128 + signal.
+
+    What stdout cannot show is replaced, and a closed pipe accepted.
+    """
 
     @functools.wraps(main)
     def call(argv: list[str] | None = None) -> int:
+        if "utf" not in (sys.stdout.encoding or "utf").lower():
+            sys.stdout.reconfigure(encoding="ascii", errors="replace")
         try:
-            return main(argv)
+            code = main(argv)
+            sys.stdout.flush()
+            return code
+        except BrokenPipeError:  # as of `| head`; Python's last flush would fail too
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
         except (UserError, FloatingPointError) as error:
             line, code = f"error: {error}", 2
         except (ArithmeticError, MemoryError, RuntimeError, ValueError) as error:
@@ -59,19 +69,6 @@ def coded(main: Callable[..., int]) -> Callable[..., int]:
     return call
 
 
-def command(main: Callable[[], int]) -> int:
-    """Run a command line; replace what stdout cannot show, accept a closed pipe."""
-    if "utf" not in (sys.stdout.encoding or "utf").lower():
-        sys.stdout.reconfigure(encoding="ascii", errors="replace")
-    try:
-        code = main()
-        sys.stdout.flush()
-    except BrokenPipeError:  # as of `| head`; Python's own last flush would fail too
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
-    return code
-
-
 def _of_settings(error: Exception) -> str:
     """The line for an error that other settings cure; any other is raised again."""
     found = f"{type(error).__name__} {error}"
@@ -84,10 +81,7 @@ def _of_settings(error: Exception) -> str:
 
 def shown(value: Any) -> str:
     """A value in one short line."""
-    try:
-        line = " ".join(part.strip() for part in repr(value).splitlines())
-    except ValueError:  # Python refuses to print integers of thousands of digits
-        line = f"a {type(value).__name__} too long to print"
+    line = " ".join(part.strip() for part in repr(value).splitlines())
     return line if len(line) <= 80 else line[:77] + "..."
 
 

@@ -3,6 +3,7 @@
 A formula of one paper alone is in that paper's file, `dfkd_lib.methods`.
 """
 
+import contextlib
 import math
 
 import torch
@@ -121,12 +122,10 @@ def moment_gaps(teacher: nn.Module, x: Images) -> tuple[Logits, Gaps]:
         gaps.append((mean - layer.running_mean, var - layer.running_var))
 
     layers = moment_layers(teacher)
-    handles = [layer.register_forward_pre_hook(compare) for layer in layers]
-    try:
+    with contextlib.ExitStack() as hooks:  # one left would keep every later graph alive
+        for layer in layers:
+            hooks.enter_context(layer.register_forward_pre_hook(compare))
         logits = teacher(x)
-    finally:  # a forgotten hook would keep every later graph alive
-        for handle in handles:
-            handle.remove()
     if layers and not gaps and any(m._compiled_call_impl for m in teacher.modules()):
         raise RuntimeError("BNmm: no BatchNorm layer was seen; do not compile")
     return logits, gaps

@@ -4,7 +4,6 @@ The tables of the book are made from ``results/<experiment>.jsonl``. A run also 
 its record beside its student, as ``<key>.json``.
 """
 
-import fcntl
 import hashlib
 import json
 import math
@@ -20,7 +19,7 @@ import torch
 from torch import nn
 
 from .errors import UserError
-from .files import at_home, project_folder, write_atomically
+from .files import at_home, locked, project_folder, write_atomically
 from .recipes import Recipe, recipe_for
 from .teachers import Teacher, hardware, versions, weights
 from .teachers import commit as commit  # of a run's start
@@ -43,13 +42,9 @@ def record(
     """The record of a finished run.
 
     Accuracies are in percent, KL in nats, time in seconds of training. `more` has
-    device, precision and commit, and may have tree, processors (those it ran on before
-    it was resumed here), images, probe, compiled.
+    device, precision and commit, and may have tree, images, probe, compiled.
     """
-    here, columns = hardware(more["device"]), history.asdict()
-    ran = [more["device"], more["precision"], world()]
-    ran_on = [*more.get("processors", ()), *columns.pop("processors", ()), here]
-    more["processors"] = list(dict.fromkeys(ran_on))
+    columns, ran = history.asdict(), [more["device"], more["precision"], world()]
     more |= {"images": hashed(more["images"])} if "images" in more else {}
     made = {
         "key": key(recipe, seed, more["precision"]),
@@ -59,7 +54,8 @@ def record(
         "agreement_last": history.agreement[-1], "kl_last": history.kl[-1],
         "teacher_accuracy": teacher.accuracy, "teacher_hash": teacher.hash,
         "samples": history.samples[-1], "flop": columns.pop("flop"),
-        "seconds": round(history.seconds[-1], 2), "hardware": here, "ranks": world(),
+        "seconds": round(history.seconds[-1], 2), "hardware": hardware(more["device"]),
+        "processors": columns.pop("processors"), "ranks": world(),
         "threads": torch.get_num_threads(), "versions": versions(),
         "command": command(recipe, seed, *ran), "changes": changes(recipe),
         "parameters": parameters(recipe), "sources": dict(recipe.sources),
@@ -167,17 +163,14 @@ def append(experiment: str, made: Record, folder: Path | None = None) -> Path:
     folder = folder or records_folder()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{experiment}.jsonl"
-    lock = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # another run may append at the same moment
+    busy = f"waiting for another process, which writes to {folder}"
+    with locked(folder / ".append.lock", busy, wait=True):
         old = path.read_text().splitlines() if path.exists() else []
         if old and made["key"] in [r["key"] for r in _read(path)]:
             line = f"records: {made['key']} is in {path}"
             raise UserError(f"{line}; delete its line first")
         new = json.dumps(made, allow_nan=False, separators=(",", ":"))
         write_atomically(path, "".join(f"{line}\n" for line in [*old, new]))
-    finally:
-        os.close(lock)
     return path
 
 

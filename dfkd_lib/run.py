@@ -25,7 +25,7 @@ from .data import (
     DATASETS, EMBEDDED, NETWORKS, Collected, Dataset, Images, check_fits, images_for,
     known_dataset, load_dataset, source_for,
 )  # fmt: skip
-from .errors import Parser, UserError, coded, command, one_of, real, shown, text, whole
+from .errors import Parser, UserError, coded, one_of, real, shown, text, whole
 from .files import output_folder
 from .methods import METHODS, State, Task, readable
 from .models import build
@@ -122,8 +122,8 @@ def run(
         keep = None
         if folder:
             identity = {
-                "run": name, "device": device, "teacher": teacher.hash,
-                "processes": world(), "settings": records.parameters(recipe),
+                "run": name, "device": device, "teacher_hash": teacher.hash,
+                "processes": world(), **records.parameters(recipe),
                 "images": known and known.get("sha256", known["source"]),
             }  # fmt: skip
             often = every or max(recipe.settings.stages // 100, 1)
@@ -141,15 +141,14 @@ def run(
         history = train(settings, state, test, title=title, keep=keep, **options)
     where |= {"commit": sha, "tree": tree, "compiled": mode}
     where |= {"images": known} if known else {}
-    where |= {"teacher_miou": test.teacher_miou} if dataset.crop else {}
+    where |= {"teacher_miou": test.maps.miou} if dataset.crop else {}
     made = records.record(recipe, seed, teacher, history, **where)
     return Run(name, made, history, state, finished(recipe.settings, state))
 
 
 def finished(settings: Any, state: State) -> nn.Module:
     """The student by itself; HiDFD's is taken apart from what it shares with T."""
-    take = getattr(settings, "finished", None)
-    return take(state) if take else state.student
+    return getattr(settings, "finished", lambda state: state.student)(state)
 
 
 def _images(
@@ -592,4 +591,4 @@ def _run(args: Any) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(command(main))
+    sys.exit(main())

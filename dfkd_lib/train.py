@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from jaxtyping import Float, Int
+from jaxtyping import Float, Integer
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.optimizer import register_optimizer_step_pre_hook
@@ -25,7 +26,7 @@ from tqdm import tqdm
 
 from .data import Dataset, Images
 from .errors import Interrupted, UserError, first_line, told
-from .files import locked, remove_leftovers, write_atomically
+from .files import locked, write_atomically
 from .losses import kl
 from .methods import Losses, State
 from .models.network import as_named
@@ -36,46 +37,37 @@ from .teachers import Scores, accuracy, hardware, logits_of, segmentation
 
 @dataclass(frozen=True)
 class TestSet:
-    """Test images and labels on the device, with the teacher's logits."""
+    """Test images and labels on the device, with the teacher's logits.
+
+    With label maps the logits would fill the memory: the teacher answers again.
+    """
 
     x: Float[Tensor, "n c h w"] | Images
-    y: Int[Tensor, " test"]
-    teacher_logits: Float[Tensor, "test classes"]
+    y: Integer[Tensor, "test *pixels"]
+    teacher_logits: Float[Tensor, "test classes"] | None
+    maps: Scores | None = None  # the teacher's scores, with label maps
 
     __test__ = False  # pytest would take the name for its own
-
-    @classmethod
-    def of(
-        cls, dataset: Dataset, teacher: nn.Module, device: Any
-    ) -> "TestSet | LabelMaps":
-        """The test part of a data set; the teacher is on the device already."""
-        images = Images.of(dataset, device, "test")
-        if dataset.crop:
-            scores = segmentation(teacher, teacher, images)
-            return LabelMaps(images, scores.accuracy, scores.miou)
-        return cls(images, images.y, logits_of(teacher, images))
 
     @property
     def teacher_accuracy(self) -> float:
         """In percent."""
-        return accuracy(self.teacher_logits, self.y)
+        maps = self.maps
+        return maps.accuracy if maps else accuracy(self.teacher_logits, self.y)
+
+    @classmethod
+    def of(cls, dataset: Dataset, teacher: nn.Module, device: Any) -> "TestSet":
+        """The test part of a data set; the teacher is on the device already."""
+        images = Images.of(dataset, device, "test")
+        if dataset.crop:
+            return cls(images, images.y, None, segmentation(teacher, teacher, images))
+        return cls(images, images.y, logits_of(teacher, images))
 
     def scores(self, state: State) -> Scores:
         """A run's student on these images."""
+        if self.maps:
+            return segmentation(state.student, state.teacher, self.x)
         return evaluate(state.student, self)
-
-
-@dataclass(frozen=True)
-class LabelMaps:
-    """Whole test images with label maps, and the teacher's scores in percent."""
-
-    x: Images
-    teacher_accuracy: float
-    teacher_miou: float
-
-    def scores(self, state: State) -> Scores:
-        """A run's student on these images; its teacher answers them again."""
-        return segmentation(state.student, state.teacher, self.x)
 
 
 def evaluate(student: nn.Module, test: TestSet) -> Scores:
@@ -104,9 +96,6 @@ class History:
 
     def asdict(self) -> dict[str, Any]:
         return {n: c for n, c in asdict(self).items() if c or n != "miou"}
-
-    def ran_on(self, processor: str) -> None:
-        self.processors = list(dict.fromkeys([*self.processors, processor]))
 
     def append(self, **row: float | None) -> None:
         for name, value in row.items():
@@ -173,12 +162,9 @@ def averaged_gradients() -> Iterator[None]:
         weights = [p for group in groups for p in group if isinstance(p, nn.Parameter)]
         average([p.grad for p in weights if p.grad is not None])
 
-    handle = register_optimizer_step_pre_hook(before) if world() > 1 else None
-    try:
+    alone = contextlib.nullcontext()
+    with register_optimizer_step_pre_hook(before) if world() > 1 else alone:
         yield
-    finally:
-        if handle:
-            handle.remove()
 
 
 def gather(value: Any) -> list[Any]:
@@ -218,10 +204,9 @@ class Keep:
             found, state = saved["identity"], saved["state"]
         for name, value in self.identity.items():
             if found.get(name) != value:
-                there, here = _difference(found.get(name), value)
                 raise UserError(
-                    f"resume: {self.path} is another run's: its {name} is {there!r}, "
-                    f"here it is {here!r}; {self.advice}"
+                    f"resume: {self.path} is another run's: its {name} is "
+                    f"{found.get(name)!r}, here it is {value!r}; {self.advice}"
                 )
         return state
 
@@ -238,26 +223,14 @@ class Keep:
         return True
 
 
-def _difference(found: Any, wanted: Any) -> tuple[Any, Any]:
-    if not isinstance(found, dict) or not isinstance(wanted, dict):
-        return found, wanted
-    names = [n for n in {**found, **wanted} if found.get(n) != wanted.get(n)]
-    return tuple({n: side.get(n) for n in names} for side in (found, wanted))
-
-
-ENDINGS = ("ckpt", "safetensors", "json", "pt2", "onnx")  # of what a run writes
-
-
 @contextlib.contextmanager
 def hold(folder: Path, name: str, resume: bool) -> Iterator[None]:
-    """Hold a run's place in a folder, without what killed processes left there.
+    """Hold a run's place in a folder.
 
     A UserError if another process holds it, or there is a checkpoint to be resumed.
     """
     busy = f"output_dir: another process runs {name} in {folder}; give another folder"
     with locked(folder / f".{name}.lock", busy):
-        for ending in ENDINGS:
-            remove_leftovers(folder / f"{name}.{ending}")
         path = folder / f"{name}.ckpt"
         if path.exists() and not resume:
             todo = "continue it with --resume (in Python resume=True), or delete it"
@@ -303,10 +276,11 @@ def train(
             line = f"{title}: resumed after stage {run.stage:,} of {stages:,}"
             print(line, flush=True)
             bar.update(run.stage)
-        run.history.ran_on(hardware(state.task.device.type))
+        if (here := hardware(state.task.device.type)) not in run.history.processors:
+            run.history.processors.append(here)
         ended = until and run.history.stage[-1:] == [run.stage] and until(run.history)
-        run.start()
         while run.stage < stages and not ended:
+            begun = time.perf_counter()
             run.one_stage(settings.stage)
             bar.update()
             stopped = max(gather(caught[0] if caught else 0))
@@ -314,7 +288,8 @@ def train(
             testing = last or run.stage % settings.stages_per_epoch == 0
             keeping = keep and (stopped or last or run.stage % keep.every == 0)
             if testing or keeping:
-                run.check()
+                run.check()  # waits for a GPU
+            run.spent += time.perf_counter() - begun
             if testing:
                 line = f"stage {run.stage:,} of {stages:,}, {run.tested(test)}"
                 bar.set_postfix_str(line)
@@ -335,7 +310,7 @@ class _Progress:
 
     def __init__(self, state: State) -> None:
         self.state, self.stage, self.history = state, 0, History()
-        self.spent, self.since = 0.0, 0.0  # seconds of training alone
+        self.spent = 0.0  # seconds of training alone
         self.rows = torch.zeros(0, 2, device=state.task.device)  # losses since the test
         self.pending: list[tuple[int, Losses]] = []  # not checked yet
         self.cost: dict[str, int] = {}  # FLOP of a stage, by who has updates in it
@@ -343,24 +318,18 @@ class _Progress:
         self.counter: FlopCounterMode | None = None
         self.counted_before = 0  # FLOP of the stage before a measurement
 
-    def start(self) -> None:
-        self.since = time.perf_counter()
-
-    def stop(self) -> None:
-        self.spent += time.perf_counter() - self.since
-
     def paused(self, observe: Callable[[State], None]) -> Callable[[State], None]:
         """A measurement that is no part of the time of training."""
 
         def call(state: State) -> None:
-            self.stop()
+            begun = time.perf_counter()
             if self.counter:  # nor of its FLOP; to enter it again resets it
                 self.counter.__exit__(None, None, None)
                 self.counted_before += self.counter.get_total_flops()
             observe(state)
             if self.counter:
                 self.counter.__enter__()
-            self.start()
+            self.spent -= time.perf_counter() - begun
 
         return call
 
@@ -407,8 +376,11 @@ class _Progress:
         """Name the first loss or weight that is not finite; reads the device once."""
         named, values = [], []
         for stage, losses in self.pending:
-            for step, (player, terms) in losses.steps():
-                named += [f"stage {stage}, {player} step {step}: {t}" for t in terms]
+            steps = Counter()
+            for player, terms in losses.updates:
+                steps[player] += 1
+                where = f"stage {stage}, {player} step {steps[player]}"
+                named += [f"{where}: {t}" for t in terms]
                 values += [value.reshape(()).float() for value in terms.values()]
         finite = torch.stack(values).isfinite().tolist() if values else []
         broken = [n for n, good in zip(named, finite, strict=True) if not good]
@@ -427,14 +399,12 @@ class _Progress:
     def tested(self, test: Any) -> str:
         """Add a row to the history; the result in words."""
         average([self.rows])
-        self.stop()
         scores, state, history = test.scores(self.state), self.state, self.history
         generator_loss, student_loss = self.rows.mean(0).tolist()
         row = {"stage": self.stage, "samples": state.samples * world()}
         row |= {"generator_loss": generator_loss, "student_loss": student_loss}
         history.append(seconds=self.spent, **row, **asdict(scores))
         self.rows = self.rows[:0]
-        self.start()
         rate = history.samples[-1] / max(self.spent, 1e-9)
         kind = "agreement" if scores.accuracy is None else "accuracy"
         known = f"{kind} {getattr(scores, kind):.1f} %"
@@ -443,14 +413,15 @@ class _Progress:
 
     def save(self, keep: Keep) -> bool:
         """Write a checkpoint, of process 0, with what is each process's own."""
-        self.stop()
-        own = gather(_own(self.state))
-        made = {"parts": self.state.state_dict(), "own": own, "rows": self.rows}
+        parts = self.state.state_dict()
+        own = {name: parts[name] for name in ("random", "memory") if name in parts}
+        own["cpu"] = torch.get_rng_state()
+        if self.state.task.device.type == "cuda":
+            own["cuda"] = torch.cuda.get_rng_state()
+        made = {"parts": parts, "own": gather(own), "rows": self.rows}
         made |= {"history": self.history.asdict(), "cost": self.cost, "owed": self.owed}
         made |= {"stage": self.stage, "spent": self.spent}
-        written = bool(rank()) or keep.save(made)
-        self.start()
-        return written
+        return bool(rank()) or keep.save(made)
 
     def restore(self, keep: Keep) -> bool:
         """Continue from a checkpoint, if there is one."""
@@ -459,9 +430,7 @@ class _Progress:
             return False
         with told(f"resume: {keep.path} is another version's", keep.advice):
             own = saved["own"][rank()]
-            memory = {"memory": own["memory"]} if "memory" in own else {}
-            parts = saved["parts"] | memory | {"random": own["random"]}
-            self.state.load_state_dict(parts)
+            self.state.load_state_dict(saved["parts"] | own)
             self.history = History(**saved["history"])
             self.rows = saved["rows"].to(self.rows.device)
             self.stage, self.spent = saved["stage"], saved["spent"]
@@ -477,15 +446,6 @@ def _statistics(part: Any) -> list[Tensor]:
     """A network's running means and variances, which processes average."""
     named = part.named_buffers() if isinstance(part, nn.Module) else ()
     return [b for name, b in named if name.endswith(("running_mean", "running_var"))]
-
-
-def _own(state: State) -> dict[str, Any]:
-    """What differs from process to process."""
-    own = {"random": state.random.get_state(), "cpu": torch.get_rng_state()}
-    if state.task.device.type == "cuda":
-        own["cuda"] = torch.cuda.get_rng_state()
-    memory = getattr(state, "memory", None)
-    return own | ({"memory": memory.state_dict()} if memory else {})
 
 
 @contextlib.contextmanager

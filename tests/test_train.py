@@ -259,7 +259,7 @@ def test_a_signal_in_the_last_stage_is_too_late(tmp_path):
 @pytest.fixture
 def kept(tmp_path):
     """The checkpoint of a run that was stopped after its fourth stage."""
-    keep = Keep(tmp_path / "run.ckpt", {"run": "x", "settings": {"a": 1, "b": 2}}, 1)
+    keep = Keep(tmp_path / "run.ckpt", {"run": "x", "stages": 7}, 1)
     with pytest.raises(Interrupted):
         result(observe=raising(signal.SIGTERM), keep=keep)
     return replace(keep, resume=True)
@@ -291,7 +291,7 @@ def test_a_damaged_or_foreign_checkpoint_is_one_line(kept, damage, tmp_path):
 def test_another_runs_checkpoint_is_told_and_ones_own_resumed(kept, capsys):
     for other, words in (
         ({"run": "y"}, "run is 'x', here it is 'y'"),
-        ({"settings": {"a": 1, "b": 3}}, "settings is {'b': 2}, here it is {'b': 3}"),
+        ({"stages": 9}, "stages is 7, here it is 9"),
     ):
         with pytest.raises(UserError, match=f"another run's: its {words}"):
             result(keep=replace(kept, identity=kept.identity | other))
@@ -327,11 +327,9 @@ def test_a_full_disk_keeps_the_last_checkpoint(tmp_path, monkeypatch, capsys):
 
 
 def test_a_folder_holds_a_run_once(tmp_path):
-    (tmp_path / ".x.ckpt.leftover").touch()  # of a process that was killed
-    (tmp_path / ".y.ckpt.leftover").touch()
     with hold(tmp_path, "x", resume=False):
         with hold(tmp_path, "y", resume=False):
-            assert not list(tmp_path.glob(".*.leftover"))
+            pass
         with pytest.raises(UserError, match="another process runs x"):
             with hold(tmp_path, "x", resume=True):
                 pytest.fail("it was held twice")

@@ -158,7 +158,9 @@ def distill(
             line = f"{name}: at most {most:,} stages, about {minutes:.1f} minutes"
             print(f"{line} on {hardware(device)}", flush=True)
             path = folder / f"{NAME}.ckpt"
-            keep = Keep(path, dict(report), max(most // 100, 1), resume)
+            identity = report["parameters"] | report
+            del identity["parameters"]
+            keep = Keep(path, identity, max(most // 100, 1), resume)
             lines = 0 if sys.stderr.isatty() else method.stages_per_epoch * 4
             options = {"title": f"distill, {name}", "report": lines, "until": until}
             history = train(method, state, tests, keep=keep, **options)

@@ -102,15 +102,12 @@ def same_images(task: Task, theirs: Constants, ours: Constants) -> Pair:
     return (x * s + m - mean) / std, placed
 
 
-@torch.no_grad()
 def difference(given: nn.Module, prepared: nn.Module, images: Pair) -> float:
     """How far a network, as prepared for a run, is from the one that was given.
 
     The largest difference of a logit on `same_images`, over the logits' deviation.
     """
-    training = prepared.training
-    wanted, found = given.eval()(images[0]), prepared.eval()(images[1]).cpu()
-    prepared.train(training)
+    wanted, found = logits_of(given, images[0]), logits_of(prepared, images[1]).cpu()
     return ((found - wanted).abs().max() / wanted.std().clamp_min(1e-6)).item()
 
 

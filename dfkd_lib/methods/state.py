@@ -172,13 +172,6 @@ class Losses:
         sums = [sum(terms.values()) for who, terms in self.updates if who == player]
         return sum(sums) / len(sums) if sums else 0.0
 
-    def steps(self) -> Iterator[tuple[int, tuple[str, dict[str, Tensor]]]]:
-        """The updates with their numbers, counted from 1 for each player."""
-        counts: dict[str, int] = {}
-        for player, terms in self.updates:
-            counts[player] = counts.get(player, 0) + 1
-            yield counts[player], (player, terms)
-
 
 def learning_rate_factor(
     schedule: str, milestones: tuple[float, ...], progress: float

@@ -16,9 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import UserError
+from ..losses import Images, Logits
 
-Images = Float[Tensor, "n c h w"]
-Logits = Float[Tensor, "n classes *pixels"]
 Noise = Float[Tensor, "n z"]
 Classes = Int[Tensor, " n"]
 Embedding = Float[Tensor, "n f *grid"]
@@ -130,11 +129,9 @@ def embedding_and_logits(network: nn.Module, x: Images) -> tuple[Embedding, Logi
     if isinstance(network, Classifier):
         return network.embedding_and_logits(x)
     layer, seen = classifier_of(network), []
-    hook = layer.register_forward_hook(lambda _, i, output: seen.append((i[0], output)))
-    try:
+    # removed after the block: it would keep every later graph alive
+    with layer.register_forward_hook(lambda _, i, output: seen.append((i[0], output))):
         logits = network(x)
-    finally:  # a hook left in place would keep every later graph alive
-        hook.remove()
     if not seen or seen[-1][1] is not logits:
         line = f"network: the output of {type(network).__name__} is not that of its "
         line += f"last nn.Linear ({layer})"
@@ -284,10 +281,9 @@ class Foreign(Network):
     def look(self, device: torch.device | str, shape: Shape) -> None:
         """Try a copy on two images: which layer is the head, which order it reads."""
         trial, seen = copy.deepcopy(self.network).eval(), []
-        names = {layer: name for name, layer in trial.named_modules()}
-        for layer in names:
+        for name, layer in trial.named_modules():
             if isinstance(layer, nn.Linear):
-                layer.register_forward_hook(lambda m, _, y: seen.append((names[m], y)))
+                layer.register_forward_hook(lambda *a, n=name: seen.append((n, a[-1])))
         x = trial_images(2, shape).to(device)
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             logits = trial(x)
