@@ -81,7 +81,10 @@ def _of_settings(error: Exception) -> str:
 
 def shown(value: Any) -> str:
     """A value in one short line."""
-    line = " ".join(part.strip() for part in repr(value).splitlines())
+    try:
+        line = " ".join(part.strip() for part in repr(value).splitlines())
+    except ValueError:  # Python refuses to print integers of thousands of digits
+        line = f"a {type(value).__name__} too long to print"
     return line if len(line) <= 80 else line[:77] + "..."
 
 

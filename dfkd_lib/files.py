@@ -15,14 +15,8 @@ from .errors import UserError, shown
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write under another name, then rename: no reader ever sees half of a file.
-
-    One process at a time: what another one began is taken for a killed one's, and
-    deleted.
-    """
+    """Write under another name, then rename: no reader ever sees half of a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*"):
-        leftover.unlink(missing_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
         with open(temporary, "xb") as file:
@@ -45,6 +39,12 @@ def writable_folder(name: str, path: Path) -> Path:
         why = f"cannot write to {path} ({getattr(error, 'strerror', None) or error})"
         raise UserError(f"{name}: {why}; give another folder") from error
     return path
+
+
+def remove_leftovers(path: Path) -> None:
+    """Delete what `write_atomically` began when its process was killed."""
+    for file in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        file.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ The tables of the book are made from ``results/<experiment>.jsonl``. A run also 
 its record beside its student, as ``<key>.json``.
 """
 
+import fcntl
 import hashlib
 import json
 import math
@@ -19,7 +20,7 @@ import torch
 from torch import nn
 
 from .errors import UserError
-from .files import at_home, locked, project_folder, write_atomically
+from .files import at_home, project_folder, write_atomically
 from .recipes import Recipe, recipe_for
 from .teachers import Teacher, hardware, versions, weights
 from .teachers import commit as commit  # of a run's start
@@ -163,14 +164,17 @@ def append(experiment: str, made: Record, folder: Path | None = None) -> Path:
     folder = folder or records_folder()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{experiment}.jsonl"
-    busy = f"waiting for another process, which writes to {folder}"
-    with locked(folder / ".append.lock", busy, wait=True):
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another run may append at the same moment
         old = path.read_text().splitlines() if path.exists() else []
         if old and made["key"] in [r["key"] for r in _read(path)]:
             line = f"records: {made['key']} is in {path}"
             raise UserError(f"{line}; delete its line first")
         new = json.dumps(made, allow_nan=False, separators=(",", ":"))
         write_atomically(path, "".join(f"{line}\n" for line in [*old, new]))
+    finally:
+        os.close(lock)
     return path
 
 

@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from .data import Dataset, Images
 from .errors import Interrupted, UserError, first_line, told
-from .files import locked, write_atomically
+from .files import locked, remove_leftovers, write_atomically
 from .losses import kl
 from .methods import Losses, State
 from .models.network import as_named
@@ -223,14 +223,19 @@ class Keep:
         return True
 
 
+ENDINGS = ("ckpt", "safetensors", "json", "pt2", "onnx")  # of what a run writes
+
+
 @contextlib.contextmanager
 def hold(folder: Path, name: str, resume: bool) -> Iterator[None]:
-    """Hold a run's place in a folder.
+    """Hold a run's place in a folder, without what killed processes left there.
 
     A UserError if another process holds it, or there is a checkpoint to be resumed.
     """
     busy = f"output_dir: another process runs {name} in {folder}; give another folder"
     with locked(folder / f".{name}.lock", busy):
+        for ending in ENDINGS:
+            remove_leftovers(folder / f"{name}.{ending}")
         path = folder / f"{name}.ckpt"
         if path.exists() and not resume:
             todo = "continue it with --resume (in Python resume=True), or delete it"

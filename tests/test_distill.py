@@ -648,7 +648,6 @@ def test_another_run_goes_beside(make, tmp_path, capsys):
 
 
 def test_files_obey_the_umask(tmp_path):
-    (tmp_path / ".file.half").touch()  # of a process that was killed
     before = os.umask(0o027)
     try:
         write_atomically(tmp_path / "file", b"content")

@@ -327,9 +327,11 @@ def test_a_full_disk_keeps_the_last_checkpoint(tmp_path, monkeypatch, capsys):
 
 
 def test_a_folder_holds_a_run_once(tmp_path):
+    (tmp_path / ".x.ckpt.leftover").touch()  # of a process that was killed
+    (tmp_path / ".y.ckpt.leftover").touch()
     with hold(tmp_path, "x", resume=False):
         with hold(tmp_path, "y", resume=False):
-            pass
+            assert not list(tmp_path.glob(".*.leftover"))
         with pytest.raises(UserError, match="another process runs x"):
             with hold(tmp_path, "x", resume=True):
                 pytest.fail("it was held twice")

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from ..data import VOID, Dataset, Images
 from ..errors import UserError, first_line
-from ..files import locked, write_atomically
+from ..files import locked, remove_leftovers, write_atomically
 from ..losses import Labels, Logits, Scalar
 from ..models import build, place
 from .machine import commit, hardware, resolve_precision, versions
@@ -54,6 +54,8 @@ def train_teacher(
         if record.is_file() and record.stat().st_mtime > asked:
             if (made := json.loads(record.read_text()))["command"] == order:
                 return made
+        for file in (path, record, checkpoint):
+            remove_leftovers(file)
         cuda = [torch.cuda.current_device()] if device == "cuda" else []
         with torch.random.fork_rng(devices=cuda):
             torch.manual_seed(seed)  # of first weights and dropout
