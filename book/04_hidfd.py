@@ -546,7 +546,7 @@ pictures.table(
 #
 # ## Accuracy against compute on CIFAR
 #
-# At equal compute, HiDFD with collected images from Tiny ImageNet is in the experiment `cifar10_more` of `workflow/experiments.yml`: WRN-16-2 to WRN-16-1, 0.2 PFLOP a run, three seeds. These runs are queued; `make nightly` makes them. {numref}`fig-dfad-ladder` in {doc}`01_dfad` has the runs that exist.
+# At equal compute, HiDFD with collected images from Tiny ImageNet is in the experiment `cifar10_more` of `workflow/experiments.yml`: WRN-16-2 to WRN-16-1, 0.2 PFLOP a run, three seeds. `make nightly` makes those that have no record yet. {numref}`fig-dfad-ladder` in {doc}`01_dfad` has the runs that exist.
 
 # %% [markdown]
 # (sec-hidfd-controls)=
