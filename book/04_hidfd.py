@@ -338,7 +338,7 @@ ax.set_ylim(0, 2.9 * apart)
 plt.show()
 
 # %% [markdown]
-# Repetition therefore increases the distance to the synthetic images and decreases the distance to the *collected* ones. For any loss with values in an interval of length $r$, the expected loss on the mixture then differs from that on collected images by at most $r\,(1-\alpha)\,\tvd(P, Q)$ ({prf:ref}`thm-hidfd-loss`). Two limits follow:
+# Repetition therefore increases the distance to the synthetic images and decreases the distance to the *collected* ones. For any loss with values in an interval of length $h$, the expected loss on the mixture then differs from that on collected images by at most $h\,(1-\alpha)\,\tvd(P, Q)$ ({prf:ref}`thm-hidfd-loss`). Two limits follow:
 #
 # - The student is judged on the teacher's data. No choice of $\alpha$ changes how far the collected images are from it.
 # - The bound alone favours using no synthetic image at all. It cannot explain why a mixture should be better than its real part.
