@@ -182,3 +182,12 @@ def test_the_tables_of_a_page_have_captions_numbered_by_chapter(name, chapter):
 def test_the_front_page_leads_to_the_book(tab):
     tab.goto((HTML / "index.html").as_uri())
     tab.wait_for_url("**/book/index.html")
+    # no link is under another, such as a card's, which spans the whole card
+    under = """links => links.filter(link => {
+        link.scrollIntoView({block: "center", behavior: "instant"});
+        const box = link.getClientRects()[0];
+        const [x, y] = [box.x + box.width / 2, box.y + box.height / 2];
+        return document.elementFromPoint(x, y).closest("a") !== link;
+    }).map(link => link.href)"""
+    links = tab.locator("article p a:not(.sd-stretched-link):visible")
+    assert links.count() > 10 and links.evaluate_all(under) == []

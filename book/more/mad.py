@@ -7,7 +7,7 @@
 # ---
 
 # %% [markdown]
-# # Companion to Momentum Adversarial Distillation
+# # MAD: proofs, controls and stress tests
 #
 # Details of {doc}`../03_mad`: further proofs, controls and sensitivity. The page reads records, evaluates closed forms and trains MAD for 48 stages, in less than a minute on one thread.
 
