@@ -511,6 +511,8 @@ ax.legend(ncols=3, loc="upper right", fontsize="small")
 plt.show()
 
 # %% [markdown]
+# *Terms in the table, and the chapters that explain them.*
+#
 # | term | meaning | chapter |
 # |---|---|---|
 # | game, stage | a generator $G$ draws images on which student and teacher disagree, and the student learns to agree; one round of updates of both | {doc}`1 <01_dfad>` |

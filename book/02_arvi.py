@@ -140,7 +140,7 @@ pictures.Markdown(
 # | $T$, $S$, $G$ | teacher (fixed), student, generator; $T(x)$ and $S(x)$ are logits |
 # | $\Phi_T(x)$ | features: the input of the teacher's last layer |
 # | $p_T(x)$ | the teacher's class probabilities; $\hat y$ its most likely class |
-# | $x$, $z$ | two generated images; in Eq. 1, $z$ is the noise |
+# | $x$, $z$ | two generated images |
 # | $\lambda$, $m$ | mixing coefficient; mixture $\lambda x + (1 - \lambda) z$ |
 # | $d$, $L$ | discrepancy: mean absolute error of logits |
 # | $R_l$, $R_m$ | regularisers of the generator, Eq. 2 and 3 |
@@ -200,10 +200,10 @@ plt.show()
 # (sec-arvi-game)=
 # ## The objective, term by term
 #
-# The game is DFAD's (AR+VI Eq. 1). The student minimises a discrepancy $d$ of the logits, the generator maximises it:
+# The game is DFAD's (AR+VI Eq. 1). The student minimises a discrepancy $d$ of the logits, the generator maximises it on its images, whose distribution is $p_G$:
 #
 # $$
-# S^* = \arg\min_S\ \E_z\, d(G(z)) \qquad\text{and}\qquad G^* = \arg\max_G\ \E_z\, d(G(z)) .
+# S^* = \arg\min_S\ \E_{x \sim p_G}\, d(x) \qquad\text{and}\qquad G^* = \arg\max_G\ \E_{x \sim p_G}\, d(x) .
 # $$ (eq-arvi-game)
 #
 # The paper does not name $d$. We use DFAD's mean absolute error (inferred).
@@ -212,8 +212,8 @@ plt.show()
 #
 # $$
 # \begin{aligned}
-# R_l &= \E_z\big[-\log p_T(x)_{\hat y}\big], \\
-# R_m &= -\,\E_z \big\|\Phi_T(x)\big\|_1 , \qquad x = G(z) .
+# R_l &= \E_{x \sim p_G}\big[-\log p_T(x)_{\hat y}\big], \\
+# R_m &= -\,\E_{x \sim p_G} \big\|\Phi_T(x)\big\|_1 .
 # \end{aligned}
 # $$ (eq-arvi-regularisers)
 #
@@ -229,7 +229,7 @@ pictures.source(arvi.logit_activation, arvi.feature_activation)
 # m = \lambda x + (1 - \lambda)\, z , \qquad \lambda \in [0, 1] .
 # $$ (eq-arvi-mixture)
 #
-# The student is fitted to the teacher's chord at $m$ (Eq. 8; Eq. 9 is the same on generated images, $x = G(z_1)$ and $z = G(z_2)$):
+# The student is fitted to the teacher's chord at $m$ (Eq. 8; Eq. 9 is the same on generated images, two independent draws from $p_G$):
 #
 # $$
 # \min_S\ \E_{x, z, \lambda}\ L\big(S(m),\ \lambda T(x) + (1-\lambda) T(z)\big) .
@@ -561,7 +561,7 @@ for name, s in (("DFAD", base), ("AR+VI", ours)):
 #
 # ## Accuracy against compute on CIFAR
 #
-# At equal compute, the paper's largest claim, 9.35 points over DFAD on CIFAR-100, is tested by the experiment `cifar100` of `workflow/experiments.yml`: WRN-16-2 to WRN-16-1, 0.2 PFLOP a run, three seeds. These runs are queued; `make nightly` makes them. {numref}`fig-dfad-ladder` in {doc}`01_dfad` has those on CIFAR-10.
+# At equal compute, the paper's largest claim, 9.35 points over DFAD on CIFAR-100, is tested by the experiment `cifar100` of `workflow/experiments.yml`: WRN-16-2 to WRN-16-1, 0.2 PFLOP a run, three seeds. `make nightly` makes those that have no record yet. {numref}`fig-dfad-ladder` in {doc}`01_dfad` has the runs on CIFAR-10.
 
 # %% [markdown]
 # (sec-arvi-labels)=

@@ -270,7 +270,7 @@ assert gap < 1e-12 and abs(weights.sum() - 1) < 1e-12
 # (3) In the double sum $(1-\alpha)^2\sum_{i,j}\alpha^{i+j}\beta^{|i-j|}$ set $k = |i-j|$: it is $\frac{(1-\alpha)^2}{1-\alpha^2}\big(1 + 2\sum_{k\ge1}(\alpha\beta)^k\big)$, and the bracket is $(1+\alpha\beta)/(1-\alpha\beta)$.
 # ```
 #
-# "The EMA generator changes less" is true of **oscillation** and false of **drift**. The next cell checks the theorem on synthetic movements.
+# The reason is the sum in {eq}`eq-mad-increments`: the EMA's increment is a weighted mean of the last increments of $G$. In an oscillation these increments have opposite signs and cancel. In a drift they are equal, and the mean of equal increments is the increment itself. "The EMA generator changes less" is therefore true of **oscillation** and false of **drift**. The next cell checks the theorem on synthetic movements.
 
 # %%
 n = 4096
@@ -679,7 +679,7 @@ pictures.table(
 )
 
 # %% [markdown]
-# With a GPU, the last command downloads CIFAR-100, trains the teacher if there is none and runs the paper's schedule with checkpoints. The authors report one to two days on A100 GPUs. Each setting with its source:
+# With a GPU, the last command downloads CIFAR-100, trains the teacher if there is none and runs the paper's schedule with checkpoints. For CIFAR-10, write `cifar10` in the same commands. The {doc}`08_scoreboard` copies the command of each run that is recorded. The authors report one to two days on A100 GPUs. Each setting with its source:
 
 # %% tags=["hide-cell"] mystnb={"code_prompt_show": "Show the recipe of this run", "code_prompt_hide": "Hide the recipe of this run"}
 pictures.table(

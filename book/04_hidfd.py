@@ -338,7 +338,7 @@ ax.set_ylim(0, 2.9 * apart)
 plt.show()
 
 # %% [markdown]
-# Repetition therefore increases the distance to the synthetic images and decreases the distance to the *collected* ones. For any loss with values in an interval of length $r$, the expected loss on the mixture then differs from that on collected images by at most $r\,(1-\alpha)\,\tvd(P, Q)$ ({prf:ref}`thm-hidfd-loss`). Two limits follow:
+# Repetition therefore increases the distance to the synthetic images and decreases the distance to the *collected* ones. For any loss with values in an interval of length $h$, the expected loss on the mixture then differs from that on collected images by at most $h\,(1-\alpha)\,\tvd(P, Q)$ ({prf:ref}`thm-hidfd-loss`). Two limits follow:
 #
 # - The student is judged on the teacher's data. No choice of $\alpha$ changes how far the collected images are from it.
 # - The bound alone favours using no synthetic image at all. It cannot explain why a mixture should be better than its real part.
@@ -546,7 +546,7 @@ pictures.table(
 #
 # ## Accuracy against compute on CIFAR
 #
-# At equal compute, HiDFD with collected images from Tiny ImageNet is in the experiment `cifar10_more` of `workflow/experiments.yml`: WRN-16-2 to WRN-16-1, 0.2 PFLOP a run, three seeds. These runs are queued; `make nightly` makes them. {numref}`fig-dfad-ladder` in {doc}`01_dfad` has the runs that exist.
+# At equal compute, HiDFD with collected images from Tiny ImageNet is in the experiment `cifar10_more` of `workflow/experiments.yml`: WRN-16-2 to WRN-16-1, 0.2 PFLOP a run, three seeds. `make nightly` makes those that have no record yet. {numref}`fig-dfad-ladder` in {doc}`01_dfad` has the runs that exist.
 
 # %% [markdown]
 # (sec-hidfd-controls)=

@@ -191,7 +191,7 @@ pictures.game_diagram("mad")
 plt.show()
 
 # %% [markdown]
-# Chapter 3 explains the method ({doc}`03_mad`). Here the question is a different one: **the report was computed without real data, so which of its numbers can you rely on?**
+# The default method is MAD; {doc}`03_mad` explains it. `method=` also takes `dfad`, `arvi`, `abm`, `dfkd_mem` and `dafl`. {ref}`sec-board-method` compares them; without a reason for another method, keep the default. Here the question is a different one: **the report was computed without real data, so which of its numbers can you rely on?**
 #
 # (sec-own-trust)=
 # ## Three numbers of the report

@@ -390,12 +390,12 @@ pictures.Markdown(f"""**Verdict**
 # - **paper, ours:** test accuracy of the student, and below it that of its teacher, in percent. Ours is the final accuracy, its mean over `n` seeds ± half a 95 % confidence interval. DFAD prints the best accuracy of each run, mean ± standard deviation of five runs; the other papers print one figure and do not say which.
 # - **ours − paper, lost:** accuracy lost to the teacher, in points, ours minus the paper's, since the teachers differ. Below it is the 95 % interval, Welch's. The drawing has the two losses.
 # - **verdict:** "loses more", "loses less" or "not resolved" at the Bonferroni level of all rows with an interval. A row without one says why.
-# - **schedule:** a paper's name means that paper's number of updates. "Short" is this book's on MNIST: a fifth of DFAD's updates and a generator of an eighth of its width. Its verdict judges the short run, not the paper. "Ladder" means other networks at a fixed number of FLOP, listed beside the paper's figure but never compared with it.
+# - **schedule:** a paper's name means that paper's number of updates. "Short" is this book's on MNIST: a fifth of DFAD's updates and a generator of an eighth of its width. Its verdict judges the short run, not the paper. "Ladder" means other networks at a fixed number of FLOP, listed beside the paper's figure but never compared with it. A system that ran at two schedules has two rows.
 #
 # The papers' names for methods are in parentheses; T2 is Table 2. □ and △ of HiDFD's Table 1 follow its figures, not its caption ({doc}`errata`).
 
 # %% [markdown]
-# (sec-board-which)=
+# (sec-board-paired)=
 # ## Paired differences between methods
 #
 # Two methods with the same seed start from the same student. Their difference is therefore taken seed by seed, and its interval is narrower than those of the two means suggest. The rows ask whether a claimed order of two methods holds in our records. All rows of one data set share one schedule; on the ladder they share the FLOP. The 2-D toy problem is left out.
@@ -428,6 +428,7 @@ caption += " excludes zero but the corrected one does not."
 pictures.table(head, rows, caption=caption, texts=2)
 
 # %% [markdown]
+# (sec-board-method)=
 # ## Which method to use
 #
 # The answer depends on the images you have. It is about means; the table above says which differences are resolved.
@@ -556,7 +557,7 @@ pictures.table(
 # 3. **Teachers differ** between the papers and ours, so the board subtracts the teacher. AR+VI's rows DFL and DFAL are DFAD's figures, and MAD's Table 1 mixes its own figures with others': each loss is taken from the teacher that the figure belongs to.
 # 4. **Three seeds are few:** the half-width of their interval is 4.3 standard errors.
 # 5. **Costs differ.** MAD and DFKD-Mem use a second batch in each student step.
-# 6. **Processors differ.** † marks pairs from two kinds of processor, which round differently.
+# 6. **Processors differ.** † marks pairs from two kinds of processor, which round differently. {doc}`02_arvi` compares AR+VI and DFAD on `digits_half` on one kind, so its difference is another one.
 #
 # (sec-board-short)=
 # ## Every configuration

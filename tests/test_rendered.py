@@ -168,6 +168,26 @@ def test_every_internal_link_leads_somewhere_also_to_the_notebooks():
         assert (HTML / link).read_bytes() == (ROOT / f"{name}.ipynb").read_bytes()
 
 
+@pytest.mark.parametrize(("name", "chapter"), [("03_mad", "3"), ("more/mad", "C3")])
+def test_the_tables_of_a_page_have_captions_numbered_by_chapter(name, chapter):
+    page = (HTML / "book" / f"{name}.html").read_text()
+    parts = re.findall(r"<table\b|<p class=\"table-caption.*?</p>", page, re.S)
+    captions, tables = parts[::2], parts[1::2]
+    assert len(captions) == len(tables) > 2 and {*tables} == {"<table"}
+    for number, caption in enumerate(captions, 1):
+        text = re.sub(r"<.*?>", "", caption)
+        assert text.startswith(f"Table {chapter}.{number} ") and len(text) > 30
+
+
 def test_the_front_page_leads_to_the_book(tab):
     tab.goto((HTML / "index.html").as_uri())
     tab.wait_for_url("**/book/index.html")
+    # no link is under another, such as a card's, which spans the whole card
+    under = """links => links.filter(link => {
+        link.scrollIntoView({block: "center", behavior: "instant"});
+        const box = link.getClientRects()[0];
+        const [x, y] = [box.x + box.width / 2, box.y + box.height / 2];
+        return document.elementFromPoint(x, y).closest("a") !== link;
+    }).map(link => link.href)"""
+    links = tab.locator("article p a:not(.sd-stretched-link):visible")
+    assert links.count() > 10 and links.evaluate_all(under) == []

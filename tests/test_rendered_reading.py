@@ -130,9 +130,10 @@ def test_the_keyboard_reaches_everything_and_shows_where_it_is(page):
     assert page.evaluate("document.activeElement.closest('main') !== null")
 
 
-@pytest.mark.parametrize("name", ["book/03_mad", "book/04_hidfd", "book/notation"])
+@pytest.mark.parametrize("name", "03_mad 04_hidfd 08_scoreboard notation".split())
 def test_paper_holds_the_page(page, name):
     """Bars and buttons stay behind, nothing is cut off, folded parts are open."""
+    name = f"book/{name}"
     page.set_viewport_size(PAPER)
     visit(page, name)
     unfold(page)
@@ -140,6 +141,11 @@ def test_paper_holds_the_page(page, name):
     seen = [e for bar in BARS for e in page.locator(bar).all() if e.is_visible()]
     assert seen == []
     assert page.evaluate(OFF_PAPER) == []
+    # an asked-for width that is not had is a picture that is cut off
+    cut = "svgs => svgs.filter(svg => svg.clientWidth < svg.width.baseVal.value).length"
+    assert page.locator("table.scoreboard svg:visible").evaluate_all(cut) == 0
+    title = page.locator("article h1").first
+    assert title.is_visible() and not page.locator(".onlyprint").first.is_visible()
 
 
 def test_paper_is_white_in_the_dark_theme_too(browser):

@@ -144,6 +144,29 @@ def number_chapters(app: Sphinx, env: Any) -> list[str]:
     return TocTreeCollector().assign_figure_numbers(env)
 
 
+def name_tables(app: Sphinx, document: nodes.document) -> None:
+    """Make a line in italics above a table its title: Sphinx numbers such tables."""
+    for count, table in enumerate(document.findall(nodes.table)):
+        place = table.parent.index(table)
+        match [*table.parent.children[max(place - 1, 0) : place]]:
+            case [nodes.paragraph(children=[nodes.emphasis() as line])]:
+                table["ids"].append(f"table-{count}")
+                table.insert(0, nodes.title("", "", *line.children))
+                del table.parent[place - 1]
+
+
+def caption_tables(app: Sphinx, document: nodes.document, page: str) -> None:
+    """Put the titles of tables, with their numbers, above them: in them they scroll."""
+    numbers = app.env.toc_fignumbers.get(page, {}).get("table", {})
+    for table in [*document.findall(nodes.table)]:
+        if isinstance(table[0], nodes.title):
+            number = ".".join(map(str, numbers[table["ids"][0]]))
+            said = nodes.inline(text=f"Table {number} ", classes=["caption-number"])
+            line = nodes.paragraph("", "", said, *table.pop(0).children)
+            line["classes"].append("table-caption")
+            table.parent.insert(table.parent.index(table), line)
+
+
 def explain_terms(app: Sphinx, body: str) -> str:
     """Give links into the glossary what it says there, as citations have already."""
     said = {}
@@ -184,6 +207,8 @@ def copy_records(app: Sphinx, error: Exception | None) -> None:
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("config-inited", add_launch_options)
     app.connect("html-page-context", dress)
+    app.connect("doctree-read", name_tables)
+    app.connect("doctree-resolved", caption_tables)
     app.connect("env-get-updated", number_chapters, priority=900)
     app.connect("build-finished", copy_records)
     app.connect("build-finished", collect_texts)

@@ -71,7 +71,7 @@ NUMBERS = {
     "noise": lambda: mean("foundations", "random"),
     "dfad": lambda: mean("main", "dfad"),
     "arvi": lambda: between("main", "arvi", "dfad", "digits", 3),
-    "mad": lambda: between("controls", "mad", "abm", "digits_half", 4, **EQUAL),
+    "mad": lambda: between("controls", "mad", "abm", "digits_half", 5, **EQUAL),
     "hidfd": lambda: mean("hidfd_digits", "hidfd", "digits_hybrid"),
     "no gan": lambda: mean("hidfd_digits", "hidfd", "digits_hybrid", **NO_GAN),
     "collected": lambda: str(

@@ -90,20 +90,20 @@ def parts(**changes):
 #
 # ```{prf:theorem} Only affine functions
 # :label: thm-arvi-affine
-# Let $X \subseteq \R^n$ be convex and $f: X \to \R^C$. Then {eq}`eq-arvi-linearity` holds for all $x, z \in X$ and all $\lambda \in [0,1]$ if and only if $f$ is affine: $f(x) = Ax + b$ on $X$.
+# Let $X \subseteq \R^n$ be convex and $f: X \to \R^C$. Then {eq}`eq-arvi-linearity` holds for all $x, z \in X$ and all $\lambda \in [0,1]$ if and only if $f$ is affine: $f(x) = Wx + \beta$ on $X$.
 # If $f$ is continuous, a single $\lambda \in (0, 1)$ for all pairs is enough.
 # ```
 #
 # ```{prf:proof}
 # :class: dropdown
-# If $f(x) = Ax + b$, both sides are $A m + \lambda b + (1-\lambda) b$.
+# If $f(x) = Wx + \beta$, both sides are $W m + \lambda\beta + (1-\lambda)\beta$.
 #
 # Conversely, repeated use of {eq}`eq-arvi-linearity` gives $f\big(\sum_i w_i x_i\big) = \sum_i w_i f(x_i)$ for weights $w_i \ge 0$ that sum to one.
-# Choose affinely independent $x_0, \dots, x_k \in X$ that span the smallest affine space containing $X$, and the affine map $A$ on it with $A(x_i) = f(x_i)$. Then $g = f - A$ also satisfies {eq}`eq-arvi-linearity` and vanishes on the simplex of the $x_i$.
-# Let $c$ be the simplex's centre and $y \in X$ any other point. For a small $\varepsilon > 0$ the point $(1-\varepsilon)c + \varepsilon y$ still lies in the simplex.
-# So $0 = g\big((1-\varepsilon)c + \varepsilon y\big) = (1-\varepsilon)\,g(c) + \varepsilon\, g(y) = \varepsilon\, g(y)$, and $g(y) = 0$: $f$ equals $A$ everywhere.
+# Choose affinely independent $x_0, \dots, x_N \in X$ that span the smallest affine space containing $X$, and the affine map $h$ on it with $h(x_i) = f(x_i)$. Then $f_0 = f - h$ also satisfies {eq}`eq-arvi-linearity` and vanishes on the simplex of the $x_i$.
+# Let $x_*$ be the simplex's centre and $y \in X$ any other point. For a small $\varepsilon > 0$ the point $(1-\varepsilon)x_* + \varepsilon y$ still lies in the simplex.
+# So $0 = f_0\big((1-\varepsilon)x_* + \varepsilon y\big) = (1-\varepsilon)\,f_0(x_*) + \varepsilon\, f_0(y) = \varepsilon\, f_0(y)$, and $f_0(y) = 0$: $f$ equals $h$ everywhere.
 #
-# For a single $\lambda_0$, let $\Lambda$ be the set of all $\lambda$ for which {eq}`eq-arvi-linearity` holds for all pairs. It contains $0$, $1$ and $\lambda_0$. With $a > b$ it contains $\lambda_0 a + (1-\lambda_0) b$, since a mixture of two mixtures of $x$ and $z$ is a mixture of $x$ and $z$.
+# For a single $\lambda_0$, let $\Lambda$ be the set of all $\lambda$ for which {eq}`eq-arvi-linearity` holds for all pairs. It contains $0$, $1$ and $\lambda_0$. With any two of its elements, $\lambda_1$ and $\lambda_2$, it contains $\lambda_0 \lambda_1 + (1-\lambda_0) \lambda_2$, since a mixture of two mixtures of $x$ and $z$ is a mixture of $x$ and $z$.
 # For continuous $f$ it is closed. A closed set with a point strictly inside every gap has no gap: $\Lambda = [0, 1]$.
 # ```
 #
@@ -193,7 +193,7 @@ assert largest[1] < 1e-12 < largest[0] and agrees < 85
 #
 # which is $1/6$ and $1/30$ for the uniform distribution ($a = 1$). A comparison of distributions of $\lambda$ at one weight $\lambda_{vi}$ also compares weights.
 #
-# **The penalty is not local.** The paper calls it a local linear regulariser, but the two images may be far apart. For quadratics the gap grows with $\|x-z\|^2$. For a function with Lipschitz constant $L$, such as a ReLU network, it is at most $2\lambda(1-\lambda)\,L\,\|x-z\|$.
+# **The penalty is not local.** The paper calls it a local linear regulariser, but the two images may be far apart. For quadratics the gap grows with $\|x-z\|^2$. For a function with Lipschitz constant $K$, such as a ReLU network, it is at most $2\lambda(1-\lambda)\,K\,\|x-z\|$.
 #
 # The next cell checks the theorem on a random quadratic, the order of the remainder on a tanh, and the moments.
 
@@ -435,18 +435,18 @@ assert max(medians) < bias.max()
 #
 # ```{prf:theorem} The logit regulariser widens every margin
 # :label: thm-arvi-logit
-# For one image, let $l = T(x)$, $p$ its softmax, $\hat y$ its largest class (no ties), $R_l = -\log p_{\hat y}$. Then
+# For one image, let $l = T(x)$, $\pi$ its softmax, $\hat y$ its largest class (no ties), $R_l = -\log \pi_{\hat y}$. Then
 #
 # $$
-# \nabla_l R_l = p - e_{\hat y}, \qquad \|\nabla_l R_l\| \le \sqrt2\,(1 - p_{\hat y}) \le \sqrt2\, R_l .
+# \nabla_l R_l = \pi - e_{\hat y}, \qquad \|\nabla_l R_l\| \le \sqrt2\,(1 - \pi_{\hat y}) \le \sqrt2\, R_l .
 # $$ (eq-arvi-onehot)
 #
-# A step against this gradient, in logits, increases each margin $l_{\hat y} - l_c$ at the rate $(1 - p_{\hat y}) + p_c > 0$.
+# A step against this gradient, in logits, increases each margin $l_{\hat y} - l_c$ at the rate $(1 - \pi_{\hat y}) + \pi_c > 0$.
 # ```
 #
 # ```{prf:proof}
 # :class: dropdown
-# $-\log p_{\hat y} = \log\sum_c e^{l_c} - l_{\hat y}$, whose derivative in $l_c$ is $p_c - [c = \hat y]$. Its squared norm is $(1-p_{\hat y})^2 + \sum_{c \ne \hat y} p_c^2 \le 2(1-p_{\hat y})^2$, and $1 - p \le -\log p$. The rate of $l_{\hat y} - l_c$ along $-\nabla$ is $(1 - p_{\hat y}) + p_c$.
+# $-\log \pi_{\hat y} = \log\sum_c e^{l_c} - l_{\hat y}$, whose derivative in $l_c$ is $\pi_c - [c = \hat y]$. Its squared norm is $(1-\pi_{\hat y})^2 + \sum_{c \ne \hat y} \pi_c^2 \le 2(1-\pi_{\hat y})^2$, and $1 - \pi_{\hat y} \le -\log \pi_{\hat y}$. The rate of $l_{\hat y} - l_c$ along $-\nabla$ is $(1 - \pi_{\hat y}) + \pi_c$.
 # ```
 #
 # In logits, $R_l$ therefore pushes away from the decision boundary, and the push vanishes where the teacher is certain. The generator's step passes through the derivatives of the teacher and of the generator and averages over a batch, so the theorem gives a direction and not an outcome; the outcome is measured below.
@@ -455,20 +455,20 @@ assert max(medians) < bias.max()
 #
 # ```{prf:theorem} A bound for the feature regulariser
 # :label: thm-arvi-features
-# 1. If the features of some ray grow, $\|\Phi_T(cx)\|_1 \to \infty$ as $c \to \infty$, then $R_m$ over all images has no lower bound.
-# 2. If $\|\Phi_T(x) - \Phi_T(x')\|_1 \le L\|x - x'\|_2$, and the generator ends in a BatchNorm without affine part, then for every batch of images of $n$ numbers each
+# 1. If the features of some ray grow, $\|\Phi_T(\kappa x)\|_1 \to \infty$ as $\kappa \to \infty$, then $R_m$ over all images has no lower bound.
+# 2. If $\|\Phi_T(x) - \Phi_T(x')\|_1 \le K\|x - x'\|_2$, and the generator ends in a BatchNorm without affine part, then for every batch of images of $n$ numbers each
 #
 # $$
-# R_m \ge -\|\Phi_T(0)\|_1 - L\sqrt n .
+# R_m \ge -\|\Phi_T(0)\|_1 - K\sqrt n .
 # $$ (eq-arvi-floor)
 # ```
 #
 # ```{prf:proof}
 # :class: dropdown
-# (1) is immediate. (2) Such a BatchNorm makes each channel's mean zero and its mean square at most one, over batch and pixels. So the batch mean of $\|x\|_2^2$ is at most $n$, and by Jensen's inequality that of $\|x\|_2$ is at most $\sqrt n$. Then $\|\Phi_T(x)\|_1 \le \|\Phi_T(0)\|_1 + L\|x\|_2$.
+# (1) is immediate. (2) Such a BatchNorm makes each channel's mean zero and its mean square at most one, over batch and pixels. So the batch mean of $\|x\|_2^2$ is at most $n$, and by Jensen's inequality that of $\|x\|_2$ is at most $\sqrt n$. Then $\|\Phi_T(x)\|_1 \le \|\Phi_T(0)\|_1 + K\|x\|_2$.
 # ```
 #
-# The paper does not bound $R_m$; DFAD's generator, which ends in this BatchNorm, does. On the plane our generator is an invertible flow whose last map squashes all points into a square, which bounds $R_m$ too. The next cell checks the gradient by automatic differentiation, the rays on LeNet-5, and the bound with a product of spectral norms for $L$.
+# The paper does not bound $R_m$; DFAD's generator, which ends in this BatchNorm, does. On the plane our generator is an invertible flow whose last map squashes all points into a square, which bounds $R_m$ too. The next cell checks the gradient by automatic differentiation, the rays on LeNet-5, and the bound with a product of spectral norms for $K$.
 
 # %%
 logits = torch.tensor(5 * rng.normal(size=(1000, 10)))
@@ -1051,7 +1051,7 @@ assert abs(30 * (weight**2).mean() - 150 / 336) < 0.01
 #
 # ```{solution} ex-arvi-one
 # :class: dropdown
-# Start with the positions $\{0, 1\}$ and add, between any two neighbours $b < a$, the point $0.3 a + 0.7 b$ (the proof of {prf:ref}`thm-arvi-affine`). Every round multiplies the largest gap by 0.7. It goes to zero, and by continuity $f$ equals its chord everywhere.
+# Start with the positions $\{0, 1\}$ and add, between any two neighbours $\lambda_2 < \lambda_1$, the point $0.3 \lambda_1 + 0.7 \lambda_2$ (the proof of {prf:ref}`thm-arvi-affine`). Every round multiplies the largest gap by 0.7. It goes to zero, and by continuity $f$ equals its chord everywhere.
 # ```
 
 # %% tags=["hide-cell"] mystnb={"code_prompt_show": "Show the numeric check"}

@@ -77,13 +77,13 @@ def interval(made, key="accuracy_last"):
 # (sec-found-temperature)=
 # ## Temperature: from probabilities to logits
 #
-# The loss is {eq}`eq-found-kd`. Differentiate it with respect to the student's logits $s = S(x)$, with $t = T(x)$:
+# The loss is {eq}`eq-found-kd`. Differentiate it with respect to the student's logits $S = S(x)$; write $T = T(x)$:
 #
 # $$
-# \frac{\partial \mathcal L_\tau}{\partial s_c} = \tau\,\big(p_S^\tau(x)_c - p_T^\tau(x)_c\big) .
+# \frac{\partial \mathcal L_\tau}{\partial S_c} = \tau\,\big(p_S^\tau(x)_c - p_T^\tau(x)_c\big) .
 # $$ (eq-found-gradient)
 #
-# The derivative of cross-entropy with softmax is the difference of probabilities, and the softmax of $s/\tau$ gives one factor $1/\tau$. Without the factor $\tau^2$, the gradient would be $1/\tau$ times a difference that itself decreases as $1/\tau$. Raising $\tau$ would then reduce the effective learning rate by $\tau^2$.
+# The derivative of cross-entropy with softmax is the difference of probabilities, and the softmax of $S/\tau$ gives one factor $1/\tau$. Without the factor $\tau^2$, the gradient would be $1/\tau$ times a difference that itself decreases as $1/\tau$. Raising $\tau$ would then reduce the effective learning rate by $\tau^2$.
 
 # %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the call"}
 pictures.source(theory.kd_gradient, theory.centred_gap)
@@ -91,27 +91,27 @@ pictures.source(theory.kd_gradient, theory.centred_gap)
 # %% [markdown]
 # ```{prf:theorem} A high temperature matches centred logits
 # :label: thm-found-temperature
-# Let $\hat s_c = s_c - \frac1C \sum_k s_k$ and $\hat t$ likewise, and let no $|\hat s_c|$ or $|\hat t_c|$ exceed $M$. For every $\tau > 0$ and every class $c$,
+# Let $\hat S_c = S_c - \frac1C \sum_k S_k$ and $\hat T$ likewise, and let no $|\hat S_c|$ or $|\hat T_c|$ exceed $M$. For every $\tau > 0$ and every class $c$,
 #
 # $$
-# \bigg| \frac{\partial \mathcal L_\tau}{\partial s_c} - \frac{\hat s_c - \hat t_c}{C} \bigg| \le \frac{4 M^2 e^{2M/\tau}}{C\,\tau} .
+# \bigg| \frac{\partial \mathcal L_\tau}{\partial S_c} - \frac{\hat S_c - \hat T_c}{C} \bigg| \le \frac{4 M^2 e^{2M/\tau}}{C\,\tau} .
 # $$ (eq-found-limit)
 #
-# So as $\tau \to \infty$ the gradient of $\mathcal L_\tau$ tends to that of $\frac{1}{2C}\|\hat s - \hat t\|^2$, and the gradient of the plain KL behaves as $(\hat s_c - \hat t_c)/(C\tau^2)$.
+# So as $\tau \to \infty$ the gradient of $\mathcal L_\tau$ tends to that of $\frac{1}{2C}\|\hat S - \hat T\|^2$, and the gradient of the plain KL behaves as $(\hat S_c - \hat T_c)/(C\tau^2)$.
 # ```
 #
 # ```{prf:proof}
 # :class: dropdown
-# A softmax does not change if a constant is added to all its logits, so replace $s$ by $\hat s$. Let $a = \hat s/\tau$ and $f(r) = \operatorname{softmax}(r a)_c$ for $0 \le r \le 1$.
-# With $\mu$ and $V$ the mean and the variance of $a$ under the probabilities $\operatorname{softmax}(ra)$,
+# A softmax does not change if a constant is added to all its logits, so replace $S$ by $\hat S$. Let $l = \hat S/\tau$ and $f(r) = \operatorname{softmax}(r l)_c$ for $0 \le r \le 1$.
+# With $\bar l$ and $V$ the mean and the variance of $l$ under the probabilities $\operatorname{softmax}(rl)$,
 #
 # $$
-# f' = f\,(a_c - \mu), \qquad f'' = f\,\big((a_c - \mu)^2 - V\big) .
+# f' = f\,(l_c - \bar l), \qquad f'' = f\,\big((l_c - \bar l)^2 - V\big) .
 # $$
 #
-# At $r = 0$ all probabilities are $1/C$ and $\mu = 0$, since $\hat s$ is centred: $f(0) = 1/C$ and $f'(0) = a_c/C$. No component of $a$ exceeds $M/\tau$, so $(a_c - \mu)^2$ and $V$ lie between
+# At $r = 0$ all probabilities are $1/C$ and $\bar l = 0$, since $\hat S$ is centred: $f(0) = 1/C$ and $f'(0) = l_c/C$. No component of $l$ exceeds $M/\tau$, so $(l_c - \bar l)^2$ and $V$ lie between
 # 0 and $4M^2/\tau^2$, and $f \le e^{2M/\tau}/C$. Taylor's formula gives
-# $\big|f(1) - \frac1C - \frac{a_c}{C}\big| \le \frac12 \cdot \frac{4M^2}{\tau^2} \cdot \frac{e^{2M/\tau}}{C}$. The same holds for $t$. Subtract the two and multiply by $\tau$.
+# $\big|f(1) - \frac1C - \frac{l_c}{C}\big| \le \frac12 \cdot \frac{4M^2}{\tau^2} \cdot \frac{e^{2M/\tau}}{C}$. The same holds for $T$. Subtract the two and multiply by $\tau$.
 # ```
 #
 # The next cell compares autograd's gradient, the limit and the bound, on the teacher's logits and those of an untrained student.
@@ -276,7 +276,7 @@ pictures.table(
 )
 
 # %% [markdown]
-# Softer answers help at the better rate: $\tau = 4$ against $\tau = 1$ is resolved. At the usual rate, students of $\tau = 20$ break down. The cause is the step size, not the temperature. At $\tau = 1$ the gradient {eq}`eq-found-gradient` is a difference of probabilities and no longer than $\sqrt2$, however wrong the student is. At a high temperature it is nearly $(\hat s - \hat t)/C$ and grows with the error.
+# Softer answers help at the better rate: $\tau = 4$ against $\tau = 1$ is resolved. At the usual rate, students of $\tau = 20$ break down. The cause is the step size, not the temperature. At $\tau = 1$ the gradient {eq}`eq-found-gradient` is a difference of probabilities and no longer than $\sqrt2$, however wrong the student is. At a high temperature it is nearly $(\hat S - \hat T)/C$ and grows with the error.
 #
 # If you raise $\tau$, search the learning rate again. The better rate was chosen by test accuracy, which favours all three temperatures.
 #
@@ -622,16 +622,16 @@ for m in (1, 3, 8):
 # (sec-found-images)=
 # ## How many test images?
 #
-# All seeds are tested on the same images, and these are a sample, too. If a student is right with probability $p$ on a random image, its accuracy on $n$ images has the standard error
+# All seeds are tested on the same images, and these are a sample, too. If a student is right with probability $p$ on a random image, its accuracy on $N$ images has the standard error
 #
 # $$
-# \sqrt{\frac{p\,(1-p)}{n}} .
+# \sqrt{\frac{p\,(1-p)}{N}} .
 # $$ (eq-found-binomial)
 #
 # For two students on the same images, only those images count that exactly one of the two classifies correctly. Let $u$ be their fraction and $\delta$ the difference of accuracies. Then
 #
 # $$
-# \text{standard error of } \hat\delta = \sqrt{\frac{u - \delta^2}{n}} , \qquad |\delta| \le u .
+# \text{standard error of } \hat\delta = \sqrt{\frac{u - \delta^2}{N}} , \qquad |\delta| \le u .
 # $$ (eq-found-discordant)
 
 # %%
@@ -674,7 +674,7 @@ pictures.table(
 # u = \E\big[(q_a - q_b)^2\big] + \E\big[q_a(1 - q_a)\big] + \E\big[q_b(1 - q_b)\big] .
 # $$ (eq-found-parts)
 #
-# The last two terms are noise of the seeds, and the mean over $m$ seeds has $1/m$ of them. The first term is the difference of the methods from image to image, and only more test images reduce its effect. So the table is exact for two students and the worst case for two methods.
+# The last two terms are noise of the seeds, and the mean over $n$ seeds has $1/n$ of them. The first term is the difference of the methods from image to image, and only more test images reduce its effect. So the table is exact for two students and the worst case for two methods.
 #
 # (sec-found-cost)=
 # ## The cost of an update

@@ -68,22 +68,22 @@ def accuracy(runs):
 #
 # ```{prf:theorem} From distances to losses
 # :label: thm-hidfd-loss
-# Let $\ell$ be a loss of one image with values in an interval of length $r$. Then
+# Let $\ell$ be a loss of one image with values in an interval of length $h$. Then
 #
 # $$
-# |\E_P\, \ell - \E_U\, \ell| \le (1-\alpha)\, r\, \tvd(P, Q),
+# |\E_P\, \ell - \E_U\, \ell| \le (1-\alpha)\, h\, \tvd(P, Q),
 # $$ (eq-hidfd-loss)
 #
 # and some loss attains it. If $O$ is the distribution of the teacher's own data,
 #
 # $$
-# |\E_O\, \ell - \E_U\, \ell| \le r\, \tvd(O, P) + (1-\alpha)\, r\, \tvd(P, Q) .
+# |\E_O\, \ell - \E_U\, \ell| \le h\, \tvd(O, P) + (1-\alpha)\, h\, \tvd(P, Q) .
 # $$ (eq-hidfd-own)
 # ```
 #
 # ```{prf:proof}
 # :class: dropdown
-# Since $P - Q$ sums to zero, $\E_P\,\ell - \E_U\,\ell = (1-\alpha)\sum_x (P - Q)(x)\,(\ell(x) - c)$ for every constant $c$. With $c$ the middle of the interval, $|\ell - c| \le r/2$, and the sum is at most $r\,\tvd(P, Q)$. Equality holds for $\ell = r$ where $P > Q$ and $0$ elsewhere. The second bound adds $|\E_O\,\ell - \E_P\,\ell| \le r\,\tvd(O, P)$, the first bound at $\alpha = 0$ with $O$ for $P$ and $P$ for $Q$.
+# Since $P - Q$ sums to zero, $\E_P\,\ell - \E_U\,\ell = (1-\alpha)\sum_x (P - Q)(x)\,(\ell(x) - \ell_0)$ for every constant $\ell_0$. With $\ell_0$ the middle of the interval, $|\ell - \ell_0| \le h/2$, and the sum is at most $h\,\tvd(P, Q)$. Equality holds for $\ell = h$ where $P > Q$ and $0$ elsewhere. The second bound adds $|\E_O\,\ell - \E_P\,\ell| \le h\,\tvd(O, P)$, the first bound at $\alpha = 0$ with $O$ for $P$ and $P$ for $Q$.
 # ```
 #
 # The bound {eq}`eq-hidfd-own` is smallest when no synthetic image is used. The distance of the mixture to the teacher's data itself can be smallest in between, if the generator makes what the collection lacks. The next cell gives an example. The teacher's data are balanced, the collected images have the class frequencies of the default run, and the synthetic images are balanced but one fifth of them is no digit.
@@ -121,22 +121,22 @@ for a in (0.0, 0.5, 1.0):
 #
 # ```{prf:theorem} The price of repetition
 # :label: thm-hidfd-inflation
-# Let the collected images be independent draws of $P$, and the synthetic ones of $Q$, independent of them. Let a fixed loss have variance $\sigma^2$ under both, and let $b$ be its mean under $Q$ minus its mean under $P$. The mean loss over the hybrid data has variance $\sigma^2 / N_{\mathrm{eff}}$ with $N_{\mathrm{eff}}$ of {eq}`eq-hidfd-neff`. Its mean squared error as an estimate of the mean under $P$ is
+# Let the collected images be independent draws of $P$, and the synthetic ones of $Q$, independent of them. Let a fixed loss have variance $\sigma_\ell^2$ under both, and let $b$ be its mean under $Q$ minus its mean under $P$. The mean loss over the hybrid data has variance $\sigma_\ell^2 / N_{\mathrm{eff}}$ with $N_{\mathrm{eff}}$ of {eq}`eq-hidfd-neff`. Its mean squared error as an estimate of the mean under $P$ is
 #
 # $$
-# (1-\alpha)^2 b^2 + \sigma^2 / N_{\mathrm{eff}} ,
+# (1-\alpha)^2 b^2 + \sigma_\ell^2 / N_{\mathrm{eff}} ,
 # $$ (eq-hidfd-error)
 #
 # which is smallest, among all real $N \ge 0$, at
 #
 # $$
-# N^* = 1 + |\mathcal D_s|\, b^2 / \sigma^2 .
+# N^* = 1 + |\mathcal D_s|\, b^2 / \sigma_\ell^2 .
 # $$ (eq-hidfd-best)
 # ```
 #
 # ```{prf:proof}
 # :class: dropdown
-# Each collected image has weight $\alpha/|\mathcal D_c|$ and each synthetic one $(1-\alpha)/|\mathcal D_s|$. Variances of independent terms add: $\sigma^2(\alpha^2/|\mathcal D_c| + (1-\alpha)^2/|\mathcal D_s|)$, which equals $\sigma^2/N_{\mathrm{eff}}$. The bias is $(1-\alpha)b$. The error is a convex quadratic in $\alpha$. Its derivative is zero where $\alpha/(1-\alpha) = |\mathcal D_c|\,(b^2/\sigma^2 + 1/|\mathcal D_s|)$. The left side equals $N|\mathcal D_c|/|\mathcal D_s|$; solve for $N$.
+# Each collected image has weight $\alpha/|\mathcal D_c|$ and each synthetic one $(1-\alpha)/|\mathcal D_s|$. Variances of independent terms add: $\sigma_\ell^2(\alpha^2/|\mathcal D_c| + (1-\alpha)^2/|\mathcal D_s|)$, which equals $\sigma_\ell^2/N_{\mathrm{eff}}$. The bias is $(1-\alpha)b$. The error is a convex quadratic in $\alpha$. Its derivative is zero where $\alpha/(1-\alpha) = |\mathcal D_c|\,(b^2/\sigma_\ell^2 + 1/|\mathcal D_s|)$. The left side equals $N|\mathcal D_c|/|\mathcal D_s|$; solve for $N$.
 # ```
 #
 # The number of collected images is absent from {eq}`eq-hidfd-best`. A better generator has a smaller bias and needs less repetition. The paper's rule is optimal if the bias equals about the standard error of the collected mean. The theorem ignores that the GAN was trained on the collected images, that a trained student is not a fixed loss, and that the target is the teacher's data.
@@ -218,7 +218,7 @@ assert error < 1e-3
 #
 # ```{prf:proof}
 # :class: dropdown
-# $\nabla D = D(1-D)\nabla u$ gives the first two lines. In the fourth the common denominator of the softmax cancels. For the last claim take one dimension, $u(x) = -c + e^{c} x$ at $x = 0$: then $D = \sigma(-c)$ tends to zero and $D\, u' = 1/(1 + e^{-c})$ to one as $c \to \infty$.
+# $\nabla D = D(1-D)\nabla u$ gives the first two lines. In the fourth the common denominator of the softmax cancels. For the last claim take one dimension, $u(x) = -M + e^{M} x$ at $x = 0$: then $D = \sigma(-M)$ tends to zero and $D\, u' = 1/(1 + e^{-M})$ to one as $M \to \infty$.
 # ```
 #
 # The paper gives as a reason that the two networks share no parameters, which is irrelevant. The theorem that it cites {cite:p}`arjovsky2017principled` assumes a condition on the gradient as well. Cheaper remedies for the vanishing term exist in the library: `gan_loss=non_saturating` and `gan_loss=hinge`.
@@ -318,18 +318,18 @@ assert np.abs(real.sum(1) - 0.5).max() < 1e-12  # D* at the copy
 #
 # ```{prf:theorem} Transfer wins
 # :label: thm-hidfd-blend
-# Let $b$ be the teacher's features of an image, $a$ those of its random partners, and $g < 1$ the probability that the gate is open. Among all features $d$ of the discriminator,
+# Let $\phi_T$ be the teacher's features of an image, $\phi'_T$ those of its random partners, and $\pi < 1$ the probability that the gate is open. Among all features $\phi_D$ of the discriminator,
 #
 # $$
-# g\, \E_a \|a - d\| + \|b - d\|
+# \pi\, \E \|\phi'_T - \phi_D\| + \|\phi_T - \phi_D\|
 # $$ (eq-hidfd-tug)
 #
-# is smallest at $d = b$, and only there.
+# is smallest at $\phi_D = \phi_T$, and only there.
 # ```
 #
 # ```{prf:proof}
 # :class: dropdown
-# By the triangle inequality the sum is at least $g\,\E_a\|a - b\| + (1 - g)\|b - d\|$, and at $d = b$ it equals $g\,\E_a\|a - b\|$.
+# By the triangle inequality the sum is at least $\pi\,\E\|\phi'_T - \phi_T\| + (1 - \pi)\|\phi_T - \phi_D\|$, and at $\phi_D = \phi_T$ it equals $\pi\,\E\|\phi'_T - \phi_T\|$.
 # ```
 #
 # Norms that are not squared act like forces of constant size, and the larger force wins. Where the discriminator's features are free, blending therefore does not move the optimum, by either reading of the gate. It acts before the optimum is reached, and where transfer cannot be satisfied. With squared norms the optimum would be a compromise.
@@ -553,16 +553,16 @@ for name, n in (
 #
 # ```{prf:theorem} Powers of the weight
 # :label: thm-hidfd-weights
-# Let every batch hold $B$ images with independent uniform classes, let the counts start equal with sum $B$, and let $0 < \gamma < 1$. Let $P_0 = (1 - 1/C)^B$ be the probability that a batch holds none of a given class. For $m > 0$, over time,
+# Let every batch hold $B$ images with independent uniform classes, let the counts start equal with sum $B$, and let $0 < \gamma < 1$. Let $p_\varnothing = (1 - 1/C)^B$ be the probability that a batch holds none of a given class. For $m > 0$, over time,
 #
 # $$
-# \E\big[ (1/\hat n_c)^m \big] \ \text{ stays bounded if and only if } \ P_0 < (1-\gamma)^m .
+# \E\big[ (1/\hat n_c)^m \big] \ \text{ stays bounded if and only if } \ p_\varnothing < (1-\gamma)^m .
 # $$ (eq-hidfd-moments)
 # ```
 #
 # ```{prf:proof}
 # :class: dropdown
-# The counts always sum to $B$. Let $E_t$ be the mean of $n_c^{-m}$ at time $t$. With probability $P_0$ the next count is $(1-\gamma)\,n_c$; otherwise it lies between $\gamma$ and $B$. So $r E_t + (1-P_0) B^{-m} \le E_{t+1} \le r E_t + \gamma^{-m}$ with $r = P_0/(1-\gamma)^m$. For $r < 1$ this stays bounded; for $r \ge 1$ it grows without bound.
+# The counts always sum to $B$. Let $E_t$ be the mean of $n_c^{-m}$ at time $t$. With probability $p_\varnothing$ the next count is $(1-\gamma)\,n_c$; otherwise it lies between $\gamma$ and $B$. So $\kappa E_t + (1-p_\varnothing) B^{-m} \le E_{t+1} \le \kappa E_t + \gamma^{-m}$ with $\kappa = p_\varnothing/(1-\gamma)^m$. For $\kappa < 1$ this stays bounded; for $\kappa \ge 1$ it grows without bound.
 # ```
 
 # %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the table"}

@@ -7,7 +7,7 @@
 # ---
 
 # %% [markdown]
-# # Companion to Momentum Adversarial Distillation
+# # MAD: proofs, controls and stress tests
 #
 # Details of {doc}`../03_mad`: further proofs, controls and sensitivity. The page reads records, evaluates closed forms and trains MAD for 48 stages, in less than a minute on one thread.
 
@@ -241,11 +241,11 @@ assert abs(left - right) < 1e-8
 # (sec-mad-conditional)=
 # ## The class-conditional generator
 #
-# For large data sets the paper adds a class to the noise. Its concern is **spurious solutions**: the gap $d$ is large wherever the two networks name different classes, and with many classes there are many such places, between which a generator can jump. The conditional generator gets $z + e_y$, with one trained vector $e_y \in \R^d$ per class, and minimises (MAD Eq. 6 to 9)
+# For large data sets the paper adds a class to the noise. Its concern is **spurious solutions**: the gap is large wherever the two networks name different classes, and with many classes there are many such places, between which a generator can jump. The conditional generator gets $z + e_y$, with one trained vector $e_y \in \R^d$ per class, and minimises (MAD Eq. 6 to 9)
 #
 # $$
 # \begin{aligned}
-# \E_{z, y}\Big[ - d(x) &+ \lambda_2 \underbrace{\big(-\log p_T(x)_y\big)}_{\text{NLL}}
+# \E_{z, y}\Big[ - \KL(p_T \Vert p_S) &+ \lambda_2 \underbrace{\big(-\log p_T(x)_y\big)}_{\text{NLL}}
 # + \lambda_3 \underbrace{\max\big(\|e_y\| - \gamma\sqrt d,\ 0\big)}_{\text{norm}} \Big] \\
 # &+ \lambda_4\, \text{BNmm}, \qquad x = G(z + e_y),
 # \end{aligned}
