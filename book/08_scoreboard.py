@@ -323,9 +323,9 @@ def printed(paper, table, dataset, *methods):
 
 
 def differences(a, b):
-    """Final accuracy of a minus b at each seed that both have."""
+    """Final accuracy or mIoU of a minus b at each seed of both."""
     x, y = (
-        {r["seed"]: r["accuracy_last"] for r in arm.records}
+        {r["seed"]: r[f"{arm.metric}_last"] for r in arm.records}
         for arm in (a, b)
     )
     return [x[seed] - y[seed] for seed in sorted(x.keys() & y.keys())]
@@ -387,7 +387,7 @@ pictures.Markdown(f"""**Verdict**
 # (sec-board-read)=
 # ## How to read the board
 #
-# - **paper, ours:** test accuracy of the student, and below it that of its teacher, in percent. Ours is the final accuracy, its mean over `n` seeds ± half a 95 % confidence interval. DFAD prints the best accuracy of each run, mean ± standard deviation of five runs; the other papers print one figure and do not say which.
+# - **paper, ours:** test accuracy of the student (with label maps, mIoU), and below it that of its teacher, in percent. Ours is the final accuracy, its mean over `n` seeds ± half a 95 % confidence interval. DFAD prints the best accuracy of each run, mean ± standard deviation of five runs; the other papers print one figure and do not say which.
 # - **ours − paper, lost:** accuracy lost to the teacher, in points, ours minus the paper's, since the teachers differ. Below it is the 95 % interval, Welch's. The drawing has the two losses.
 # - **verdict:** "loses more", "loses less" or "not resolved" at the Bonferroni level of all rows with an interval. A row without one says why.
 # - **schedule:** a paper's name means that paper's number of updates. "Short" is this book's on MNIST: a fifth of DFAD's updates and a generator of an eighth of its width. Its verdict judges the short run, not the paper. "Ladder" means other networks at a fixed number of FLOP, listed beside the paper's figure but never compared with it. A system that ran at two schedules has two rows.
@@ -410,7 +410,10 @@ for paper, table, a, b in claims:
     alone += wide >= abs(gap) > half
     theirs, where = printed(paper, table, name, *pair), name
     if theirs is None:
-        theirs = printed(paper, table, where := "cifar10", *pair)
+        dense = name == "scenes"
+        where = "camvid" if dense else "cifar10"
+        table = "3" if dense else table
+        theirs = printed(paper, table, where, *pair)
     machines = ({r["hardware"] for r in arm.records} for arm in (a, b))
     mark = "" if next(machines) == next(machines) else "†"
     told = "–" if theirs is None else f"{signed(theirs)} ({where})"
@@ -421,7 +424,8 @@ for paper, table, a, b in claims:
     rows.append(row)
 head = ["a − b", "data set", "paper's (points)"]
 head += ["ours: Δ (95 % CI)", "n", f"1 of {len(rows)} comparisons"]
-caption = "Final accuracy of a minus b, paired by seed. The papers'"
+caption = "Final accuracy (on scenes, mIoU) of a minus b, paired by"
+caption += " seed. The papers'"
 caption += " differences are of points lost. †: the two ran on"
 caption += f" different processors. In {alone} rows the 95 % interval"
 caption += " excludes zero but the corrected one does not."
@@ -493,7 +497,7 @@ if rows:
         colour, marker = looks[kind]
         for arm in own:
             short = arm is own[0]
-            half = arm.mean("accuracy_last")[1]
+            half = arm.mean(f"{arm.metric}_last")[1]
             bar = ax.errorbar(
                 arm.lost, at, fmt=marker, color=colour, capsize=2,
                 xerr=None if math.isnan(half) else half,
@@ -571,7 +575,7 @@ for name in datasets:
     for arm in scoreboard.compared(name, arms):
         pflop = arm.mean("flop")[0] / 1e15
         row = [label(arm), measured(arm)]
-        row += [f"{arm.mean('accuracy_best')[0]:.2f}"]
+        row += [f"{arm.mean(f'{arm.metric}_best')[0]:.2f}"]
         row += [f"{arm.lost:.2f}", len(arm.seeds)]
         row += [f"{arm.mean('samples')[0]:,.0f}"]
         row += ["–" if math.isnan(pflop) else f"{pflop:.2g}"]
