@@ -790,7 +790,7 @@ pictures.table(
 )
 
 # %% [markdown]
-# Where a row has one seed, it is an example: the differences between methods are not judged before each has three. `make nightly` makes the missing runs (experiments `cifar10` and `cifar10_long` of `workflow/experiments.yml`).
+# A row of one or two seeds is an example: the differences between methods are not judged before each has three, and the interval of two is many times as wide as their distance. `make nightly` makes the missing runs (experiments `cifar10` and `cifar10_long` of `workflow/experiments.yml`).
 
 # %% [markdown]
 # (sec-dfad-control)=
