@@ -122,8 +122,8 @@ def run(
         keep = None
         if folder:
             identity = {
-                "run": name, "device": device, "teacher_hash": teacher.hash,
-                "processes": world(), **records.parameters(recipe),
+                **records.parameters(recipe), "run": name, "device": device,
+                "teacher_hash": teacher.hash, "processes": world(),
                 "images": known and known.get("sha256", known["source"]),
             }  # fmt: skip
             often = every or max(recipe.settings.stages // 100, 1)

@@ -203,11 +203,14 @@ class Keep:
             saved = torch.load(self.path, map_location="cpu", weights_only=True)
             found, state = saved["identity"], saved["state"]
         for name, value in self.identity.items():
-            if found.get(name) != value:
+            if name in found and found[name] != value:
                 raise UserError(
                     f"resume: {self.path} is another run's: its {name} is "
-                    f"{found.get(name)!r}, here it is {value!r}; {self.advice}"
+                    f"{found[name]!r}, here it is {value!r}; {self.advice}"
                 )
+        if found.keys() != self.identity.keys():
+            line = f"resume: {self.path} is another version's"
+            raise UserError(f"{line}; {self.advice}")
         return state
 
     def save(self, state: dict[str, Any]) -> bool:

@@ -42,7 +42,7 @@ def test_every_module_of_the_reference_has_an_example_that_runs(tmp_path, monkey
         examples = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
         for module in AUTOMODULE.findall(text):
             package, _, name = module.rpartition(".")
-            used = rf"\b({module}|{package} import .*\b{name})\b"
+            used = rf"\b({re.escape(module)}(?!\.)|{package} import .*\b{name})\b"
             assert re.search(used, "\n".join(examples)), module
         for example in examples:
             exec(compile(example, path.name, "exec"), {})

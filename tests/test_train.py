@@ -295,6 +295,8 @@ def test_another_runs_checkpoint_is_told_and_ones_own_resumed(kept, capsys):
     ):
         with pytest.raises(UserError, match=f"another run's: its {words}"):
             result(keep=replace(kept, identity=kept.identity | other))
+    with pytest.raises(UserError, match="another version's"):
+        result(keep=replace(kept, identity=kept.identity | {"momentum": 0.5}))
     result(keep=kept, title="toy")
     assert "toy: resumed after stage 4 of 7" in capsys.readouterr().out
 

@@ -146,7 +146,7 @@ def number_chapters(app: Sphinx, env: Any) -> list[str]:
 
 def name_tables(app: Sphinx, document: nodes.document) -> None:
     """Make a line in italics above a table its title: Sphinx numbers such tables."""
-    for count, table in enumerate(document.findall(nodes.table)):
+    for count, table in enumerate([*document.findall(nodes.table)]):
         place = table.parent.index(table)
         match [*table.parent.children[max(place - 1, 0) : place]]:
             case [nodes.paragraph(children=[nodes.emphasis() as line])]:
