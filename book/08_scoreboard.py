@@ -147,8 +147,8 @@ def two(above, below):
 
 
 def file_of(arm):
-    file = f"{arm.experiment}.jsonl"
-    return f"<a href='../results/{file}'>{file}</a>"
+    name = arm.experiment
+    return f"<a href='../results/{name}.jsonl'>{name}</a>"
 
 
 def rows_run(system):

@@ -301,6 +301,13 @@ def test_another_runs_checkpoint_is_told_and_ones_own_resumed(kept, capsys):
     assert "toy: resumed after stage 4 of 7" in capsys.readouterr().out
 
 
+def test_a_run_that_is_resumed_elsewhere_lists_both_processors(kept, monkeypatch):
+    monkeypatch.setattr(loop, "hardware", lambda device: "Another CPU")
+    (history, *_), resumed = result(keep=kept)
+    assert resumed == [4] and len(history["processors"]) == 2
+    assert history["processors"][1] == "Another CPU"
+
+
 def test_a_full_disk_keeps_the_last_checkpoint(tmp_path, monkeypatch, capsys):
     """The run goes on, and says so; a signal then says that nothing was written."""
     keep, fsync = Keep(tmp_path / "run.ckpt", {}, 1), os.fsync
