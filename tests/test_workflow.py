@@ -27,7 +27,7 @@ snakemake = pytest.mark.skipif(
 # Not made yet, with the hours of one thread.
 QUEUED = {
     "tuning": 1.1, "cifar10": 7.2, "cifar10_long": 13.2, "cifar100": 6.6,
-    "cifar10_more": 8.3, "cifar10_losses": 2.8, "segmentation": 10.8, "scenes_tuning": 0.2,
+    "cifar10_more": 8.3, "cifar10_losses": 2.8, "segmentation": 10.8,
 }  # fmt: skip
 
 
