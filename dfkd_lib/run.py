@@ -23,7 +23,7 @@ from torch import nn
 from . import records
 from .data import (
     DATASETS, EMBEDDED, NETWORKS, Collected, Dataset, Images, check_fits, images_for,
-    known_dataset, load_dataset, names_of, source_for,
+    known_dataset, load_dataset, names_of, source_for, word_vectors,
 )  # fmt: skip
 from .errors import Parser, UserError, coded, one_of, real, shown, text, whole
 from .files import output_folder
@@ -175,6 +175,8 @@ def _check_fits(dataset: Dataset, recipe: Recipe) -> None:
         one_of("method for label maps", recipe.method, DENSE)
         if getattr(recipe.settings, "conditional", False):
             raise UserError("conditional: an image has no one label here; give False")
+    if getattr(recipe.settings, "labels", "") == "text":
+        word_vectors(names_of(dataset.name, dataset.classes))
 
 
 def _check_teacher(teacher: Teacher, test: Any, dataset: Dataset) -> None:
@@ -286,7 +288,7 @@ def schedule_flop(
     few = {n: min(size, 4) if gan else size // part for n, size in sizes.items()}
     kinds = {"student_steps": "student_batch", "generator_steps": "batch"}
     usual = {"pretrain_steps": 0, "warmup": 0, "synthetic": 64}
-    usual["memory"] = max(few.values())
+    usual |= {"memory": max(few.values()), "labels": "random"}
     few |= {n: v for n, v in usual.items() if n in recipe.values()}
     once = {"student_steps": getattr(m, "reuse", 1), "generator_steps": 1}
     once = {name: steps for name, steps in once.items() if hasattr(m, name)}
