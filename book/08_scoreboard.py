@@ -41,7 +41,8 @@ datasets = sorted(  # the one with the most methods first
 )
 # Runs in workflow/experiments.yml of smaller networks, at equal PFLOP
 QUEUED = {
-    "cifar10": "dfad arvi abm mad random kd_ori dafl dfkd_mem kd_unr hidfd",
+    "cifar10": "dfad arvi abm mad random kd_ori dafl dfkd_mem kd_unr "
+    "hidfd cmi fast nayer",
     "cifar100": "dfad arvi abm mad",
     "camvid": "dfad random kd_ori kd_unr dafl",
     "nyuv2": "dfad random kd_ori kd_unr dafl",

@@ -249,7 +249,7 @@ LADDER_MAE: Table = [("ours", {"student_lr": 0.3})]
 LADDER_BANK: Table = [
     _SEEN,
     ("ours", {"student_steps": 20, "inversion_steps": 10, "memory": 32_768}),
-    ("ours", {"warmup": 20, "stages": 200, "stages_per_epoch": 20}),
+    ("ours", {"warmup": 20, "stages": 200, "stages_per_epoch": 20, "negatives": 256}),
 ]
 LADDER_HIDFD: Table = [
     *HIDFD_CIFAR,

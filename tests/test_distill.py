@@ -168,9 +168,19 @@ def test_it_resumes_with_the_same_outcome(make, tmp_path, monkeypatch):
     assert not list((tmp_path / "own").glob("*.ckpt*"))
 
 
-@pytest.mark.parametrize("method", ["dfad", "arvi", "abm", "dfkd_mem", "dafl"])
+EVERY = ["dfad", "arvi", "abm", "dfkd_mem", "dafl", "dfq", "cmi", "fast"]
+
+
+@pytest.mark.parametrize("method", EVERY)
 def test_every_game(make, method):
     assert make(method=method, stages=1).report["method"] == method
+
+
+def test_a_method_that_asks_for_a_class_needs_one_an_image(make):
+    with pytest.raises(UserError, match="method: fast asks the teacher for one class"):
+        make(method="fast", task="multilabel")
+    with pytest.raises(UserError, match="names of the classes .* set labels=random"):
+        make(method="nayer")
 
 
 def test_a_method_of_ones_own(make):

@@ -269,6 +269,9 @@ class _Run:
             "teacher": same_images(task, self.constants, self.seen),
             "student": same_images(task, self.seen, self.seen),
         }
+        if (many or self.pixels) and hasattr(method, "inversion_steps"):
+            line = f"method: {name} asks the teacher for one class an image, and this "
+            raise UserError(f"{line}one gives more; give dfad, dfq, abm or mad")
         fails = f"{name}: a trial stage fails"
         todo = "give other networks or settings; batch=32, student_batch=32 take less"
         with told(fails, f"{todo} memory"), torch.random.fork_rng(devices=[]):

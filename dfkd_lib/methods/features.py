@@ -166,8 +166,8 @@ def map_shapes(
     student is in training mode afterwards.
     """
     if not isinstance(teacher, Classifier):
-        line = "teacher: FitNet, AT, FT and distill=simkd look inside it and know only"
-        raise UserError(f"{line} the library's own networks; give one of those")
+        line = "teacher: FitNet, AT, FT, ZSKT and distill=simkd look inside it and know"
+        raise UserError(f"{line} only the library's own networks; give one of those")
     x = torch.zeros(2, *shape, device=next(teacher.parameters()).device)
     with torch.no_grad():  # in evaluation mode: BatchNorm's statistics must not move
         wide, narrow = (

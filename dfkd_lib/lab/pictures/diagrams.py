@@ -30,6 +30,10 @@ _ADDED = {
         [_INTO_THIRD, (4.5, 1.2, 5.6, 1.7), (4.45, 1.5, 6.2, 3.85),
          (1.1, 3.25, 2.4, 1.3)],
     ),
+    "bank": (
+        {"bank of\nall images\nfound so far": (3.4, 1.0)},
+        [_INTO_THIRD, (4.45, 1.1, 5.65, 1.6)],
+    ),
 }  # fmt: skip
 _HYBRID: Boxes = {
     "noise $z$,\nclass $y$": (0.8, 4.3), "generator $G$": (0.8, 2.7),
@@ -53,7 +57,7 @@ _HYBRID_NOTES = {
 
 
 def game_diagram(paper: str = "mad") -> Axes:
-    """Which network sees what in the game of dfad, arvi, mad or hidfd."""
+    """Which network sees what in the game of dfad, arvi, mad, hidfd, or of a bank."""
     if one_of("paper", paper, (*_ADDED, "hidfd")) == "hidfd":
         added, boxes, arrows, notes = {}, _HYBRID, _HYBRID_MOVES, _HYBRID_NOTES
     else:
