@@ -54,6 +54,35 @@ def teacher(digits):
     return load_teacher(digits, "lenet5")
 
 
+@pytest.fixture(scope="module")
+def browser():
+    from browser import chromium
+
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def open_page(browser):
+    """Opens a page of the book in a context of its own; `heard` is what it said."""
+    from browser import DESKTOP, Heard, address
+
+    contexts = []
+
+    def opened(name, **options):
+        usual = {"reduced_motion": "reduce", "color_scheme": "light"}
+        context = browser.new_context(**{"viewport": DESKTOP} | usual | options)
+        contexts.append(context)
+        page = context.new_page()
+        page.heard = Heard(context)
+        page.goto(address(name), wait_until="domcontentloaded")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
 @pytest.fixture
 def drawn():
     """All figures that a test has made are rendered at its end."""
