@@ -39,6 +39,15 @@ def own_surroundings(monkeypatch, tmp_path):
     monkeypatch.setenv("DFKD_OFFLINE", "1")
 
 
+@pytest.fixture
+def root(monkeypatch, tmp_path):
+    """A DFKD_DATA that holds nothing."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    monkeypatch.setenv("DFKD_DATA", str(folder))
+    return folder
+
+
 @pytest.fixture(scope="session")
 def digits():
     from dfkd_lib.data import load_dataset

@@ -7,6 +7,7 @@ import pytest
 from chapters import ROOT, shell
 from hypothesis import example, given
 from hypothesis import strategies as st
+from refused import refused
 
 from dfkd_lib.data import DATASETS, NETWORKS
 from dfkd_lib.errors import UserError
@@ -49,10 +50,7 @@ OUTSIDE = {
 
 
 def refusal(**parameters):
-    with pytest.raises(UserError) as caught:
-        check_parameters(parameters)
-    [line] = str(caught.value).splitlines()
-    return line
+    return refused(check_parameters, parameters)
 
 
 @pytest.mark.parametrize("name", CHECKS)
@@ -134,16 +132,13 @@ def test_prepare_refuses_in_one_line(tmp_path):
         ({"overrides": "batch=1 batch=2"}, "given twice"),
         ({"dataset": "cifar100"}, "cifar100.npz"),
     ):
-        with pytest.raises(UserError) as caught:
-            prepare(given | changes, "mad")
-        assert words in str(caught.value) and "\n" not in str(caught.value)
+        assert words in refused(prepare, given | changes, "mad")
     assert not (tmp_path / "out").exists()
 
 
-def test_data_and_a_teacher_of_ones_own(tmp_path, monkeypatch):
+def test_data_and_a_teacher_of_ones_own(root, tmp_path):
     assert "'mine'" in refusal(dataset="mine")
-    monkeypatch.setenv("DFKD_DATA", str(tmp_path))
-    (tmp_path / "mine.npz").touch()
+    (root / "mine.npz").touch()
     assert check_parameters({"dataset": "mine"}).dataset == "mine"
     file = tmp_path / "weights.safetensors"
     assert "there is no file" in refusal(teacher=f"{file}:lenet5")
