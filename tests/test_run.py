@@ -115,7 +115,11 @@ def test_the_recorded_command_repeats_the_numbers(arguments, tmp_path, capsys):
         assert all("loss " in line and "images/s" in line for line in lines)
 
 
-@pytest.mark.parametrize("method", METHODS)
+# These pass the same networks as KD-ORI and MAD do, as often.
+TWINS = {"kd_rel", "kd_unr", "kd_collected", "random", "abm", "dafl"}
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name not in TWINS])
 def test_a_runs_flop_are_those_of_its_stages(method):
     """In the record's history, and as they are predicted for a budget in FLOP."""
     random = np.random.default_rng(0)
