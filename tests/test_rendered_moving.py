@@ -9,24 +9,31 @@ STATE = """figure => [...figure.querySelectorAll(".moving path, .moving circle")
     .map(e => e.getAttribute("d") + e.getAttribute("style")).join()"""
 
 
-@pytest.mark.parametrize("screen", [DESKTOP, PHONE], ids=["desktop", "phone"])
 @pytest.mark.parametrize(("kind", "name"), PLACES)
-def test_a_slider_moves_it_by_keyboard_and_nothing_is_requested(
-    open_page, kind, name, screen
+def test_a_slider_moves_it_by_keyboard_and_else_there_is_the_poster(
+    open_page, kind, name
 ):
-    page = open_page(name, viewport=screen)
+    """The poster is there without script and on paper; nothing is requested."""
+    page = open_page(name)
     figure = page.locator(f"div.{kind}")
     slider = figure.locator("input[type=range]")
-    slider.focus()
-    before, text = figure.evaluate(STATE), slider.get_attribute("aria-valuetext")
-    page.keyboard.press("ArrowRight")
-    assert figure.evaluate(STATE) != before
-    assert slider.get_attribute("aria-valuetext") != text
-    page.keyboard.press("ArrowLeft")
-    assert figure.evaluate(STATE) == before
-    assert figure.locator(":scope > :not(.moving):visible").count() == 0  # the poster
-    assert page.evaluate("document.documentElement.scrollWidth") <= screen["width"]
+    for screen in (DESKTOP, PHONE):
+        page.set_viewport_size(screen)
+        slider.focus()
+        before, text = figure.evaluate(STATE), slider.get_attribute("aria-valuetext")
+        page.keyboard.press("ArrowRight")
+        assert figure.evaluate(STATE) != before
+        assert slider.get_attribute("aria-valuetext") != text
+        page.keyboard.press("ArrowLeft")
+        assert figure.evaluate(STATE) == before
+        assert figure.locator(":scope > :not(.moving):visible").count() == 0
+        assert page.evaluate("document.documentElement.scrollWidth") <= screen["width"]
     assert page.heard.nothing()
+    page.emulate_media(media="print")
+    assert figure.locator(":is(img, svg.picture)").is_visible()
+    assert not figure.locator(".moving").is_visible()
+    still = open_page(name, java_script_enabled=False)
+    assert still.locator(f"div.{kind} :is(img, svg.picture)").is_visible()
 
 
 def test_the_game_plays_steps_and_changes_its_generator_by_keyboard(open_page):
@@ -59,19 +66,6 @@ def test_the_game_plays_steps_and_changes_its_generator_by_keyboard(open_page):
     assert told.text_content() not in (fast, ended)
     figure.get_by_label("Show real data").press("Space")
     assert figure.locator(".moving-real").is_visible()
-
-
-@pytest.mark.parametrize(("kind", "name"), PLACES)
-def test_without_script_and_on_paper_there_is_the_poster(open_page, kind, name):
-    page = open_page(name, java_script_enabled=False)
-    poster = page.locator(f"div.{kind} :is(img, svg.picture)")
-    assert poster.is_visible()
-    page = open_page(name)
-    figure = page.locator(f"div.{kind}")
-    figure.locator(".moving").wait_for()
-    page.emulate_media(media="print")
-    assert figure.locator(":is(img, svg.picture)").is_visible()
-    assert not figure.locator(".moving").is_visible()
 
 
 def test_other_pages_load_none_of_it(open_page):

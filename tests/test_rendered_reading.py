@@ -75,7 +75,7 @@ def test_a_link_shows_the_equation_it_names(open_page):
     assert page.heard.nothing()
 
 
-def test_the_theme_switch_works_and_is_remembered(open_page):
+def test_the_theme_switch_works_and_is_remembered_but_paper_is_white(open_page):
     page = open_page("book/index")
     ground = "getComputedStyle(document.body).backgroundColor"
     assert page.evaluate(THEME) == "light"
@@ -88,6 +88,10 @@ def test_the_theme_switch_works_and_is_remembered(open_page):
     assert page.evaluate(ground) != light
     page.goto(address("book/notation"))
     assert page.evaluate(THEME) == "dark"
+    note = f"() => {{ globalThis.printed = {THEME}; }}"
+    page.evaluate(f"addEventListener('beforeprint', {note})")
+    page.pdf()
+    assert (page.evaluate("printed"), page.evaluate(THEME)) == ("light", "dark")
 
 
 def test_the_keyboard_reaches_everything_and_shows_where_it_is(open_page):
@@ -125,12 +129,3 @@ def test_paper_holds_the_page(open_page, name):
     assert page.locator("table.scoreboard svg:visible").evaluate_all(cut) == 0
     title = page.locator("article h1").first
     assert title.is_visible() and not page.locator(".onlyprint").first.is_visible()
-
-
-def test_paper_is_white_in_the_dark_theme_too(open_page):
-    page = open_page("book/index", color_scheme="dark")
-    note = f"() => {{ globalThis.printed = {THEME}; }}"
-    page.evaluate(f"addEventListener('beforeprint', {note})")
-    page.pdf()
-    assert page.evaluate("printed") == "light"
-    assert page.evaluate(THEME) == "dark"
