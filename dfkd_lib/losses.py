@@ -148,6 +148,27 @@ def bn_moments(teacher: nn.Module, x: Images) -> tuple[Logits, Scalar]:
     return logits, torch.stack(terms).sum() if terms else logits.new_zeros(())
 
 
+def bn_norms(teacher: nn.Module, x: Images) -> tuple[Logits, Scalar]:
+    """The teacher's logits, and Σ_l ‖μ_l(x) − μ_l‖₂ + ‖σ²_l(x) − σ²_l‖₂.
+
+    DeepInversion's feature term. Norms, where MAD Eq. 9 has their squares: the pull
+    does not fade near the stored moments. Zero for a teacher without BatchNorm.
+    """
+    logits, gaps = moment_gaps(teacher, x)
+    return logits, sum((g.norm() for gap in gaps for g in gap), logits.new_zeros(()))
+
+
+def agreed_kl(teacher: Logits, student: Logits) -> Scalar:
+    """KL(p_T ‖ p_S) of images that both put into one class, 0 for others; the mean.
+
+    A generator that maximises it finds doubt near the student's decisions, and does not
+    leave the class that it was asked for (CMI, Fast, NAYER).
+    """
+    log_t, log_s = (F.log_softmax(logits, dim=1) for logits in (teacher, student))
+    each = F.kl_div(log_s, log_t, reduction="none", log_target=True).sum(1)
+    return (each * (teacher.argmax(1) == student.argmax(1))).mean()
+
+
 # --- features -----------------------------------------------------------------------
 
 

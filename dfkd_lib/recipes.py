@@ -189,6 +189,49 @@ HIDFD_MNIST = [
     ("ours", {"student_lr": 0.01, "collected_ratio": 0.005}),
 ]
 
+# --- baselines: what their code has, for the tables of any paper ----------------------
+
+_SEEN = ("code", {"shift": 4, "flips": True, "temperature": 20.0, "z_dim": 256})
+_KD = ("code", {"student_optimizer": "sgd", "student_weight_decay": 1e-4})
+BASELINES: dict[str, Table] = {
+    "zskt": [
+        ("code", {"student_steps": 10, "batch": 128, "z_dim": 100, "stages": 80_000}),
+        ("code", {"student_optimizer": "adam", "student_lr": 2e-3}),
+        ("code", {"student_weight_decay": 0.0, "schedule": "cosine"}),
+        ("code", {"generator_steps": 1, "generator_lr": 1e-3}),
+        ("ours", {"stages_per_epoch": 400}),
+    ],
+    "dfq": [
+        *(_SEEN, _KD),
+        ("code", {"stages": 200 * 40, "student_steps": 10, "student_lr": 0.1}),
+        ("code", {"batch": 256, "student_batch": 256, "generator_beta1": 0.5}),
+        ("code", {"lambda_bn": 1.0, "generator_steps": 1, "stages_per_epoch": 40}),
+    ],
+    "cmi": [
+        *(_SEEN, _KD),
+        ("code", {"lambda_bn": 1.0, "head_width": 256, "memory": 40_960}),
+        ("code", {"stages": 40, "generator_steps": 1, "inversion_steps": 200}),
+        ("code", {"batch": 256, "student_batch": 128, "generator_beta1": 0.5}),
+        ("code", {"student_steps": 2000, "student_lr": 0.1, "schedule": "step"}),
+        ("code", {"milestones": (0.625, 0.75, 0.875), "stages_per_epoch": 1}),
+    ],
+    "fast": [
+        *(_SEEN, _KD),
+        ("code", {"lambda_bn": 10.0, "generator_beta1": 0.5, "memory": 56_320}),
+        ("code", {"stages": 200, "generator_steps": 1, "warmup": 20}),
+        ("code", {"batch": 256, "student_batch": 256, "stages_per_epoch": 1}),
+        ("code", {"student_steps": 400, "student_lr": 0.2, "schedule": "cosine"}),
+    ],
+    "nayer": [
+        *(_SEEN, _KD),
+        ("code", {"lambda_bn": 10.0, "generator_beta1": 0.5, "inversion_steps": 40}),
+        ("code", {"stages": 200, "generator_steps": 2, "warmup": 200}),
+        ("code", {"batch": 400, "student_batch": 512, "stages_per_epoch": 1}),
+        ("code", {"student_steps": 400, "student_lr": 0.2, "schedule": "cosine"}),
+        ("ours", {"memory": 65_536}),  # the code keeps all 240,000
+    ],
+}
+
 # --- the ladder: one pair, one generator and one schedule, at the same FLOP -----------
 # The student's rate was chosen at 0.1 PFLOP with a seed that is not used again
 # (results/tuning.jsonl): for DFAD, which learns by MAE, and for ABM, by KL.
@@ -202,6 +245,12 @@ LADDER: Table = [
     ("ours", {"batch": 64, "student_batch": 64, "student_lr": 0.1}),
 ]
 LADDER_MAE: Table = [("ours", {"student_lr": 0.3})]
+# Of the banks: their own weights and temperature, 20 student steps a batch of images.
+LADDER_BANK: Table = [
+    _SEEN,
+    ("ours", {"student_steps": 20, "inversion_steps": 10, "memory": 32_768}),
+    ("ours", {"warmup": 20, "stages": 200, "stages_per_epoch": 20}),
+]
 LADDER_HIDFD: Table = [
     *HIDFD_CIFAR,
     ("ours", {"generator_width": 16, "batch": 64, "student_batch": 64}),
@@ -369,9 +418,14 @@ def _of_baseline(method: str, entry: Entry) -> Table:
     """What a baseline needs besides a paper's table.
 
     DeGAN's student has KD's loss; KD alone takes as many steps as HiDFD's student. On
-    the ladder, HiDFD and its baselines have a table of their own. There and on scenes,
-    the methods that learn by MAE have a student's rate of their own.
+    the ladder, HiDFD, its baselines and the banks have tables of their own. There and
+    on scenes, the methods that learn by MAE have a student's rate of their own.
     """
+    if entry.paper == "ladder" and method in ("cmi", "fast", "nayer"):
+        bn = [("code", {"lambda_bn": 1.0 if method == "cmi" else 10.0})]
+        return LADDER_BANK + bn + [("code", {"generator_beta1": 0.5})]
+    if entry.paper not in ("ours", "ladder") and method in BASELINES:
+        return BASELINES[method]
     if entry.table in (LADDER, SCENES) and method in ("dfad", "arvi"):
         return LADDER_MAE
     if entry.paper == "ladder" and METHOD_PAPERS.get(method) == "hidfd":

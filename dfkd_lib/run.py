@@ -23,7 +23,7 @@ from torch import nn
 from . import records
 from .data import (
     DATASETS, EMBEDDED, NETWORKS, Collected, Dataset, Images, check_fits, images_for,
-    known_dataset, load_dataset, source_for,
+    known_dataset, load_dataset, names_of, source_for, word_vectors,
 )  # fmt: skip
 from .errors import Parser, UserError, coded, one_of, real, shown, text, whole
 from .files import output_folder
@@ -46,8 +46,8 @@ DENSE = (  # methods whose losses are defined for logits of pixels
 )  # fmt: skip
 SHORT = {  # of the settings that a method has, at most these
     "stages": 4, "student_steps": 5, "generator_steps": 2, "pretrain_steps": 2,
-    "inversion_steps": 5, "synthetic": 256, "batch": 64, "student_batch": 64,
-    "stages_per_epoch": 1, "reuse": 1,
+    "inversion_steps": 5, "warmup": 4, "synthetic": 256, "batch": 64,
+    "student_batch": 64, "stages_per_epoch": 1, "reuse": 1,
 }  # fmt: skip
 
 
@@ -73,7 +73,8 @@ def begin(
     """
     classes = dataset.num_classes
     where = torch.device(device), getattr(torch, precision)
-    task = Task(classes, dataset.shape, *where, images)
+    names = names_of(dataset.name, dataset.classes)
+    task = Task(classes, dataset.shape, *where, images, names)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         student = build(recipe.student, classes)
@@ -174,6 +175,8 @@ def _check_fits(dataset: Dataset, recipe: Recipe) -> None:
         one_of("method for label maps", recipe.method, DENSE)
         if getattr(recipe.settings, "conditional", False):
             raise UserError("conditional: an image has no one label here; give False")
+    if getattr(recipe.settings, "labels", "") == "text":
+        word_vectors(names_of(dataset.name, dataset.classes))
 
 
 def _check_teacher(teacher: Teacher, test: Any, dataset: Dataset) -> None:
@@ -273,9 +276,9 @@ def schedule_flop(
     """FLOP of a recipe's whole schedule, from stages of few steps on few images.
 
     A pass costs in proportion to its images, a stage what its steps cost; what happens
-    once in a run (pretraining, HiDFD's pool of images) is left out. `teacher`
-    and `like` are needed if the library does not know the names of the network and of
-    the data set.
+    once in a run (MAD's pretraining, HiDFD's pool of images) or grows (the images that
+    CMI's head compares) is left out. `teacher` and `like` are needed if the library
+    does not know the names of the network and of the data set.
     """
     m, like = recipe.settings, like or _blank(recipe.dataset)
     sizes = {n: getattr(m, n) for n in ("batch", "student_batch") if hasattr(m, n)}
@@ -284,7 +287,8 @@ def schedule_flop(
     # HiDFD's phases are counted apart, so their batches may shrink apart
     few = {n: min(size, 4) if gan else size // part for n, size in sizes.items()}
     kinds = {"student_steps": "student_batch", "generator_steps": "batch"}
-    usual = {"pretrain_steps": 0, "synthetic": 64, "memory": few["student_batch"]}
+    usual = {"pretrain_steps": 0, "warmup": 0, "synthetic": 64}
+    usual |= {"memory": max(few.values()), "labels": "random"}
     few |= {n: v for n, v in usual.items() if n in recipe.values()}
     once = {"student_steps": getattr(m, "reuse", 1), "generator_steps": 1}
     once = {name: steps for name, steps in once.items() if hasattr(m, name)}
@@ -307,8 +311,9 @@ def schedule_flop(
             stages, number = m.stages - gan, gan + 2
         more = stage(number, **once | {name: 2 * first}) - stage(number, **once)
         steps = getattr(m, name) - (0 if gan else first)
-        size = kinds[name] if kinds[name] in sizes else "student_batch"
-        total += sizes[size] / few[size] * stages * steps * more / first
+        size = kinds[name] if kinds[name] in sizes else next(iter(sizes))
+        times = stages * steps + getattr(m, "warmup", 0) * (name == "generator_steps")
+        total += sizes[size] / few[size] * times * more / first
     return total
 
 

@@ -28,7 +28,7 @@ from .data import Dataset, Images
 from .errors import Interrupted, UserError, first_line, told
 from .files import locked, remove_leftovers, write_atomically
 from .losses import kl
-from .methods import Losses, State
+from .methods import Losses, Memory, State
 from .models.network import as_named
 from .teachers import Scores, accuracy, hardware, logits_of, segmentation
 
@@ -422,7 +422,8 @@ class _Progress:
     def save(self, keep: Keep) -> bool:
         """Write a checkpoint, of process 0, with what is each process's own."""
         parts = self.state.state_dict()
-        own = {name: parts[name] for name in ("random", "memory") if name in parts}
+        kept = [n for n, p in self.state.parts().items() if isinstance(p, Memory)]
+        own = {name: parts[name] for name in ("random", *kept)}
         own["cpu"] = torch.get_rng_state()
         if self.state.task.device.type == "cuda":
             own["cuda"] = torch.cuda.get_rng_state()

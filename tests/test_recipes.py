@@ -30,7 +30,7 @@ ADDED = {"generator_loss", "generator_share"}  # since 0.2.0, for segmentation
 OTHER_SOURCES = {("milestones", "inferred", "ours")}
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", sorted({a[1] for a in GOLDEN["asked"]}))
 def test_a_recipe_is_that_of_the_first_edition(method):
     """Every value and its source, for every data set, pair and paper."""
     asked = [a for a in GOLDEN["asked"] if a[1] == method]

@@ -128,7 +128,7 @@ def test_a_runs_flop_are_those_of_its_stages(method):
     small = {"batch": 8, "student_batch": 8, "stages": 6, "generator_width": 4}
     small |= {"z_dim": 8, "memory": 16, "synthetic": 2, "inversion_steps": 3}
     small |= {"student_steps": 6, "generator_steps": 2, "stages_per_epoch": 6}
-    small |= {"reuse": 3} if method == "mad" else {}
+    small |= {"reuse": 3} if method == "mad" else {"warmup": 1}
     # one stage of the student, the last
     small |= {"gan_share": 5 / 6, "student_steps": 99} if method == "degan" else {}
     recipe = recipe_for("mnist", method, "lenet5", "lenet5_half")
@@ -144,7 +144,8 @@ def test_a_runs_flop_are_those_of_its_stages(method):
     test = TestSet.of(data, states[1].teacher, "cpu")
     assert train(settings, states[1], test).flop == pytest.approx(total, rel=0.02)
     predicted = run.schedule_flop(recipe, like=data)
-    if method != "ft":  # whose first stage also trains the paraphraser
+    # FT's first stage also trains the paraphraser; CMI compares more and more images
+    if method not in ("ft", "cmi"):
         assert predicted == pytest.approx(total, rel=0.02)
 
 

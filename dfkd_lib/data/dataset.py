@@ -1,3 +1,4 @@
+# ruff: noqa: I001  (long imports in a few lines)
 """Data sets by name, as uint8 NHWC pixels: to train a teacher, and to test students."""
 
 import os
@@ -6,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int, Integer, UInt8
+from jaxtyping import Float, Integer, UInt8
 from numpy import ndarray
 
 from ..errors import UserError, one_of, shown, told
 from .catalogue import DATASETS, NETWORKS, VOID, locate
-from .layouts import ImageFiles, Split, download, image_files, read, read_npz, resize
+from .layouts import (
+    ImageFiles, Split, download, image_files, image_pairs, read, read_npz, resize,
+)  # fmt: skip
 from .scenes import scenes
 
 _CLASSES = 65_536  # a network has weights for every number up to the largest label
@@ -192,28 +195,37 @@ def check_fits(dataset: Dataset, role: str, network: str) -> None:
 
 
 def load_images(
-    path: str | Path, shape: tuple[int, int, int], num_classes: int
-) -> tuple[UInt8[ndarray, "n c h w"], Int[ndarray, " n"] | None]:
+    path: str | Path, shape: tuple[int, int, int], num_classes: int, dense: bool = False
+) -> tuple[UInt8[ndarray, "n c h w"], Integer[ndarray, "n *pixels"] | None]:
     """The images of a folder, or of an npz's ``x`` (or ``x_test``), brought to `shape`.
 
-    `shape` is (channels, height, width). An npz may have labels, ``y`` (or ``y_test``).
+    `shape` is (channels, height, width). An npz may have labels, ``y`` (or ``y_test``);
+    if `dense`, these are label maps, which a folder has as ``masks`` beside ``images``.
+    A UserError for what cannot be read, or does not fit the network.
     """
     (channels, *sides), y, place = shape, None, os.path.expanduser(path)
-    give = "give a folder of images, or an npz with an array x"
+    kinds = ", or of images and masks (for each pixel its class)" * dense
+    give = f"give a folder of images{kinds}, or an npz with an array x"
     with told(f"check: {shown(place)} cannot be used", give):
         # os.path answers no where pathlib fails: a name too long, or with a NUL
         if os.path.isdir(place):
             if channels not in (1, 3):
                 raise ValueError(f"its images have 1 or 3 channels, not {channels}")
-            x = ImageFiles(tuple(image_files(Path(place))), channels, *sides)[:]
+            if dense and (Path(place) / "masks").is_dir():
+                x, y = image_pairs(Path(place), tuple(sides), channels)
+            else:
+                x = ImageFiles(tuple(image_files(Path(place))), channels, *sides)[:]
         elif os.path.isfile(place):
             made = read_npz(Path(place), "x", "x_test", "y", "y_test")
             x, y = (made.get(name, made.get(f"{name}_test")) for name in "xy")
             if x is None:
                 raise ValueError("it has no array x")
-            labels = np.zeros(len(x), int) if y is None else y
-            _check(place, "", x, labels, (channels,), num_classes)
+            labels = np.zeros(x.shape[: 3 if dense else 1], int) if y is None else y
+            _check(place, "", x, labels, (channels,), num_classes, dense)
             x, y = resize(x, *sides), None if y is None else y.astype(np.int64)
         else:
             raise ValueError("it does not exist")
+        if dense and y is not None:  # masks are unchecked; the middle may be all void
+            y = resize(y.astype(np.uint8)[..., None], *sides, labels=True)[..., 0]
+            _check(place, "", x, y, (channels,), num_classes, dense)
     return np.ascontiguousarray(x.transpose(0, 3, 1, 2)), y

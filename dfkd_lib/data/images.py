@@ -104,9 +104,9 @@ class Images:
 
 
 def augment(
-    x: Pixels, random: torch.Generator, *,
+    x: Pixels | Batch, random: torch.Generator, *,
     pad: int, mode: str, flip: bool | Bool[Tensor, " n"], crop: int | None = None,
-) -> UInt8[Tensor, "n c _ _"]:  # fmt: skip
+) -> UInt8[Tensor, "n c _ _"] | Float[Tensor, "n c _ _"]:  # fmt: skip
     """Each image padded, cropped at random to its size, and flipped with probability ½.
 
     A mask as `flip` selects the images that are flipped, instead of chance. `crop`: the

@@ -22,7 +22,7 @@ from numpy import ndarray
 from torch.nn import functional as F
 
 from ..errors import UserError, first_line, told
-from .catalogue import DATASETS, TORCHVISION, Place, missing
+from .catalogue import DATASETS, TORCHVISION, VOID, Place, missing
 
 SUFFIXES = (".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif")
 SUFFIXES += (".tiff", ".webp")
@@ -117,12 +117,13 @@ def read_npz(path: Path, *names: str) -> dict[str, ndarray]:
 
 
 def resize(
-    x: UInt8[ndarray, "n h w c"], size: int, wide: int = 0
+    x: UInt8[ndarray, "n h w c"], size: int, wide: int = 0, labels: bool = False
 ) -> UInt8[ndarray, "n s t c"]:
     """The middle of the shape size×wide, a square if `wide` is 0, resized to it.
 
-    Bilinear, antialiased where it shrinks.
+    Bilinear, antialiased where it shrinks; of label maps, the nearest label.
     """
+    mode = "nearest-exact" if labels else "bilinear"
     (height, width), wide = x.shape[1:3], wide or size
     h = max(min(height, width * size // wide), 1)
     w = max(min(width, height * wide // size), 1)
@@ -132,7 +133,7 @@ def resize(
     made = np.empty((len(x), size, wide, x.shape[3]), np.uint8)
     for start in range(0, len(x), CHUNK):
         part = torch.tensor(x[start : start + CHUNK]).permute(0, 3, 1, 2).float()
-        part = F.interpolate(part, (size, wide), mode="bilinear", antialias=True)
+        part = F.interpolate(part, (size, wide), mode=mode, antialias=not labels)
         made[start : start + CHUNK] = part.round().clamp(0, 255).permute(0, 2, 3, 1)
     return made
 
@@ -206,13 +207,7 @@ def _folder(name: str, root: Path, part: str) -> Split:
     if {*classes} >= {*_SEGMENTED}:
         tests = [t for t in ("test", "val") if (root / t).is_dir()]
         folder = root / (part if part == "train" else tests[0] if tests else "test")
-        found = {n: image_files(folder / n) for n in _SEGMENTED}
-        stems = [[Path(path).stem for path in paths] for paths in found.values()]
-        if stems[0] != stems[1]:
-            odd = sorted(set(stems[0]) ^ set(stems[1])) or stems[0]
-            line = f"{folder}: images and masks differ, as in {odd[0]}"
-            raise UserError(f"{line}; pair them")
-        return _segmented(*found.values())
+        return Split(*image_pairs(folder))
     if not classes:
         raise UserError(f"{root / 'train'} has no folders; make one for each class")
     paths, y = _listed(root / "train", classes)
@@ -234,34 +229,53 @@ def _folder(name: str, root: Path, part: str) -> Split:
     return Split(_files(name, paths, trained), y, names)
 
 
-def _segmented(images: list[str], masks: list[str]) -> Split:
-    """Images of one shape and their label maps, the shorter side at most 256."""
-    from PIL import Image
+def image_pairs(
+    folder: Path, sides: tuple[int, ...] = (), channels: int = 3
+) -> tuple[UInt8[ndarray, "n h w c"], UInt8[ndarray, "n h w"]]:
+    """Images, and label maps of the same names, in a folder's ``images`` and ``masks``.
 
-    first = opened(images[0])
+    The middle of the shape `sides` is resized to it. Without `sides` all have one
+    shape, and the shorter side is at most 256. A UserError for what does not fit.
+    """
+    found = [image_files(folder / kind) for kind in _SEGMENTED]
+    stems = [[Path(path).stem for path in paths] for paths in found]
+    if stems[0] != stems[1]:
+        odd = sorted(set(stems[0]) ^ set(stems[1])) or stems[0]
+        line = f"{folder}: images and masks differ, as in {odd[0]}"
+        raise UserError(f"{line}; pair them")
+    return _pairs(*found, sides, channels)
+
+
+def _pairs(
+    images: list[str], masks: list[str], sides: tuple[int, ...] = (), channels: int = 3
+) -> tuple[ndarray, ndarray]:
+    from PIL import Image, ImageOps
+
+    first, mode = opened(images[0]), "L" if channels == 1 else "RGB"
     scale = min(256 / min(first.size), 1)
-    size = tuple(round(side * scale) for side in first.size)
-    x = np.empty((len(images), *size[::-1], 3), np.uint8)
+    size = sides[::-1] or tuple(round(side * scale) for side in first.size)
+    x = np.empty((len(images), *size[::-1], channels), np.uint8)
     y = np.empty(x.shape[:3], np.uint8)
 
     def put(k: int) -> None:
         image, mask = opened(images[k]), opened(masks[k])
+        like, (w, h) = (images[k], image.size) if sides else (images[0], first.size)
         for path, one in ((images[k], image), (masks[k], mask)):
-            if one.size != first.size:
-                line = f"{path} has {one.size[0]}×{one.size[1]} pixels, {images[0]} has"
-                todo = "give all images and masks one size"
-                raise UserError(f"{line} {first.size[0]}×{first.size[1]}; {todo}")
-        x[k] = image.convert("RGB").resize(size, Image.BILINEAR)
+            if one.size != (w, h):
+                line = f"{path} has {one.size[0]}×{one.size[1]} pixels, {like} has"
+                raise UserError(f"{line} {w}×{h}; give them one size")
+        image = ImageOps.fit(image.convert(mode), size, Image.BILINEAR)
+        x[k] = np.atleast_3d(image)
         if mask.format == "JPEG":
             raise UserError(f"{masks[k]}: JPEG changes labels; give masks as PNG")
-        mask = np.asarray(mask.resize(size, Image.NEAREST))
+        mask = np.asarray(ImageOps.fit(mask, size, Image.NEAREST))
         if mask.ndim != 2:
             raise UserError(f"mask {masks[k]} has colours; give each pixel its class")
         y[k] = mask
 
     with ThreadPoolExecutor() as pool:
         [*pool.map(put, range(len(images)))]
-    return Split(x, y)
+    return x, y
 
 
 def _torchvision(name: str, root: Path, part: str) -> Split:
@@ -276,7 +290,17 @@ def _torchvision(name: str, root: Path, part: str) -> Split:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # NumPy's, of data types in CIFAR's old pickles
         made = torchvision_dataset(name, root, part)
+    if not len(made):
+        raise UserError(f"{root} has no images of {name}'s {part} part; get it again")
+    if name == "voc2012":  # its images have many sizes
+        return Split(*_pairs(made.images, made.masks, (256, 256)))
     classes = tuple(getattr(made, "classes", ()))
+    if name == "cityscapes":  # its files are listed in no order
+        pairs = sorted(zip(made.images, (m for (m,) in made.targets), strict=True))
+        x, ids = _pairs(*map(list, zip(*pairs, strict=True)))
+        known = {c.id: c.train_id for c in classes if 0 <= c.train_id < VOID}
+        y = np.array([known.get(k, VOID) for k in range(256)], np.uint8)[ids]
+        return Split(x, y, tuple(c.name for c in classes if c.id in known))
     if name == "food101":
         return Split(_files(name, made._image_files), np.array(made._labels), classes)
     if name == "places365":
@@ -293,8 +317,10 @@ def torchvision_dataset(name: str, root: Path, part: str, **options: bool) -> An
     from torchvision import datasets
 
     places = {"split": "val" if part == "test" else "train-standard", "small": True}
-    split = {"split": part}
+    split, val = {"split": part}, "val" if part == "test" else "train"
     which = {"svhn": split, "food101": split, "places365": places, "caltech101": {}}
+    which["cityscapes"] = {"split": val, "target_type": "semantic"}
+    which["voc2012"] = {"image_set": val}
     options |= which.get(name, {"train": part == "train"})
     return getattr(datasets, TORCHVISION[name][0])(root, **options)
 

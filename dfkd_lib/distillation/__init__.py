@@ -34,8 +34,8 @@ from .card import card
 from .export import export
 from .fresh import Enough, FreshImages, distrust, distrust_on, seen
 from .networks import (
-    ROUNDING, agree_or_float32, check_on, check_play, constants_of, difference,
-    same_images, seen_constants, student_of, usual_defaults,
+    ROUNDING, agree_or_float32, check_maps_on, check_on, check_play, constants_of,
+    difference, same_images, seen_constants, student_of, usual_defaults,
 )  # fmt: skip
 
 __all__ = ["Distilled", "Enough", "FreshImages", "distill", "export", "seen_constants"]
@@ -100,9 +100,12 @@ def distill(
       five student steps); it ends earlier if the student agrees with the teacher on so
       many percent of fresh images in three tests in a row, or if so many tests brought
       no gain. A run has at most 40 tests. `quick`: as many stages as take two minutes.
-    - `check`: images to measure the student on at the end: a folder, or an npz. They
-      are normalised by `mean` and `std`, so wrong constants stay wrong here: also test
-      the student on the tensors that your application makes.
+    - `check`: images to measure the student on at the end: a folder, or an npz with
+      ``x`` and, if known, labels ``y``. For logits of pixels these are maps, n×h×w,
+      with 255 for void pixels, or ``masks`` in the folder, beside ``images``; the
+      report then has the pixel accuracy and the mIoU of both networks. Images are
+      normalised by `mean` and `std`, so wrong constants stay wrong here: also test the
+      student on the tensors that your application makes.
     - `output_dir`: for weights, programs (``student.pt2``, ``student.onnx``),
       ``student.json``, ``student.md`` and the checkpoint; a relative one lies in the
       checkout. Where another run's student lies there, this one goes beside it.
@@ -129,8 +132,9 @@ def distill(
         # --- trials, before any work
         many = task == "multilabel"
         run = _Run(name, method, game, (teacher, logits, mean, std), student, many)
-        images = None if check is None else load_images(check, shape, num_classes)
-        if (many or run.pixels) and images:  # a file has one label an image
+        options = shape, num_classes, run.pixels
+        images = None if check is None else load_images(check, *options)
+        if many and images:  # a file has one label an image
             images = images[0], None
         if quick:
             stages = max(min(int(QUICK / run.seconds), method.stages), 1)
@@ -337,7 +341,8 @@ class _Run:
     ) -> dict[str, int | float]:
         """What real images say of the student, and whether to trust it."""
         pair = {role: self.decides(network) for role, network in pair.items()}
-        found = check_on(pair, images, self.constants, self.task.device)
+        measure = check_maps_on if self.pixels else check_on
+        found = measure(pair, images, self.constants, self.task.device)
         line = f"agreement {found['agreement']:.1f} %"
         print(f"{line} on the {found['images']} images of check")
         self.warn(*distrust_on(found))

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
+from .. import data
 from ..errors import UserError, one_of, plain, real, shown, told
 from ..losses import kl
 from ..methods import Task
@@ -17,6 +19,7 @@ from ..models.network import Images, Network, Shape, trial_images
 from ..teachers import Constants, Teacher, accuracy, digest, logits_of, weights
 from ..teachers.foreign import Answers, as_foreign, copied, library_of, try_out
 from ..teachers.names import LIBRARIES
+from ..teachers.trained import segmentation
 from .fresh import agreement
 
 Pair = tuple[Images, Images]  # of the same images, normalised in two ways
@@ -195,4 +198,22 @@ def check_on(
     if y is not None:
         y = torch.from_numpy(y)
         found |= {f"{who}_accuracy": accuracy(logits[who], y) for who in logits}
+    return found
+
+
+def check_maps_on(
+    networks: dict[str, nn.Module], images: tuple, constants: Constants, device: Any
+) -> dict[str, int | float]:
+    """`check_on` of pixels, void ones only in agreement and KL; with maps, mIoU too."""
+    pixels, y = images
+    maps = np.full(pixels[:, 0].shape, data.VOID, np.uint8) if y is None else y
+    x, maps = (torch.from_numpy(each).to(device) for each in (pixels, maps))
+    moments = torch.tensor(constants, device=device)[..., None, None]
+    of = data.Images(x, maps, *moments, {})
+    pair = {who: copy.deepcopy(n).to(device).eval() for who, n in networks.items()}
+    scores = {who: segmentation(n, pair["teacher"], of) for who, n in pair.items()}
+    agreed = scores["student"]
+    found = {"images": len(x), "agreement": agreed.agreement, "kl": agreed.kl}
+    for who, each in scores.items() if y is not None else ():
+        found |= {f"{who}_accuracy": each.accuracy, f"{who}_miou": each.miou}
     return found

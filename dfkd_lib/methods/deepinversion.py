@@ -12,10 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..losses import Images, Labels, Logits, Scalar, js, kd, moment_gaps
+from ..losses import Images, Labels, Scalar, bn_norms, js, kd
 from . import setting
-from .mad import Memory
-from .state import Choices, Losses, State, Task, frozen
+from .state import Choices, Losses, Memory, State, Task, frozen
 
 _FOR_PIXELS = "for pixels: label, smoothness, norm, BatchNorm, disagreement"
 
@@ -90,7 +89,7 @@ class DeepInversion:
 
     def image_loss(self, s: State, x: Images, y: Labels) -> dict[str, Tensor]:
         """Classification loss, prior and feature term, competition with the student."""
-        logits, bn = bn_statistics(s.teacher, x)
+        logits, bn = bn_norms(s.teacher, x)
         terms = {
             "label": F.cross_entropy(logits, y),
             "total variation": self.lambda_tv * total_variation(x),
@@ -112,13 +111,3 @@ def total_variation(x: Images) -> Scalar:
     falling = x[..., 1:, 1:] - x[..., :-1, :-1]
     rising = x[..., 1:, :-1] - x[..., :-1, 1:]
     return across.norm() + down.norm() + falling.norm() + rising.norm()
-
-
-def bn_statistics(teacher: nn.Module, x: Images) -> tuple[Logits, Scalar]:
-    """The teacher's logits, and Σ_l ‖μ_l(x) − μ_l‖₂ + ‖σ²_l(x) − σ²_l‖₂.
-
-    Norms, where MAD Eq. 9 has their squares: the pull does not fade near the stored
-    moments. Zero for a teacher without BatchNorm.
-    """
-    logits, gaps = moment_gaps(teacher, x)
-    return logits, sum((g.norm() for gap in gaps for g in gap), logits.new_zeros(()))

@@ -1,7 +1,8 @@
 """Knowledge distillation on given images, what data-free methods are compared with.
 
 KD-ORI, KD-REL and KD-UNR on original, related and unrelated images (DFAD Section
-4.1.3), KD on few collected images, and RANDOM, on white noise. No labels are used.
+4.1.3), KD on few collected images, and RANDOM, on white noise, without labels; and the
+student alone, with labels and no teacher.
 
 Images are drawn with replacement (ours), so that a step is a step whatever the amount
 of data; they are shifted and flipped as for a teacher.
@@ -12,6 +13,7 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..losses import kd
 from . import setting
@@ -109,6 +111,25 @@ class KDCollected(KD):
     collected_ratio: setting.Positive = 0.2  # ρ: per training image of the teacher's
     collected_by: Literal["category", "confidence", "random"] = "category"
     collected_imbalance: setting.Weight = 5.0  # largest class : smallest; 0: as it is
+
+
+@dataclass(frozen=True)
+class Alone(Student):
+    """The student alone, trained on the original images and labels, without T."""
+
+    choices: ClassVar = Choices("labels", "no generator", "the original images", "–")
+    data: ClassVar = "original"
+
+    data_share: setting.PositiveFraction = 1.0  # of the images that it may see
+
+    def stage(self, s: State) -> Losses:
+        """n_S steps of the student."""
+        losses = Losses()
+        for _ in range(self.student_steps):
+            x, y = self.batch_of(s)
+            terms = {"labels": F.cross_entropy(s.student(x), y)}
+            self.learn(s, losses, terms)
+        return losses
 
 
 @dataclass(frozen=True)

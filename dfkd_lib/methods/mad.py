@@ -22,9 +22,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import UserError
-from ..losses import Images, Labels, Logits, Scalar, bn_moments, kl, moment_layers
+from ..losses import Labels, Logits, Scalar, bn_moments, kl, moment_layers
 from . import setting
-from .state import Choices, Losses, State, Task, frozen
+from .state import Choices, Losses, Memory, State, Task, frozen
 
 
 @dataclass(frozen=True)
@@ -265,29 +265,3 @@ class EMA(nn.Module):
         self.network.eval()
         for layer, momentum in zip(layers, usual, strict=True):
             layer.momentum = momentum
-
-
-class Memory(nn.Module):
-    """Up to `capacity` images. A module, so that its content is in checkpoints."""
-
-    def __init__(self, capacity: int, shape: tuple[int, int, int], device=None):
-        super().__init__()
-        self.register_buffer("images", torch.zeros(capacity, *shape, device=device))
-        self.register_buffer("filled", torch.zeros((), dtype=torch.int64))  # on the CPU
-
-    def add(self, x: Images, random: torch.Generator) -> None:
-        """Keep x: in free places first, then in those of random images."""
-        capacity, filled = len(self.images), int(self.filled)
-        free = min(capacity - filled, len(x))
-        self.images[filled : filled + free] = x[:free]
-        rest = x[free : free + capacity]
-        if len(rest):
-            device = self.images.device
-            places = torch.randperm(capacity, generator=random, device=device)
-            self.images[places[: len(rest)]] = rest
-        self.filled.add_(free)
-
-    def draw(self, n: int, random: torch.Generator) -> Images:
-        """n of the images, with replacement."""
-        filled, device = int(self.filled), self.images.device
-        return self.images[torch.randint(filled, (n,), generator=random, device=device)]

@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from .. import models
-from ..data import Images
+from ..data import Images, augment
 
 
 class Choices(NamedTuple):
@@ -40,7 +40,8 @@ class Task:
     """What is to be distilled, where, and how precisely.
 
     `dtype` is bfloat16 or float32: what networks that gain by it compute in. `images`
-    are the real images that the method may see, None for data-free methods.
+    are the real images that the method may see, None for data-free methods. `names`
+    are the words for the classes, where they are known.
     """
 
     num_classes: int
@@ -48,6 +49,7 @@ class Task:
     device: torch.device = torch.device("cpu")
     dtype: torch.dtype = torch.float32
     images: Images | None = None
+    names: tuple[str, ...] = ()
 
     def place(self, network: nn.Module) -> nn.Module:
         """The network on the device, channels-last, in the precision it gains by."""
@@ -124,6 +126,19 @@ class State:
         """n fresh images to learn from, without a graph."""
         return generator(*self.noise(n))
 
+    def view(self, x: Tensor, shift: int, flips: bool) -> Float[Tensor, "n c h w"]:
+        """Images shifted by up to so many pixels, and flipped or not, at random."""
+        return augment(x, self.random, pad=shift, mode="replicate", flip=flips)
+
+    def renew(self, network: nn.Module, number: int) -> None:
+        """Initialise a network again; all processes draw the same weights."""
+        cuda = [self.task.device] if self.task.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=cuda):
+            torch.manual_seed(hash((self.seed, number)) % 2**32)
+            for module in network.modules():
+                if hasattr(module, "reset_parameters"):
+                    module.reset_parameters()
+
     def watched(self) -> None:
         """Measurements look here, when the generator has just moved."""
         if self.observe:
@@ -154,6 +169,32 @@ class State:
                 part.load_state_dict(state[name])
         self.random.set_state(state["random"])
         self.samples = state["samples"]
+
+
+class Memory(nn.Module):
+    """Up to `capacity` images. A module, so that its content is in checkpoints."""
+
+    def __init__(self, capacity: int, shape: tuple[int, ...], device=None):
+        super().__init__()
+        self.register_buffer("images", torch.zeros(capacity, *shape, device=device))
+        self.register_buffer("filled", torch.zeros((), dtype=torch.int64))  # on the CPU
+
+    def add(self, x: Float[Tensor, "n *shape"], random: torch.Generator) -> None:
+        """Keep x: in free places first, then in those of random images."""
+        capacity, filled = len(self.images), int(self.filled)
+        free = min(capacity - filled, len(x))
+        self.images[filled : filled + free] = x[:free]
+        rest = x[free : free + capacity]
+        if len(rest):
+            device = self.images.device
+            places = torch.randperm(capacity, generator=random, device=device)
+            self.images[places[: len(rest)]] = rest
+        self.filled.add_(free)
+
+    def draw(self, n: int, random: torch.Generator) -> Float[Tensor, "n *shape"]:
+        """n of the images, with replacement."""
+        filled, device = int(self.filled), self.images.device
+        return self.images[torch.randint(filled, (n,), generator=random, device=device)]
 
 
 class Losses:

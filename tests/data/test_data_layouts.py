@@ -4,15 +4,17 @@ import bz2
 import hashlib
 import json
 import pickle
+import shutil
 
 import numpy as np
 import pytest
 import torchvision.datasets as tv
 from data_files import pixels, refusal, write_idx, write_images, write_npz
+from PIL import Image
 from refused import Hostile
 from scipy.io import savemat
 
-from dfkd_lib.data import DATASETS, ImageFiles, load_dataset, resize
+from dfkd_lib.data import DATASETS, VOID, ImageFiles, load_dataset, resize
 
 
 @pytest.mark.parametrize("name", ["MNIST", "FashionMNIST", "KMNIST"])
@@ -99,6 +101,68 @@ def test_places365(root, monkeypatch):
     data = load_dataset("places365")
     assert data.y_train.tolist() == [0, 1, 1] and data.y_test.tolist() == [1, 0]
     assert data.x_train.shape == (3, 224, 224, 3) and data.x_train[2][0, 0, 0] == 11
+
+
+def test_vocs_folders(root):
+    """Its images have many sizes; its maps are palettes' indices, 255 at the borders."""
+    folder = root / "VOCdevkit" / "VOC2012"
+    kinds = ("ImageSets/Segmentation", "JPEGImages", "SegmentationClass")
+    lists, images, masks = (folder / kind for kind in kinds)
+    for each in (lists, images, masks):
+        each.mkdir(parents=True)
+    for k, size in enumerate([(300, 280), (280, 300), (256, 512)]):
+        Image.new("RGB", size, (60 * k, 0, 9)).save(images / f"2007_{k}.jpg")
+        mask = Image.new("P", size, VOID)
+        mask.putpalette([7 * i % 256 for i in range(768)])
+        for box, label in (((0, 0, 150, 150), 5 * k), ((150, 150, *size), 20)):
+            mask.paste(label, box)
+        mask.save(masks / f"2007_{k}.png")
+    (lists / "train.txt").write_text("2007_1\n2007_0\n")
+    (lists / "val.txt").write_text("2007_2\n")
+    data = load_dataset("voc2012")
+    assert data.x_train.shape == (2, 256, 256, 3) and data.crop == 128
+    assert np.abs(data.x_train[:, 9, 9, 0].astype(int) - [60, 0]).max() < 3
+    assert {*np.unique(data.y_train)} == {0, 5, 20, VOID} and data.num_classes == 21
+    assert {*np.unique(data.y_test)} == {10, 20, VOID}
+    assert data.y_test[0, 20:24, 0].tolist() == [10, 10, VOID, VOID]  # 128 rows are off
+    assert data.mean == DATASETS["voc2012"].mean
+    (masks / "2007_2.png").unlink()
+    assert "2007_2.png cannot be read" in refusal("voc2012")
+    (lists / "val.txt").write_text("")
+    assert f"{root} has no images of voc2012's test part" in refusal("voc2012")
+    shutil.rmtree(masks)
+    assert f"no {root}/voc2012.npz" in refusal("voc2012")
+    assert f"nor {masks} (torchvision's layout)" in refusal("voc2012")
+
+
+def test_cityscapess_folders(root):
+    """34 ids, of which 19 are classes; by torchvision's table, the others are void."""
+    ids = np.arange(34, dtype=np.uint8).repeat(2).reshape(4, 17).repeat(4, 0)
+    cars = np.full_like(ids, 26)
+    made = {"train/ulm_1": ids, "train/bonn_0": ids, "train/ulm_2": cars}
+    for k, (name, array) in enumerate((made | {"val/kiel_0": cars}).items()):
+        part, file = name.split("/")
+        files = {f"leftImg8bit/{part}/{file[:-2]}/{file}_leftImg8bit": ids * 0 + k}
+        for kind, shown in (("labelIds", array), ("instanceIds", array + 100)):
+            files[f"gtFine/{part}/{file[:-2]}/{file}_gtFine_{kind}"] = shown
+        for path, pixel in files.items():
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixel).save(root / f"{path}.png")
+    data = load_dataset("cityscapes")
+    assert data.x_train[:, 0, 0, 0].tolist() == [1, 0, 2]  # bonn, ulm, ulm
+    assert data.x_train.shape == (3, *ids.shape, 3) and data.crop == 16
+    wanted = {7: 0, 8: 1, 11: 2, 12: 3, 13: 4, 17: 5, 19: 6, 20: 7, 21: 8, 22: 9}
+    wanted |= {23: 10, 24: 11, 25: 12, 26: 13, 27: 14, 28: 15, 31: 16, 32: 17, 33: 18}
+    for y in data.y_train[:2]:
+        assert (y == np.vectorize(lambda i: wanted.get(i, VOID))(ids)).all()
+    assert (data.y_train[2] == 13).all() and (data.y_test == 13).all()
+    assert len(data.classes) == 19 and data.classes[18] == "bicycle"
+    assert data.classes[::13] == ("road", "car")
+    shutil.rmtree(root / "leftImg8bit" / "val" / "kiel")
+    assert "no images of cityscapes's test part" in refusal("cityscapes")
+    shutil.rmtree(root / "gtFine" / "val")
+    message = refusal("cityscapes")
+    assert f"nor {root}/gtFine/val (torchvision's" in message and "https://" in message
 
 
 @pytest.mark.parametrize("tested", ["test", "val"])

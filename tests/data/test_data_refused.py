@@ -49,6 +49,14 @@ def test_what_is_missing_names_its_file(root, monkeypatch, name):
     assert "DFKD_DATA is not set" in refusal(name)
 
 
+@pytest.mark.parametrize("name", ["camvid", "voc2012", "cityscapes"])
+def test_missing_label_maps_name_their_files(root, name):
+    message = refusal(name)
+    assert f"{root / name}.npz" in message
+    assert f"{root / name}/train/images/*.jpg and masks/*.png" in message
+    assert "http" in message or f"V('{root}', download=True)" in message
+
+
 @pytest.mark.parametrize("name", ["cifar", "../up", "", "-b", 3, None, "x" * 5000])
 def test_unknown_names(root, name):
     write_npz(root.parent / "up.npz")

@@ -11,6 +11,7 @@ from torch import nn
 from dfkd_lib import losses, theory
 from dfkd_lib.methods import (
     EMA,
+    Memory,
     State,
     Task,
     arvi,
@@ -21,7 +22,6 @@ from dfkd_lib.methods import (
     hidfd_students,
     mad,
 )
-from dfkd_lib.methods.mad import Memory
 from dfkd_lib.models import build
 
 # --- plain NumPy ----------------------------------------------------------------------
@@ -362,7 +362,7 @@ def test_batchnorm_losses_by_hand():
         seen = (seen - mean[:, None, None]) / np.sqrt(var + layer.eps)[:, None, None]
     (images,) = tensors(x)
     few = images[:2, :, :2, :2].clone().requires_grad_()
-    pair = (losses.bn_moments, squares), (deepinversion.bn_statistics, lengths)
+    pair = (losses.bn_moments, squares), (losses.bn_norms, lengths)
     for loss, wanted in pair:
         logits, found = loss(network, images)
         assert found.item() == pytest.approx(wanted)
@@ -373,7 +373,7 @@ def test_batchnorm_losses_by_hand():
 def test_batchnorm_losses_without_batchnorm_and_behind_an_exception():
     lenet, x = build("lenet5", 10).eval(), torch.zeros(2, 1, 32, 32)
     assert losses.bn_moments(lenet, x)[1].item() == 0
-    assert deepinversion.bn_statistics(lenet, x)[1].item() == 0
+    assert losses.bn_norms(lenet, x)[1].item() == 0
     broken = nn.Sequential(nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(1, 10)).eval()
     for _ in range(2):  # no hook is left behind: the second time is as the first
         with pytest.raises(RuntimeError, match="shapes"):

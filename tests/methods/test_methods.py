@@ -22,11 +22,12 @@ from dfkd_lib.train import Keep, Scores, TestSet, train
 TINY = {
     "generator_width": 2, "z_dim": 6, "batch": 8, "student_batch": 8, "stages": 4,
     "generator_steps": 1, "student_steps": 2, "stages_per_epoch": 1, "memory": 24,
-    "inversion_steps": 2, "synthetic": 20,
+    "inversion_steps": 2, "synthetic": 20, "warmup": 1, "labels": "random",
 }  # fmt: skip
-GAMES = ("dfad", "arvi", "abm", "dfkd_mem", "mad", "dafl")
+GAMES = ("dfad", "arvi", "abm", "dfkd_mem", "mad", "dfq", "dafl")
 STILL = {"pad": 0, "mode": "replicate", "flip": False}
-PLAYERS = [*GAMES, "deepinversion", "hidfd", "degan"]
+PLAYERS = [*GAMES, "deepinversion", "hidfd", "degan", "zskt", "cmi", "fast"]
+PLAYERS += ["nayer"]
 
 
 def shrunk(name, **changes):
@@ -205,9 +206,11 @@ def test_the_generator_widens_the_gap_and_the_student_closes_it(name):
 @every_method
 def test_a_student_is_a_student_and_samples_are_what_it_saw(name):
     """Whatever a method needs beside it is not in it; nor is the caller's T changed."""
-    changes = {"gan_share": 0.0} if "gan_share" in readable(METHODS[name]) else {}
+    own = readable(METHODS[name])
+    changes = {"gan_share": 0.0} if "gan_share" in own else {}
+    changes["student_batch" if "student_batch" in own else "batch"] = 5
     teacher = copy.deepcopy(lenet()).train().requires_grad_(True)
-    settings, s = started(name, teacher=teacher, student_batch=5, **changes)
+    settings, s = started(name, teacher=teacher, **changes)
     played(settings, s)
     assert s.samples == 2 * 2 * 5 * (2 if name in ("mad", "dfkd_mem") else 1)
     assert teacher.training and all(p.requires_grad for p in teacher.parameters())
@@ -279,7 +282,7 @@ READ_BY_RUN = {"data_share", "collected_from", "collected_ratio", "collected_by"
 READ_BY_RUN |= {"collected_imbalance"}
 ALL_ON = {
     "schedule": "step", "mixup": "beta", "conditional": True, "lambda_logit": 1.0,
-    "pretrain_steps": 1,
+    "pretrain_steps": 1, "student_optimizer": "sgd",
 }  # fmt: skip
 
 
