@@ -7,13 +7,13 @@ OUTPUT := output
 
 # With one thread, the same seed gives the same numbers to the last bit, and two runs at
 # once do not compete for the cores.
-run test execute nightly bench: export OMP_NUM_THREADS := 1
+run test unit execute nightly bench: export OMP_NUM_THREADS := 1
 
 PYTEST := $(BIN)/pytest -n 2 -p no:cacheprovider
 NBVAL  := --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg --ignore-glob='*/_build/*'
 
 .DEFAULT_GOAL := help
-.PHONY: run test lint execute book bench nightly gpu lock clean help
+.PHONY: run test unit lint execute book bench nightly gpu lock clean help
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -24,13 +24,16 @@ run: $(STAMP) ## execute chapter 3 on real data; ends with a trained student
 	@echo; echo "The executed chapter: $(OUTPUT)/03_mad.ipynb"
 	@echo "The students, each with its record (.json) beside it:"; ls -1 $(OUTPUT)/*.safetensors
 
-# Cheap failures first. A chapter stays with one worker (loadfile); the longest ones are
-# not left to the end, as they would be if files with many tests came first.
+# Cheap failures first; one core renders the book beside the unit tests. A chapter stays
+# with one worker (loadfile); the longest ones are not left to the end, as they would be
+# if files with many tests came first.
 test: lint ## every check: style, unit tests, the rendered book, every chapter
-	$(PYTEST) --dist loadfile tests -m 'not slow and not browser'
-	$(MAKE) book
+	$(MAKE) -j 2 unit book
 	$(PYTEST) --dist worksteal tests/test_rendered*.py -rs
 	$(PYTEST) --dist loadfile --no-loadscope-reorder tests book -m slow $(NBVAL)
+
+unit: $(STAMP)
+	$(PYTEST) --dist loadfile tests -m 'not slow and not browser'
 
 lint: $(STAMP) ## check the style only
 	$(BIN)/ruff check .

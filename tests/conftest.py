@@ -39,6 +39,15 @@ def own_surroundings(monkeypatch, tmp_path):
     monkeypatch.setenv("DFKD_OFFLINE", "1")
 
 
+@pytest.fixture
+def root(monkeypatch, tmp_path):
+    """A DFKD_DATA that holds nothing."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    monkeypatch.setenv("DFKD_DATA", str(folder))
+    return folder
+
+
 @pytest.fixture(scope="session")
 def digits():
     from dfkd_lib.data import load_dataset
@@ -52,6 +61,35 @@ def teacher(digits):
     from dfkd_lib.teachers import load_teacher
 
     return load_teacher(digits, "lenet5")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from browser import chromium
+
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def open_page(browser):
+    """Opens a page of the book in a context of its own; `heard` is what it said."""
+    from browser import DESKTOP, Heard, address
+
+    contexts = []
+
+    def opened(name, **options):
+        usual = {"reduced_motion": "reduce", "color_scheme": "light"}
+        context = browser.new_context(**{"viewport": DESKTOP} | usual | options)
+        contexts.append(context)
+        page = context.new_page()
+        page.heard = Heard(context)
+        page.goto(address(name), wait_until="domcontentloaded")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
 
 
 @pytest.fixture

@@ -240,10 +240,3 @@ def test_in_step_bites():
         assert in_step(notebook, good()) == []
         break_it(notebook)
         assert in_step(notebook, good())
-
-
-def test_colabs_cell_may_come_first():
-    notebook = good()
-    colab = new_code_cell('"google.colab" in str(get_ipython())')
-    notebook.cells.insert(0, colab)
-    assert explained_parameters(notebook) == []

@@ -11,10 +11,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors.torch import load_file
 
 from dfkd_lib import records, theory
 from dfkd_lib.errors import UserError
@@ -172,19 +170,6 @@ def test_the_command_repeats_every_recipe(method):
 
 
 # --- writing --------------------------------------------------------------------------
-
-
-def test_a_run_is_saved_and_its_checkpoint_deleted(made, tmp_path):
-    folder = tmp_path / "new" / "folder"
-    folder.mkdir(parents=True)
-    (folder / "name.ckpt").touch()
-    student = build("lenet5_half", 10).to(memory_format=torch.channels_last)
-    path = records.save_run(folder, "name", made, student)
-    assert {p.name for p in folder.iterdir()} == {"name.json", "name.safetensors"}
-    assert records.load_records(folder=folder) == [made]
-    weights = load_file(path.with_suffix(".safetensors"))
-    for name, value in student.state_dict().items():
-        assert torch.equal(value, weights[name])
 
 
 def test_a_full_disk_leaves_no_half_file_and_the_checkpoint(

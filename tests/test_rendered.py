@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browser import DESKTOP, HTML, PAGES, PHONE, Heard, chromium, unfold, visit
+from browser import DESKTOP, HTML, PAGES, PHONE, typeset, unfold
 from chapters import ROOT
 
 # What runs past the right edge, and neither it nor a box around it scrolls. A drawer
@@ -63,17 +63,6 @@ THIN_OUT = """() => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def tab():
-    """One tab for all pages, without motion; and what it heard of the page open."""
-    with chromium() as browser:
-        options = {"reduced_motion": "reduce", "color_scheme": "light"}
-        context = browser.new_context(viewport=DESKTOP, **options)
-        tab = context.new_page()
-        tab.heard = Heard(context)
-        yield tab
-
-
 # For want of a text, Sphinx writes the image's path.
 SILENT = re.compile(r"\s*|\S*\.(png|jpe?g|svg|gif)", re.IGNORECASE)
 # WCAG 1.4.12: a reader may widen the letters so far.
@@ -93,13 +82,12 @@ def violations(page, rules):
 
 
 @pytest.mark.parametrize("name", [*PAGES, "search"])
-def test_a_page_opens_quietly_is_whole_and_can_be_read_by_all(tab, name):
+def test_a_page_opens_quietly_is_whole_and_can_be_read_by_all(open_page, name):
     """Opened once for all of it; at the end its code and tables are thinned out."""
-    tab.heard.clear()
-    tab.set_viewport_size(DESKTOP)
-    visit(tab, name)
+    tab = open_page(name)
+    typeset(tab)
     # nothing is asked of the network; formulas are set; images say what they show
-    assert (tab.heard.complaints, tab.heard.requests) == ([], [])
+    assert tab.heard.nothing()
     assert tab.evaluate(UNSET) == []
     assert tab.locator("mjx-merror, [data-mjx-error]").all_text_contents() == []
     assert tab.evaluate(RAW_TEX) == []
@@ -128,10 +116,10 @@ BITES = [
 ]
 
 
-def test_axe_and_what_looks_for_formulas_and_for_wide_things_bite(tab):
+def test_axe_and_what_looks_for_formulas_and_for_wide_things_bite(browser):
     wide = "<div style='width: 5000px'>wide</div><p>a formula: $x$</p>"
     body = f"<main>{''.join(bad for bad, _ in BITES)}{wide}</main>"
-    tab.goto("about:blank")
+    tab = browser.new_page(viewport=DESKTOP)
     tab.set_content(f"<html lang='en'><title>A page</title>{body}</html>")
     found = " ".join(violations(tab, RULES))
     assert all(f"{rule}: " in found for _, rule in BITES)
@@ -179,8 +167,8 @@ def test_the_tables_of_a_page_have_captions_numbered_by_chapter(name, chapter):
         assert text.startswith(f"Table {chapter}.{number} ") and len(text) > 30
 
 
-def test_the_front_page_leads_to_the_book(tab):
-    tab.goto((HTML / "index.html").as_uri())
+def test_the_front_page_leads_to_the_book(open_page):
+    tab = open_page("index")
     tab.wait_for_url("**/book/index.html")
     # no link is under another, such as a card's, which spans the whole card
     under = """links => links.filter(link => {

@@ -1,7 +1,7 @@
 """The figures that move do so by keyboard, ask for nothing, and have a poster."""
 
 import pytest
-from browser import DESKTOP, PAGES, PHONE, Heard, address, chromium
+from browser import DESKTOP, PAGES, PHONE
 
 FIGURES = {"moons-game": ("book/index", "book/01_dfad"), "ema-slider": ("book/03_mad",)}
 PLACES = [(kind, page) for kind, pages in FIGURES.items() for page in pages]
@@ -9,51 +9,35 @@ STATE = """figure => [...figure.querySelectorAll(".moving path, .moving circle")
     .map(e => e.getAttribute("d") + e.getAttribute("style")).join()"""
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def open_page(browser):
-    """Opens a page; gives it, and what it was heard to say."""
-    contexts = []
-
-    def opened(name, **options):
-        context = browser.new_context(reduced_motion="reduce", **options)
-        contexts.append(context)
-        heard, page = Heard(context), context.new_page()
-        page.goto(address(name), wait_until="domcontentloaded")
-        return page, heard
-
-    yield opened
-    for context in contexts:
-        context.close()
-
-
-@pytest.mark.parametrize("screen", [DESKTOP, PHONE], ids=["desktop", "phone"])
 @pytest.mark.parametrize(("kind", "name"), PLACES)
-def test_a_slider_moves_it_by_keyboard_and_nothing_is_requested(
-    open_page, kind, name, screen
+def test_a_slider_moves_it_by_keyboard_and_else_there_is_the_poster(
+    open_page, kind, name
 ):
-    page, heard = open_page(name, viewport=screen)
+    """The poster is there without script and on paper; nothing is requested."""
+    page = open_page(name)
     figure = page.locator(f"div.{kind}")
     slider = figure.locator("input[type=range]")
-    slider.focus()
-    before, text = figure.evaluate(STATE), slider.get_attribute("aria-valuetext")
-    page.keyboard.press("ArrowRight")
-    assert figure.evaluate(STATE) != before
-    assert slider.get_attribute("aria-valuetext") != text
-    page.keyboard.press("ArrowLeft")
-    assert figure.evaluate(STATE) == before
-    assert figure.locator(":scope > :not(.moving):visible").count() == 0  # the poster
-    assert page.evaluate("document.documentElement.scrollWidth") <= screen["width"]
-    assert (heard.complaints, heard.requests) == ([], [])
+    for screen in (DESKTOP, PHONE):
+        page.set_viewport_size(screen)
+        slider.focus()
+        before, text = figure.evaluate(STATE), slider.get_attribute("aria-valuetext")
+        page.keyboard.press("ArrowRight")
+        assert figure.evaluate(STATE) != before
+        assert slider.get_attribute("aria-valuetext") != text
+        page.keyboard.press("ArrowLeft")
+        assert figure.evaluate(STATE) == before
+        assert figure.locator(":scope > :not(.moving):visible").count() == 0
+        assert page.evaluate("document.documentElement.scrollWidth") <= screen["width"]
+    assert page.heard.nothing()
+    page.emulate_media(media="print")
+    assert figure.locator(":is(img, svg.picture)").is_visible()
+    assert not figure.locator(".moving").is_visible()
+    still = open_page(name, java_script_enabled=False)
+    assert still.locator(f"div.{kind} :is(img, svg.picture)").is_visible()
 
 
 def test_the_game_plays_steps_and_changes_its_generator_by_keyboard(open_page):
-    page, _ = open_page("book/index")
+    page = open_page("book/index")
     figure = page.locator("div.moons-game")
     told = figure.locator(".moving-told")
     first = told.text_content()
@@ -84,22 +68,9 @@ def test_the_game_plays_steps_and_changes_its_generator_by_keyboard(open_page):
     assert figure.locator(".moving-real").is_visible()
 
 
-@pytest.mark.parametrize(("kind", "name"), PLACES)
-def test_without_script_and_on_paper_there_is_the_poster(open_page, kind, name):
-    page, _ = open_page(name, java_script_enabled=False)
-    poster = page.locator(f"div.{kind} :is(img, svg.picture)")
-    assert poster.is_visible()
-    page, _ = open_page(name)
-    figure = page.locator(f"div.{kind}")
-    figure.locator(".moving").wait_for()
-    page.emulate_media(media="print")
-    assert figure.locator(":is(img, svg.picture)").is_visible()
-    assert not figure.locator(".moving").is_visible()
-
-
 def test_other_pages_load_none_of_it(open_page):
     assert "book/notation" in PAGES
-    page, _ = open_page("book/notation")
+    page = open_page("book/notation")
     page.wait_for_load_state()
-    assert page.locator(".moving").count() == 0
+    assert page.locator(".moving, .scoreboard-tools").count() == 0
     assert page.evaluate("[typeof dfkd_moons, typeof dfkd_ema]") == ["undefined"] * 2

@@ -1,7 +1,7 @@
 """What a reader does with the book: search, switch the theme, use keys, print."""
 
 import pytest
-from browser import DESKTOP, Heard, address, chromium, unfold, visit
+from browser import DESKTOP, address, typeset, unfold
 
 # A4 within margins of 15 mm, at 96 dots per inch
 PAPER = {"width": 681, "height": 1000}
@@ -39,29 +39,8 @@ FOCUS = """async () => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def context(browser):
-    context = browser.new_context(
-        viewport=DESKTOP, reduced_motion="reduce", color_scheme="light"
-    )
-    yield context
-    context.close()
-
-
-@pytest.fixture
-def page(context):
-    return context.new_page()
-
-
-def test_search_finds_covariance_and_says_when_there_is_nothing(context, page):
-    heard = Heard(context)
-    visit(page, "book/index")
+def test_search_finds_covariance_and_says_when_there_is_nothing(open_page):
+    page = open_page("book/index")
     page.keyboard.press("Control+k")
     page.keyboard.type("covariance")
     page.keyboard.press("Enter")
@@ -73,14 +52,14 @@ def test_search_finds_covariance_and_says_when_there_is_nothing(context, page):
     assert "covariance" in quote.inner_text()
     hits.first.click()
     page.wait_for_url("**/book/**")
-    assert (heard.complaints, heard.requests) == ([], [])
+    assert page.heard.nothing()
     page.goto(address("search") + "?q=xyzzyplugh")
     page.get_by_text("did not match any documents").wait_for()
 
 
-def test_a_link_shows_the_equation_it_names(context, page):
-    heard = Heard(context)
-    visit(page, "book/03_mad")
+def test_a_link_shows_the_equation_it_names(open_page):
+    page = open_page("book/03_mad")
+    typeset(page)
     unfold(page)
     target = "#equation-eq-mad-weights"
     page.locator(f'article a.reference.internal[href="{target}"]').first.hover()
@@ -93,11 +72,11 @@ def test_a_link_shows_the_equation_it_names(context, page):
     assert 0 <= box["x"] and box["x"] + box["width"] <= DESKTOP["width"]
     page.keyboard.press("Escape")
     card.wait_for(state="detached")
-    assert (heard.complaints, heard.requests) == ([], [])
+    assert page.heard.nothing()
 
 
-def test_the_theme_switch_works_and_is_remembered(page):
-    visit(page, "book/index")
+def test_the_theme_switch_works_and_is_remembered_but_paper_is_white(open_page):
+    page = open_page("book/index")
     ground = "getComputedStyle(document.body).backgroundColor"
     assert page.evaluate(THEME) == "light"
     light = page.evaluate(ground)
@@ -107,12 +86,17 @@ def test_the_theme_switch_works_and_is_remembered(page):
             switch.click()
     assert page.evaluate(THEME) == "dark"
     assert page.evaluate(ground) != light
-    visit(page, "book/notation")
+    page.goto(address("book/notation"))
     assert page.evaluate(THEME) == "dark"
+    note = f"() => {{ globalThis.printed = {THEME}; }}"
+    page.evaluate(f"addEventListener('beforeprint', {note})")
+    page.pdf()
+    assert (page.evaluate("printed"), page.evaluate(THEME)) == ("light", "dark")
 
 
-def test_the_keyboard_reaches_everything_and_shows_where_it_is(page):
-    visit(page, "book/03_mad")
+def test_the_keyboard_reaches_everything_and_shows_where_it_is(open_page):
+    page = open_page("book/03_mad")
+    typeset(page)
     stops = []
     for _ in range(40):
         page.keyboard.press("Tab")
@@ -131,11 +115,10 @@ def test_the_keyboard_reaches_everything_and_shows_where_it_is(page):
 
 
 @pytest.mark.parametrize("name", "03_mad 04_hidfd 08_scoreboard notation".split())
-def test_paper_holds_the_page(page, name):
+def test_paper_holds_the_page(open_page, name):
     """Bars and buttons stay behind, nothing is cut off, folded parts are open."""
-    name = f"book/{name}"
-    page.set_viewport_size(PAPER)
-    visit(page, name)
+    page = open_page(f"book/{name}", viewport=PAPER)
+    typeset(page)
     unfold(page)
     page.emulate_media(media="print")
     seen = [e for bar in BARS for e in page.locator(bar).all() if e.is_visible()]
@@ -146,15 +129,3 @@ def test_paper_holds_the_page(page, name):
     assert page.locator("table.scoreboard svg:visible").evaluate_all(cut) == 0
     title = page.locator("article h1").first
     assert title.is_visible() and not page.locator(".onlyprint").first.is_visible()
-
-
-def test_paper_is_white_in_the_dark_theme_too(browser):
-    context = browser.new_context(color_scheme="dark")
-    page = context.new_page()
-    visit(page, "book/index")
-    note = f"() => {{ globalThis.printed = {THEME}; }}"
-    page.evaluate(f"addEventListener('beforeprint', {note})")
-    page.pdf()
-    assert page.evaluate("printed") == "light"
-    assert page.evaluate(THEME) == "dark"
-    context.close()

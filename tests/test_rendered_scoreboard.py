@@ -1,7 +1,7 @@
 """The scoreboard in a browser: sorted and filtered by keyboard, plain without script."""
 
 import pytest
-from browser import DESKTOP, PHONE, Heard, address, chromium, visit
+from browser import DESKTOP, PHONE
 
 BOARD = "book/08_scoreboard"
 STATUS = ".scoreboard-tools [role=status]"
@@ -15,21 +15,11 @@ SCROLLS = """() => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser:
-        yield browser
-
-
 @pytest.fixture
-def page(browser):
-    context = browser.new_context(viewport=DESKTOP, reduced_motion="reduce")
-    page = context.new_page()
-    page.heard = Heard(context)
-    visit(page, BOARD)
+def page(open_page):
+    page = open_page(BOARD)
     yield page
-    assert (page.heard.complaints, page.heard.requests) == ([], [])
-    context.close()
+    assert page.heard.nothing()
 
 
 def tab_to(page, locator):
@@ -49,6 +39,10 @@ def test_it_shows_what_was_run_each_row_with_its_drawing_and_record(page):
         assert row.get_attribute("data-status") == "run"
         assert "ours" in row.locator("svg").get_attribute("aria-label")
         assert row.locator("a").get_attribute("href").startswith("../results/")
+    for size in (DESKTOP, PHONE):  # the table scrolls, the page does not
+        page.set_viewport_size(size)
+        assert page.evaluate(SCROLLS) == (size == PHONE)
+        assert not page.evaluate(WIDER)
 
 
 def test_the_keyboard_sorts_within_the_groups(page):
@@ -96,17 +90,8 @@ def test_a_command_is_copied(page):
     assert page.evaluate("navigator.clipboard.readText()") == command
 
 
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_the_table_scrolls_and_the_page_does_not(page, size):
-    page.set_viewport_size(size)
-    assert page.evaluate(SCROLLS) == (size == PHONE)
-    assert not page.evaluate(WIDER)
-
-
-def test_without_script_it_is_two_tables_and_a_fold(browser):
-    context = browser.new_context(viewport=DESKTOP, java_script_enabled=False)
-    page = context.new_page()
-    page.goto(address(BOARD))
+def test_without_script_it_is_two_tables_and_a_fold(open_page):
+    page = open_page(BOARD, java_script_enabled=False)
     fold = page.locator("details.scoreboard-rest")
     run = "div.scoreboard > .scoreboard-scroll tr[data-status=run]"
     assert page.locator(run).count()
@@ -116,9 +101,3 @@ def test_without_script_it_is_two_tables_and_a_fold(browser):
     fold.locator("summary").focus()
     page.keyboard.press("Enter")
     assert left.is_visible() and "dfkd_lib.run" in left.inner_text()
-    context.close()
-
-
-def test_other_pages_are_left_alone(page):
-    visit(page, "book/notation")
-    assert page.locator(".scoreboard-tools").count() == 0

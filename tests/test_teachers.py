@@ -12,7 +12,6 @@ import time
 import numpy as np
 import pytest
 import torch
-from patches import patches
 from safetensors.torch import load_file
 
 from dfkd_lib import teachers
@@ -28,10 +27,15 @@ QUICK = "--epochs 12 --lr 0.2 --device cpu"
 
 
 @pytest.fixture
-def own(tmp_path, monkeypatch) -> Dataset:
-    """256 images under the name "own", learned in a second."""
-    np.savez(tmp_path / "own.npz", **patches())
-    monkeypatch.setenv("DFKD_DATA", str(tmp_path))
+def own(root) -> Dataset:
+    """A bright patch whose place tells the class: learned within a second."""
+    x = np.random.default_rng(0).integers(40, size=(320, 32, 32, 1), dtype=np.uint8)
+    y = np.arange(320) % 10
+    for image, label in zip(x, y, strict=True):
+        row, column = 8 * (label // 4), 8 * (label % 4)
+        image[row : row + 8, column : column + 8] += 200
+    parts = {"x_train": x[:256], "y_train": y[:256], "x_test": x[256:]}
+    np.savez(root / "own.npz", y_test=y[256:], **parts)
     return load_dataset("own")
 
 
@@ -156,10 +160,8 @@ def test_networks_that_gain_train_in_bfloat16_where_the_cpu_has_it(tmp_path):
 def test_recipes():
     for dataset, network, images, values in (
         ("cifar10", "resnet34_8x", 50_000, (160, 0.1, 128)),
-        ("cifar10", "wrn40_2", 50_000, (12, 0.3, 256)),
         ("cifar100", "wrn16_2", 50_000, (20, 0.3, 256)),
         ("cifar100", "vgg11_bn", 50_000, (160, 0.05, 128)),
-        ("svhn", "resnet34_8x", 73_257, (160, 0.01, 128)),
         ("tiny_imagenet_32", "resnet34_8x", 100_000, (160, 0.1, 256)),
         ("food101", "alexnet", 75_750, (160, 0.01, 512)),
         ("digits", "lenet5", 1347, (100, 0.01, 128)),

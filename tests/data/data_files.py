@@ -3,27 +3,17 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
+from refused import refused
 
 from dfkd_lib.data import Dataset, load_dataset
-from dfkd_lib.errors import UserError
 
 RANDOM = np.random.default_rng(0)
 COLOUR = ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
 
 
-def line(call, *args, **kwargs) -> str:
-    """The one line by which a call is refused."""
-    with pytest.raises(UserError) as caught:
-        call(*args, **kwargs)
-    message = str(caught.value)
-    assert len(message.splitlines()) == 1
-    return message
-
-
 def refusal(name: str) -> str:
-    return line(load_dataset, name)
+    return refused(load_dataset, name)
 
 
 def pixels(*shape: int) -> np.ndarray:

@@ -5,13 +5,13 @@ import hashlib
 import json
 import pickle
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torchvision.datasets as tv
 from data_files import pixels, refusal, write_idx, write_images, write_npz
 from PIL import Image
+from refused import Hostile
 from scipy.io import savemat
 
 from dfkd_lib.data import DATASETS, VOID, ImageFiles, load_dataset, resize
@@ -43,12 +43,8 @@ def test_cifars_batches(root, monkeypatch):
     data = load_dataset("cifar100")
     np.testing.assert_array_equal(data.x_test, x.transpose(0, 2, 3, 1))
     assert data.y_train.tolist() == [0, 1, 2] and data.classes == tuple(names)
-
-    class Payload:
-        def __reduce__(self):
-            return Path.touch, (root / "executed",)
-
-    (folder / "a").write_bytes(pickle.dumps(Payload()))  # of another MD5 sum
+    hostile = pickle.dumps(Hostile(root / "executed"))
+    (folder / "a").write_bytes(hostile)  # of another MD5 sum
     assert "corrupted" in refusal("cifar100") and not (root / "executed").exists()
 
 

@@ -10,10 +10,11 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 import torchvision.datasets as tv
-from data_files import line, refusal, write_idx, write_images, write_npz
+from data_files import refusal, write_idx, write_images, write_npz
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from refused import refused
 
 from dfkd_lib.data import DATASETS, EMBEDDED, load_dataset, load_images
 from dfkd_lib.data.catalogue import find, known_dataset, locate
@@ -60,7 +61,7 @@ def test_missing_label_maps_name_their_files(root, name):
 def test_unknown_names(root, name):
     write_npz(root.parent / "up.npz")
     write_npz(root / "-b.npz")
-    message = line(known_dataset, "dataset", name)
+    message = refused(known_dataset, "dataset", name)
     assert message.startswith("dataset: ") and f"{root}/" in message
     assert all(known in message for known in (*DATASETS, "letters, digits, - and _"))
 
@@ -164,7 +165,7 @@ def test_images_to_check_on(tmp_path):
     np.testing.assert_array_equal(y, arrays["y_test"])
     assert load_images(tmp_path / "some.npz", (1, 16, 16), 10)[0].shape[2:] == (16, 16)
     for channels in (2, 4):
-        message = line(load_images, tmp_path / "some", (channels, 32, 32), 10)
+        message = refused(load_images, tmp_path / "some", (channels, 32, 32), 10)
         assert "1 or 3 channels" in message and "npz" in message
 
 
@@ -173,8 +174,8 @@ def test_nothing_to_check_on(tmp_path, path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "text").write_text("no archive")
     given_path = f"{tmp_path}/{path}" if path else path
-    assert line(load_images, given_path, (1, 8, 8), 10).startswith("check: ")
+    assert refused(load_images, given_path, (1, 8, 8), 10).startswith("check: ")
     write_npz(tmp_path / "text")
     (tmp_path / "text.npz").rename(tmp_path / "text")
-    assert "labels" in line(load_images, tmp_path / "text", (1, 32, 32), 5)
-    assert "of shape" in line(load_images, tmp_path / "text", (3, 32, 32), 10)
+    assert "labels" in refused(load_images, tmp_path / "text", (1, 32, 32), 5)
+    assert "of shape" in refused(load_images, tmp_path / "text", (3, 32, 32), 10)

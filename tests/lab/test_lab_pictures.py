@@ -6,7 +6,6 @@ import inspect
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-import torch
 from markdown_it import MarkdownIt
 
 from dfkd_lib.lab import pictures
@@ -51,12 +50,6 @@ def test_curves_are_means_over_seeds_and_their_range(spread):
     if spread:
         band = {tuple(v) for v in ax.collections[0].get_paths()[0].vertices}
         assert band >= {(10, 1), (10, 3), (20, 3), (20, 5)}
-
-
-def test_the_others_can_be_drawn():
-    pictures.intervals({"one seed": (3.0, float("nan"))}, x_label="x", zero=True)
-    pictures.means_over([10, 100], {"a": [(1, 0.5), (2, 0.5)]}, x_label="", y_label="")
-    pictures.images({"real": torch.randn(20, 1, 8, 8), "made": torch.zeros(5, 3, 8, 8)})
 
 
 @pytest.mark.parametrize("paper", ["dfad", "arvi", "mad", "hidfd"])

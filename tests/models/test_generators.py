@@ -9,7 +9,6 @@ from torch.nn import functional as F
 
 from dfkd_lib.errors import UserError
 from dfkd_lib.models import (
-    ConditionalGenerator,
     Flow,
     GeneratorA,
     GeneratorB,
@@ -73,15 +72,6 @@ def test_sizes_follow_the_teachers_images_or_are_an_error():
     ):
         with pytest.raises(UserError, match=message):
             named(name, size=size)
-
-
-def test_names_of_trained_weights_have_not_changed():
-    names = list(make("generator_a").state_dict())
-    assert names[:3] == ["project.weight", "project.bias", "layers.0.weight"]
-    assert {"layers.2.weight", "layers.2.bias", "layers.9.bias"} < set(names)
-    assert names[-1] == "layers.11.num_batches_tracked"
-    told = list(ConditionalGenerator(make("mad_cifar"), 10).state_dict())
-    assert told[0] == "generator.project.weight" and told[-1] == "embedding.weight"
 
 
 @pytest.mark.parametrize("name", GENERATORS)
