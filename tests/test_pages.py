@@ -106,3 +106,12 @@ def test_a_recipe_can_be_read_off_its_table():
             (name, source): f"`{name}` = {book_pages.shown(made.values()[name])}"
             for name, source in made.sources.items()
         }, asked
+
+
+def test_the_glossary_is_in_the_order_of_the_alphabet():
+    """Sphinx would sort Greek letters to its end."""
+    text = (ROOT / "book" / "glossary.md").read_text()
+    terms = re.findall(r"^(?!```)(\S.*)\n  \S", text, re.M)
+    assert len(terms) > 35
+    plain = [term.replace("ρ", "rho").casefold() for term in terms]
+    assert plain == sorted(plain)

@@ -34,7 +34,7 @@ class NAYER:
     )  # fmt: skip
     data: ClassVar = None
 
-    labels: Literal["text", "random"] = "text"  # what stands for a class
+    labels: Literal["text", "random"] = "text"  # the vectors of classes
     lambda_bn: setting.Weight = 10.0  # the weights are the code's
     lambda_onehot: setting.Weight = 0.5
     lambda_adv: setting.Weight = 1.33
