@@ -22,9 +22,9 @@ EQUAL = {"student_batch": 256, "lambda0": 2.0}  # ABM with MAD's images and loss
 NO_GAN = {"gan_share": 0.0, "stages": 50, "inflation": 1_000_000}  # of HiDFD
 # The data-free methods of the library; the year is in the docstring.
 ROWS = "dafl dfad abm zskt deepinversion degan dfq arvi cmi dfkd_mem fast mad".split()
-ROWS += ["nayer", "hidfd"]
+ROWS += ["spaceshipnet", "nayer", "hidfd"]
 CHAPTERS = {"dfad": "01_dfad", "arvi": "02_arvi", "mad": "03_mad", "hidfd": "04_hidfd"}
-CHAPTERS |= dict.fromkeys(("cmi", "fast", "nayer"), "06_field")
+CHAPTERS |= dict.fromkeys(("cmi", "fast", "spaceshipnet", "nayer"), "06_field")
 HEAD = ["method", "year", "discrepancy", "generator also minimises"]
 HEAD += ["student's samples", "generator is given", "images kept"]
 

@@ -21,7 +21,7 @@ NAMES = {
     "kd_ori": "KD-ORI", "kd_rel": "KD-REL", "kd_unr": "KD-UNR", "fitnet": "FitNet",
     "kd_collected": "KD, collected", "at": "AT", "ft": "FT", "hidfd": "HiDFD",
     "degan": "DeGAN", "alone": "student alone", "zskt": "ZSKT", "dfq": "DFQ",
-    "cmi": "CMI", "fast": "Fast", "nayer": "NAYER",
+    "cmi": "CMI", "fast": "Fast", "nayer": "NAYER", "spaceshipnet": "SpaceshipNet",
 }  # fmt: skip
 SPEED = ("fast", "plain")  # experiments that repeat runs to time them
 

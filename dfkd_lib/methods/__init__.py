@@ -14,6 +14,7 @@ from .kd import KD, Alone, KDCollected, KDRelated, KDUnrelated, Random
 from .mad import ABM, EMA, MAD, DFKDMem
 from .nayer import NAYER
 from .setting import readable
+from .spaceshipnet import SpaceshipNet
 from .state import Choices, Losses, Memory, State, Task, learning_rate_factor
 from .zskt import ZSKT
 
@@ -24,4 +25,5 @@ METHODS = {
     "kd_collected": KDCollected, "fitnet": FitNet, "at": AT, "ft": FT,
     "hidfd": HiDFD, "degan": DeGAN, "alone": Alone, "zskt": ZSKT,
     "dfq": DFQ, "cmi": CMI, "fast": Fast, "nayer": NAYER,
+    "spaceshipnet": SpaceshipNet,
 }  # fmt: skip

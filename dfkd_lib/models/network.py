@@ -100,7 +100,8 @@ class Classifier(Network):
             for position, layer in enumerate(self.features):
                 h = layer(h)
                 if position in self.cuts:
-                    maps.append(h.to(self.classifier.weight.dtype))
+                    h = h.to(self.classifier.weight.dtype)  # so gradients pass by it
+                    maps.append(h)
         return Features(maps, *self._classified(h, x))
 
     def _classified(self, h: Tensor, x: Images) -> tuple[Embedding, Logits]:

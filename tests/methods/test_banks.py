@@ -7,7 +7,7 @@ import torch
 from dfkd_lib.data import load_dataset, word_vectors
 from dfkd_lib.errors import UserError
 from dfkd_lib.losses import agreed_kl, bn_norms
-from dfkd_lib.methods import METHODS, Task, cmi, fast, nayer
+from dfkd_lib.methods import METHODS, Task, cmi, fast, nayer, spaceshipnet
 from dfkd_lib.models import build
 from dfkd_lib.recipes import recipe_for
 from dfkd_lib.run import begin
@@ -20,7 +20,7 @@ SMALL |= {"inversion_steps": 3, "student_steps": 1, "memory": 40, "shift": 0}
 def started(name, teacher="lenet5", shape=(1, 32, 32), **changes):
     kind = METHODS[name]
     own = {"labels": "random"} if name == "nayer" else {}
-    own |= {"warmup": 0} if name != "cmi" else {}
+    own |= {"warmup": 0} if name in ("fast", "nayer") else {}
     settings = kind(**SMALL | own | changes)
     torch.manual_seed(0)
     networks = build(teacher, 10).eval(), build(teacher, 10)
@@ -237,3 +237,47 @@ def test_moments_and_classes_are_asked_for():
     by_hand = -logits.log_softmax(1)[torch.arange(12), y].mean().item() / 2
     assert terms["one-hot"].item() == pytest.approx(by_hand, rel=1e-4)
     assert "-agreed KL" not in terms
+
+
+# --- SpaceshipNet ---------------------------------------------------------------------
+
+
+def test_kept_maps_become_the_generators_images():
+    _, s = started("spaceshipnet")
+    z, _ = s.noise(4)
+    with torch.no_grad():
+        wanted, maps = s.generator(z), spaceshipnet.head(s.generator, z)
+        for cut, h in enumerate(maps):
+            found = spaceshipnet.tail(s.generator, h, cut)
+            assert torch.allclose(found, wanted, atol=1e-5)
+
+
+def test_half_of_the_channels_come_from_the_other_end():
+    random = torch.Generator().manual_seed(0)
+    h = torch.arange(6.0)[:, None, None, None].expand(6, 10, 2, 2)
+    mixed = spaceshipnet.exchange(h, 1.0, random)
+    for i, one in enumerate(mixed):
+        assert sorted(one[:, 0, 0].tolist()) == sorted(5 * [float(i)] + 5 * [5.0 - i])
+    assert torch.equal(spaceshipnet.exchange(h, 0.0, random), h)
+
+
+def test_a_banks_layers_are_filled_in_turn():
+    settings, s = started("spaceshipnet")
+    for s.stage in (1, 2, 3, 4):
+        settings.stage(s)
+    filled = [int(bank.filled) for bank in (s.grid, s.low, s.high)]
+    assert filled == [24, 12, 12]
+
+
+def test_activation_maps_of_a_network_that_averages():
+    """Class activation maps average to the logits without bias; Grad-CAM of the last
+    maps is that of the class, divided by the number of places.
+    """
+    _, s = started("spaceshipnet", "wrn16_1", (3, 32, 32))
+    x, y = torch.randn(3, 3, 32, 32), torch.tensor([1, 4, 7])
+    seen = s.teacher.stages(x.requires_grad_())
+    maps, _ = spaceshipnet.class_maps(s, seen, seen)
+    logits = maps.mean((2, 3)) + s.teacher.classifier.bias
+    assert torch.allclose(logits, seen.logits, atol=1e-5)
+    [cam] = spaceshipnet.grad_cam(seen, y, [-1])
+    assert torch.allclose(cam, maps[torch.arange(3), y] / 64, atol=1e-5)

@@ -27,7 +27,7 @@ TINY = {
 GAMES = ("dfad", "arvi", "abm", "dfkd_mem", "mad", "dfq", "dafl")
 STILL = {"pad": 0, "mode": "replicate", "flip": False}
 PLAYERS = [*GAMES, "deepinversion", "hidfd", "degan", "zskt", "cmi", "fast"]
-PLAYERS += ["nayer"]
+PLAYERS += ["nayer", "spaceshipnet"]
 
 
 def shrunk(name, **changes):
