@@ -74,7 +74,9 @@ NUMBERS = {
     "collected": lambda: str(
         first("hidfd_digits", "hidfd", "digits_hybrid")["images"]["count"]
     ),
-    "bank": lambda: between("banks", "nayer", "nayer", "digits_half", 9, memory=128),
+    "words": lambda: between(
+        "banks", "nayer", "nayer", "digits_half", 11, labels="random"
+    ),
     "scenes": lambda: mean("scenes", "dfad", "scenes"),
     "scenes noise": lambda: mean("scenes", "random", "scenes"),
     "systems": systems,

@@ -224,11 +224,11 @@ class Phased:
 @contextlib.contextmanager
 def as_named() -> Iterator[None]:
     """Layers compute as they are named: so operations are counted, as on a GPU."""
-    Phased.phases = False
+    before, Phased.phases = Phased.phases, False
     try:
         yield
     finally:
-        Phased.phases = True
+        Phased.phases = before
 
 
 class UpsampledConv2d(Phased, nn.Conv2d):
