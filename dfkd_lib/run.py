@@ -424,7 +424,7 @@ def prepare(
         recipe = recipe.replace(momentum=s.momentum)
     s.full = recipe
     data, teacher, recipe, note = _loaded(s, recipe)
-    usual = "digits_hybrid" if method == "hidfd" else "digits"
+    usual = {"hidfd": "digits_hybrid", "fast": "digits_half"}.get(method, "digits")
     usual = "scenes" if data.crop else usual
     s.recorded = recipe == recipe_for(usual, method)
     s.alone = recipe.paper == "ladder"
