@@ -232,7 +232,7 @@ BASELINES: dict[str, Table] = {
     ],
     "spaceshipnet": [
         _SEEN,
-        ("code", {"generator": "generator_a", "generator_width": 64}),
+        ("code", {"generator_width": 64}),
         ("code", {"lambda_bn": 1.0, "generator_beta1": 0.5, "temperature": 30.0}),
         ("code", {"stages": 200, "generator_steps": 1, "inversion_steps": 200}),
         ("code", {"inversion_lr": 1e-3, "memory": 17_067, "stages_per_epoch": 1}),

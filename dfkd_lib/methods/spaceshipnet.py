@@ -10,7 +10,7 @@ loss; maps are drawn with replacement; the schedule is this book's.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -49,7 +49,7 @@ class SpaceshipNet:
     flips: bool = False
     temperature: setting.Temperature = 1.0  # 30 in the code
     batch: setting.Size = 128  # images that are found at once
-    generator: Literal["generator_a"] = "generator_a"
+    generator: str = setting.fixed("generator_a")
     generator_width: setting.Size = 8
     z_dim: setting.Size = 100
     generator_beta1: setting.BelowOne = 0.5
