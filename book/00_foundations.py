@@ -453,7 +453,7 @@ YEARS = {
     "fitnet": 2015, "at": 2017, "ft": 2018, "dafl": 2019,
     "deepinversion": 2020, "dfad": 2019, "arvi": 2021, "abm": 2019,
     "dfkd_mem": 2022, "mad": 2022, "degan": 2020, "kd_collected": 2025,
-    "hidfd": 2025, "alone": 2019, "zskt": 2019, "dfq": 2020,
+    "hidfd": 2025, "alone": "–", "zskt": 2019, "dfq": 2020,
     "cmi": 2021, "fast": 2022, "spaceshipnet": 2023, "nayer": 2024,
 }  # fmt: skip
 DATA = {None: "none", "collected": "few, collected"}

@@ -105,16 +105,18 @@ pictures.Markdown(f"""**Verdict**
   68.75 % and NAYER's about 71.7 % after about 7 hours; MAD's has
   64.05 % after about 28.
 - **Proved.** With uniform draws from a growing bank, the images found
-  first are seen most: one of stage i is expected to be seen in
-  proportion to 1/i + … + 1/J, where J is the number of stages.
+  first are seen most: without a warm-up, one of stage i is expected to
+  be seen in proportion to 1/i + … + 1/J, where J is the number of
+  stages.
 - **Measured.** digits_half at equal FLOP, final accuracy (n = 5,
   teacher {top:.2f} %): CMI {mean(usual["cmi"])}, Fast
   {mean(usual["fast"])}, NAYER {mean(usual["nayer"])}; ABM
   {mean(usual["abm"])}, DFAD {mean(usual["dfad"])}, MAD
   {mean(usual["mad"])}, SpaceshipNet {mean(usual["spaceshipnet"])}.
   - CMI − ABM: {ahead["cmi"]}.
-  - Without the bank, one seed in five of Fast ({worst["fast"]:.1f} %)
-    and of NAYER ({worst["nayer"]:.1f} %) fails; with it, none does.
+  - Without the bank, two of 15 runs fail, one of Fast
+    ({worst["fast"]:.1f} %) and one of NAYER ({worst["nayer"]:.1f} %);
+    with it, none of 15 does. This is too few to tell.
   - NAYER with words − with random vectors: {text}.
 - **Open.** The papers' networks and schedules; CIFAR at equal FLOP is
   queued.
@@ -242,7 +244,8 @@ expected = n_S * M / B * (H[b + J] - H[b + first - 1])
 some = [0, b, -1]  # of the warm-up, the first and the last stage
 print(f"counted:    {counted[some].round(1)}")
 print(f"by theorem: {expected[some].round(1)}")
-assert np.allclose(counted, expected, atol=2.5)
+spread = 4 * np.sqrt(expected / B) + 0.2  # of a batch's mean count
+assert (np.abs(counted - expected) < spread).all()
 
 # %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the plotting code", "figure": {"name": "fig-field-seen", "caption": "How often an image of each batch is seen in the schedule of the run below: counted (mean of a batch), and by the theorem. The batches of the warm-up are seen more than ten times as often as those of the last stages."}, "image": {"alt": "Two curves over the number of the batch that lie on each other: flat during the warm-up batches at the left, then falling steadily towards zero at the last batch."}}
 pictures.lines(
@@ -272,15 +275,19 @@ print(
     f"accuracy {last['accuracy_last']:.2f} % (teacher "
     f"{last['teacher_accuracy']:.2f} %)"
 )
-found = int(done.state.memory.filled)
-print(f"{found:,} images found, {last['samples']:,} learned from")
+found = (b + J * m.generator_steps) * B
+kept_now = int(done.state.memory.filled)
+print(f"{found:,} images found, {kept_now:,} in the bank at the end")
+print(f"{last['samples']:,} learned from")
 print(f"{last['flop'] / 1e12:.2f} TFLOP")
 if settings.recorded:
     assert last["accuracy_last"] > 90
 
 # %% tags=["hide-input", "nbval-ignore-output"] mystnb={"code_prompt_show": "Show the plotting code", "figure": {"name": "fig-field-bank", "caption": "Twelve images of the bank from the warm-up, the middle and the end of the run. None of them looks like a digit, though the teacher gives each of them one. n = 1 seed."}, "image": {"alt": "Three rows of twelve small black and white pictures. The images of the warm-up show a fine grid, the later ones vertical stripes; no digit can be read in any of them."}}
-stored = done.state.memory.images.cpu()[:found]
-parts = {"warm-up": 0, "middle": found // 2, "end": found - 12}
+stored = done.state.memory.images.cpu()[:kept_now]
+parts = {"warm-up": 0, "middle": kept_now // 2, "end": kept_now - 12}
+if kept_now < found:  # later images are anywhere in a full bank
+    parts = {"bank": 0}
 pictures.images({n: stored[at : at + 12] for n, at in parts.items()})
 plt.show()
 
@@ -346,7 +353,8 @@ def made(record):
         batches = p["stages"] * p["generator_steps"] + p.get(
             "warmup", 0
         )
-        return batches * p["batch"] / 1e3
+        fresh = record["samples"] * (record["method"] == "spaceshipnet")
+        return (batches * p["batch"] + fresh) / 1e3
     both = p["student_batch"] * (2 if record["method"] == "mad" else 1)
     step = p["batch"] * p["generator_steps"]
     return p["stages"] * (step + p["student_steps"] * both) / 1e3
@@ -386,9 +394,9 @@ pictures.Markdown(
 )
 
 # %% [markdown]
-# No difference from ABM is resolved by five seeds. CMI's mean is the highest of the table, SpaceshipNet's the lowest of those at equal FLOP. With half of the stages, at as many images as ABM's student learns from, the means of the banks are up to about a point lower. A bank makes far fewer images: the student of a bank sees each of them dozens of times, ABM's sees each once. So on digits fresh images are not what limits the student.
+# No difference from ABM is resolved by five seeds. CMI's mean is the highest of the table, SpaceshipNet's the lowest of those at equal FLOP. With half of the stages, at as many images as ABM's student learns from, the means of the banks are up to about a point lower. At the level of eleven comparisons SpaceshipNet − ABM is not resolved either, although its own interval excludes zero. A bank of images makes far fewer of them: its student sees each dozens of times, ABM's sees each once. On digits the number of different images does not decide the order of the methods.
 #
-# On CIFAR-10 at 0.2 PFLOP the same comparison is queued (`cifar10_banks`).
+# On CIFAR-10 at 0.2 PFLOP the same comparison is queued for CMI, Fast and NAYER (`cifar10_banks`).
 #
 # ```{note}
 # :class: dropdown
@@ -396,9 +404,9 @@ pictures.Markdown(
 # ```
 #
 # (sec-field-control)=
-# ## The bank or the way it is filled?
+# ## Control: the student without a bank
 #
-# The decisive control takes the bank away and leaves everything else: the same generator, loss and number of updates, but the student learns from the newest batch alone. Three more take away what a paper is known for: NAYER's words in favour of random vectors of the same size, CMI's contrast, and SpaceshipNet's exchange of channels.
+# The decisive control takes the bank away and leaves the rest: the same generator, loss and number of updates, but the student learns from the newest batch alone. In CMI the contrast then has this batch for a bank, too. Three more take away what a paper is known for: NAYER's words in favour of random vectors of the same size, CMI's contrast, and SpaceshipNet's exchange of channels.
 
 # %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the plotting code", "figure": {"name": "fig-field-control", "caption": "Differences of final accuracy on digits_half at equal FLOP, paired by seed, with 95 % intervals (n = 5 each, six of eleven comparisons on this page). Zero: the part makes no difference."}, "image": {"alt": "Six horizontal intervals around their means, in points of accuracy, beside a vertical line at zero: the bank of CMI, of Fast and of NAYER, the words of NAYER, the contrast of CMI, and the exchange of SpaceshipNet."}}
 shown = {f"{NAMES[m]}: bank − newest batch": kept[m] for m in BANKS}
@@ -418,14 +426,14 @@ pictures.Markdown(
 )
 
 # %% [markdown]
-# With the newest batch alone, one seed of Fast and one of NAYER fail. No seed of a method with its bank does. In the other seeds the difference is two points or less. Here a bank is an insurance: it raises the worst run, not the usual one. A single failure also makes the intervals wide, so five seeds do not resolve these means. CMI begins every batch with a fresh generator, and its students do as well without a bank.
+# With the newest batch alone, one seed of Fast and one of NAYER fail; in the other seeds the difference is two points or less. CMI's students do as well without a bank. But a bank is no guarantee: CMI without its contrast has one, and one of its five seeds ends below 80 %. A single failure makes an interval wide, so five seeds resolve none of these means. What decides here is whether a run fails, and that needs more seeds.
 #
 # We find no advantage of words over random vectors of the same size. Both give each class an input of its own, and the layer of noise is drawn again for each batch; on ten digits, no more seems to be needed. The paper's claim concerns 100 and more classes, and CLIP's vectors.
 #
 # (sec-field-hours)=
-# ## What the tables of the field count
+# ## Hours of synthesis, best tests and single seeds
 #
-# **Hours of synthesis are not hours of training.** Fast's 0.17 hours and CMI's 13.9 hours on CIFAR-100 are the time of their function `synthesize` alone; the student's steps are not in them. How large is the rest? Let $c_T$, $c_S$, $c_G$ be the FLOP of a forward pass of one image. A backward pass through a network costs as much as a forward pass for the gradient of its input, and as much again for that of its weights. So
+# **Hours of synthesis are not hours of training.** The 0.17 hours of Fast-10 and the 13.9 hours of CMI-500 on CIFAR-100 are the time of the function `synthesize` alone; the student's steps are not in them. The rest can be counted. Let $c_T$, $c_S$, $c_G$ be the FLOP of a forward pass of one image. A backward pass through a network costs as much as a forward pass for the gradient of its input, and as much again for that of its weights. So
 #
 # $$
 # \begin{aligned}
@@ -479,13 +487,16 @@ rows, totals = [], []
 for name in BANKS:
     here = recipe_for("digits_half", name, paper="ours")
     ratio = sum(rule(here, 1, 10)) / usual[name][0]["flop"]
-    find, learn = rule(theirs(name), 3, 100)
+    asked = theirs(name)
+    if name == "cmi":  # its row of hours is CMI-500
+        asked = asked.replace(inversion_steps=500)
+    find, learn = rule(asked, 3, 100)
     fraction = find / (find + learn)
     assert abs(ratio - 1) < 0.1
     row = f"{find / 1e15:.1f}", f"{learn / 1e15:.1f}", f"{fraction:.0%}"
     rows.append([NAMES[name], *row, f"{ratio:.2f}"])
     totals.append(find + learn)
-    assert name != "fast" or fraction < 0.04
+    assert name != "fast" or fraction < 0.06
 m, (T, S, G) = theirs("mad").settings, passes(theirs("mad"), 3, 100)
 find = m.generator_steps * (3 * G + 2 * T + 2 * S)  # of one image
 learn = m.student_steps * 2 * (G + T + 3 * S)  # of G and of EMA(G)
@@ -495,7 +506,7 @@ assert 8 < mad / max(totals) and mad / min(totals) < 40
 
 # %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the table"}
 pictures.table(
-    ["method", "find (PFLOP)", "learn (PFLOP)", "share of finding",
+    ["method", "find (PFLOP)", "learn (PFLOP)", "fraction of finding",
      "rule / counted here"],
     rows,
     caption="The public code's schedules on CIFAR-100, WRN-40-2 to "
@@ -506,7 +517,7 @@ pictures.table(
 )  # fmt: skip
 
 # %% [markdown]
-# By this rule Fast's table counts a few hundredths of what its students cost: nearly all of the FLOP are the student's 80,000 steps on the bank. A comparison of such hours with MAD's 28, which are hours of training, is a comparison of two different things. The claim behind it holds nevertheless: the whole schedules of the methods with a bank cost about a tenth of MAD's or less, because MAD's student takes 900,000 steps.
+# By this rule Fast's table counts a few hundredths of what its students cost: nearly all of the FLOP are the student's 80,000 steps on the bank. A comparison of such hours with MAD's 28, which are hours of training, is a comparison of two different things. The claim holds nevertheless: the whole schedules of the methods with a bank cost about a tenth of MAD's or less, because MAD's student takes 900,000 steps.
 #
 # **The best test is not the last.** Fast's and NAYER's code logs the best accuracy over the test epochs. The table above has both for our runs: the mean of the best test is higher than that of the final accuracy in every row, by as much as some of the differences between methods.
 #
@@ -523,7 +534,7 @@ print(
 #
 # - Methods with a bank find few images at great cost and use each many times. At equal FLOP on digits, no difference from ABM is resolved.
 # - With uniform draws, an image's age decides how often it is seen; a warm-up flattens the beginning.
-# - A bank is an insurance: without it, one seed in five of Fast and of NAYER fails; with it, none does.
+# - Runs fail now and then: one of Fast and one of NAYER without the bank, one of CMI without its contrast. With everything on, none of twenty does.
 # - Words as inputs are not better than random vectors here. CMI's contrast and SpaceshipNet's exchange are not resolved either.
 # - Tables of "hours" in this field count the search for images, a few hundredths of the cost of Fast. In FLOP of the whole schedule, methods with a bank cost about a tenth of MAD or less.
 #
@@ -560,8 +571,8 @@ pictures.Markdown(
 #
 # **code**: the public code; **ours**: our choice. We have no text of the four papers, so their code is the source.
 #
-# 1. **Schedule** (ours): 40 stages of 40 student steps for Fast and NAYER, 20 of 80 for CMI. The code's stages have 400 and 2,000. The rate of 0.1 and these numbers were chosen in trials with seed 7, which no record has.
-# 2. **Updates of a batch** (ours): 5 for Fast (code: 2, 5 or 10) and NAYER (30 or 40), 12 for CMI (200).
+# 1. **Schedule** (ours): 40 stages of 40 student steps for Fast and NAYER, 20 of 80 for CMI, 20 of 36 for SpaceshipNet. The code's stages have 400 or 2,000. The temperature is 1; the code has 20 or 30. The rate of 0.1 and these numbers were chosen in trials with seed 7, which no record has.
+# 2. **Updates of a batch** (ours): 5 for Fast (code: 2, 5 or 10) and NAYER (30 or 40), 12 for CMI (200), 10 for SpaceshipNet (200).
 # 3. **Which images are kept** (ours): those of the last update. The code keeps those of the lowest loss.
 # 4. **Draws** (ours): uniform, with replacement, as everywhere in this book. The code goes through the bank in shuffled order; {prf:ref}`thm-field-seen` holds for both up to rounding.
 # 5. **Statistics** (ours): of the batch. Fast's and NAYER's code takes a moving average over batches.

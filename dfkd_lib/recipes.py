@@ -193,8 +193,10 @@ HIDFD_MNIST = [
 
 _SEEN = ("code", {"shift": 4, "flips": True, "temperature": 20.0, "z_dim": 256})
 _KD = ("code", {"student_optimizer": "sgd", "student_weight_decay": 1e-4})
+_UNDECAYED = ("code", {"generator_weight_decay": 0.0})
 BASELINES: dict[str, Table] = {
     "zskt": [
+        _UNDECAYED,
         ("code", {"student_steps": 10, "batch": 128, "z_dim": 100, "stages": 80_000}),
         ("code", {"student_optimizer": "adam", "student_lr": 2e-3}),
         ("code", {"student_weight_decay": 0.0, "schedule": "cosine"}),
@@ -202,7 +204,8 @@ BASELINES: dict[str, Table] = {
         ("ours", {"stages_per_epoch": 400}),
     ],
     "dfq": [
-        *(_SEEN, _KD),
+        *(_KD, _UNDECAYED, ("code", {"temperature": 1.0, "z_dim": 256})),
+        ("code", {"schedule": "step", "milestones": (0.6, 0.75, 0.9)}),
         ("code", {"stages": 200 * 40, "student_steps": 10, "student_lr": 0.1}),
         ("code", {"batch": 256, "student_batch": 256, "generator_beta1": 0.5}),
         ("code", {"lambda_bn": 1.0, "generator_steps": 1, "stages_per_epoch": 40}),
@@ -210,13 +213,15 @@ BASELINES: dict[str, Table] = {
     "cmi": [
         *(_SEEN, _KD),
         ("code", {"lambda_bn": 1.0, "head_width": 256, "memory": 40_960}),
+        ("code", {"negatives": 4096}),
         ("code", {"stages": 40, "generator_steps": 1, "inversion_steps": 200}),
         ("code", {"batch": 256, "student_batch": 128, "generator_beta1": 0.5}),
         ("code", {"student_steps": 2000, "student_lr": 0.1, "schedule": "step"}),
         ("code", {"milestones": (0.625, 0.75, 0.875), "stages_per_epoch": 1}),
     ],
     "fast": [
-        *(_SEEN, _KD),
+        *(_SEEN, _KD, _UNDECAYED),
+        ("code", {"inversion_steps": 10, "inversion_lr": 2e-3}),
         ("code", {"lambda_bn": 10.0, "generator_beta1": 0.5, "memory": 56_320}),
         ("code", {"stages": 200, "generator_steps": 1, "warmup": 20}),
         ("code", {"batch": 256, "student_batch": 256, "stages_per_epoch": 1}),
@@ -235,7 +240,8 @@ BASELINES: dict[str, Table] = {
         ("code", {"generator_width": 64}),
         ("code", {"lambda_bn": 1.0, "generator_beta1": 0.5, "temperature": 30.0}),
         ("code", {"stages": 200, "generator_steps": 1, "inversion_steps": 200}),
-        ("code", {"inversion_lr": 1e-3, "memory": 17_067, "stages_per_epoch": 1}),
+        ("code", {"inversion_lr": 1e-3, "stages_per_epoch": 1}),
+        ("ours", {"memory": 17_064}),
         ("code", {"batch": 256, "student_batch": 256, "student_steps": 2000}),
         ("code", {"student_lr": 0.1, "schedule": "cosine"}),
     ],
@@ -434,7 +440,8 @@ def _of_baseline(method: str, entry: Entry) -> Table:
         bn = [("code", {"lambda_bn": 10.0 if method in ("fast", "nayer") else 1.0})]
         return LADDER_BANK + bn + [("code", {"generator_beta1": 0.5})]
     if entry.paper not in ("ours", "ladder") and method in BASELINES:
-        return BASELINES[method]
+        upright = [("ours", {"flips": False})] * _is_grey(entry.dataset)  # digits
+        return BASELINES[method] + upright
     if entry.table in (LADDER, SCENES) and method in ("dfad", "arvi"):
         return LADDER_MAE
     if entry.paper == "ladder" and METHOD_PAPERS.get(method) == "hidfd":

@@ -6,7 +6,8 @@ other more than any other image of the batch or the bank.
 
 Deviations from the public code: the last images of a batch are kept, not those of the
 lowest loss; a bank that is full loses images at random; the student draws from it with
-replacement, and its schedule is this book's; nothing is found in advance.
+replacement, and its schedule is this book's; nothing is found in advance; the features
+are those of all convolutions, for ResNet-34 too.
 """
 
 import contextlib

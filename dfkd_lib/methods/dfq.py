@@ -31,7 +31,7 @@ class DFQ:
     lambda_bn: setting.Weight = 1.0
     lambda_onehot: setting.Weight = 1.0
     lambda_entropy: setting.Weight = 20.0  # of the information entropy
-    temperature: setting.Temperature = 1.0  # of the student's loss; 20 in that code
+    temperature: setting.Temperature = 1.0  # of the student's loss
     generator_steps: setting.Count = 1
     batch: setting.Size = 128  # images per generator step
     generator: setting.Generator = "generator_a"

@@ -5,7 +5,8 @@ that a few steps suffice. The images are kept, and the student learns from the b
 
 Deviations from the public code: no moving average of the batch's BatchNorm moments; the
 last images of a batch are kept, not those of the lowest loss; the student draws from
-the bank with replacement, and its schedule is this book's.
+the bank with replacement; its schedule is this book's, and the meta step's rate has it
+too.
 """
 
 import copy

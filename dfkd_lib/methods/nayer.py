@@ -6,8 +6,9 @@ weights are random and learn for one batch only. Images are kept in a bank.
 Deviations from the public code: class names are GloVe's word vectors (Pennington et
 al. 2014), 100 numbers instead of CLIP's 512; they are normalised over the classes once,
 without BatchNorm's scale and shift; no moving average of the batch's BatchNorm moments;
-the last images of a batch are kept, not those of the lowest loss; the student draws
-from the bank with replacement, and its schedule is this book's.
+the last images of a batch are kept, not those of the lowest loss; the generator's life
+counts batches in the warm-up, stages later; the student draws from the bank with
+replacement, and its schedule is this book's.
 """
 
 from dataclasses import dataclass

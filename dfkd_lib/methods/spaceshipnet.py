@@ -6,7 +6,9 @@ has to look where the teacher looks: class activation maps and Grad-CAM agree.
 
 Deviations from the public code: a batch of maps is kept at one of the three layers, in
 turn, not at all of them; the last maps of a batch are kept, not those of the lowest
-loss; maps are drawn with replacement; the schedule is this book's.
+loss; maps are drawn with replacement, and the generator makes images of them with their
+own BatchNorm statistics, not with running ones; KL is not divided by the number of
+classes; the schedule is this book's.
 """
 
 from dataclasses import dataclass
@@ -190,7 +192,7 @@ def class_maps(s: State, *both: Features) -> list[Float[Tensor, "n classes _ _"]
     """
     made = []
     for network, seen in zip((s.teacher, s.student), both, strict=True):
-        last, weight = seen.maps[-1], classifier_of(network).weight
+        last, weight = seen.maps[-1], classifier_of(network).weight.detach()
         if last.shape[1] != weight.shape[1]:
             return []
         made.append(torch.einsum("nchw,kc->nkhw", last, weight))

@@ -131,7 +131,7 @@ class State:
         return augment(x, self.random, pad=shift, mode="replicate", flip=flips)
 
     def renew(self, network: nn.Module, number: int) -> None:
-        """Initialise a network again; all processes draw the same weights."""
+        """Initialise a network again, by its layers; the same in all processes."""
         cuda = [self.task.device] if self.task.device.type == "cuda" else []
         with torch.random.fork_rng(devices=cuda):
             torch.manual_seed(hash((self.seed, number)) % 2**32)
