@@ -9,7 +9,7 @@
 # %% [markdown]
 # # The field: banks of images
 #
-# CMI {cite:p}`fang2021cmi`, Fast {cite:p}`fang2022fast`, SpaceshipNet {cite:p}`yu2023spaceshipnet` and NAYER {cite:p}`tran2024nayer` keep what they find in a *bank*, and claim a better student than methods without one, or the same in fewer hours.
+# CMI {cite:p}`fang2021cmi`, Fast {cite:p}`fang2022fast`, SpaceshipNet ([Yu et al., 2023](https://cvpr.thecvf.com/virtual/2023/poster/21071)) and NAYER {cite:p}`tran2024nayer` keep what they find in a *bank*, and claim a better student than methods without one, or the same in fewer hours.
 
 # %% tags=["remove-cell"]
 if "google.colab" in str(globals().get("get_ipython", str)()): get_ipython().run_line_magic("pip", "install -q dfkd_lib==0.2.0")  # fmt: skip
@@ -116,7 +116,7 @@ pictures.Markdown(f"""**Verdict**
   - CMI − ABM: {ahead["cmi"]}.
   - Without the bank, two of 15 runs fail, one of Fast
     ({worst["fast"]:.1f} %) and one of NAYER ({worst["nayer"]:.1f} %);
-    with it, none of 15 does. This is too few to tell.
+    with it, none of 15 does. These are too few runs for a conclusion.
   - NAYER with words − with random vectors: {text}.
 - **Open.** The papers' networks and schedules; CIFAR at equal FLOP is
   queued.

@@ -34,7 +34,7 @@ PROVENANCE = "command commit versions processors device precision threads teache
 PROVENANCE = (*PROVENANCE.split(), "parameters")
 _FIELDS = "key method dataset pair seed samples accuracy_last accuracy_best kl_last"
 REQUIRED = (*_FIELDS.split(), "agreement_last", "changes", "history", *PROVENANCE)
-_LONGEST = 200  # letters of a key before the seed; file systems allow 255
+_LONGEST = 180  # letters of a key before the seed; file systems allow 255
 
 
 def record(

@@ -176,7 +176,8 @@ def _check_fits(dataset: Dataset, recipe: Recipe) -> None:
         if getattr(recipe.settings, "conditional", False):
             raise UserError("conditional: an image has no one label here; give False")
     if getattr(recipe.settings, "labels", "") == "text":
-        word_vectors(names_of(dataset.name, dataset.classes))
+        names = names_of(dataset.name, dataset.classes)
+        word_vectors(names, dataset.num_classes)
 
 
 def _check_teacher(teacher: Teacher, test: Any, dataset: Dataset) -> None:
@@ -243,13 +244,18 @@ def apply_budget(
     if budget != "short" and stages >= settings.stages:
         line = f"the full schedule: {stages:,} stages, {now:,} student steps"
         return made, "more than " * (stages > settings.stages) + line
-    batch, usual = made.settings.student_batch, settings.student_batch
+    batch, usual = (_learns_from(m) for m in (made.settings, settings))
     times = all_steps * usual / (now * batch)
     return made, (
         f"NOT THE FULL SCHEDULE: {now:,} student steps on batches of {batch} instead "
         f"of {all_steps:,} on {usual}. Its accuracy is not the method's. The full "
         f"schedule, budget full, is {times:,.0f} times the work."
     )
+
+
+def _learns_from(settings: Any) -> int:
+    """Images of a student's step."""
+    return getattr(settings, "student_batch", 0) or settings.batch
 
 
 def _spend(
@@ -262,7 +268,7 @@ def _spend(
         raise UserError(f"{line} {recipe.pair} takes {each:.2g}; give {each:.2g}PF")
     made = recipe.replace(stages=stages)
     line = f"{pflop:g} PFLOP: {stages:,} stages, {_student_steps(made):,} student steps"
-    line += f" on batches of {made.settings.student_batch}, {recipe.pair}"
+    line += f" on batches of {_learns_from(made.settings)}, {recipe.pair}"
     full = recipe_for(recipe.dataset, recipe.method)
     if full.paper not in (recipe.paper, "ours", "ladder"):
         line += f"; the paper's own run, budget full, is {full.pair} and about "
@@ -542,7 +548,7 @@ def _asked(args: Any) -> tuple[Settings, Recipe]:
     m = recipe.settings
     _shared(m)  # now: a teacher may take hours
     few = min(m.stages, budget if isinstance(budget, int) else 2) < 2
-    if args.probe and (few or args.resume or not hasattr(m, "generator_steps")):
+    if args.probe and (few or args.resume or "generator" not in readable(type(m))):
         needs = "a method with a generator, at least two stages, and no --resume"
         raise UserError(f"probe: it needs {needs}; leave out --probe")
     if m.data not in (None, "original"):

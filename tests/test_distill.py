@@ -374,6 +374,7 @@ def test_effective_classes_and_distrust():
     one_of_many = torch.cat([answers[:1].repeat(97, 1), answers[1:4]])
     assert effective_classes(one_of_many) < 1.3
     assert distrust(90, 6, 10) == [] and distrust(90, 130, 1000) == []
+    assert distrust(100, 1.9, 2) == [] and len(distrust(100, 1.0, 2)) == 1
     (line,) = distrust(97.6, 2.5, 10)  # a student of 36.9 % on real images
     assert "do not trust" in line and "2.5 effective classes of 10" in line
     assert ["30.0 %" in line for line in distrust(30, 8, 10)] == [True]

@@ -4,6 +4,7 @@
 6B in 100 dimensions (Pennington et al. 2014; public domain, PDDL 1.0).
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 from jaxtyping import Float32
 from numpy import ndarray
 
-from ..errors import UserError
+from ..errors import UserError, shown
 
 _DIGITS = (
     "zero",
@@ -33,21 +34,25 @@ def names_of(dataset: str, classes: Sequence[str]) -> tuple[str, ...]:
     return _DIGITS if dataset in _OF_DIGITS else tuple(classes)
 
 
-def word_vectors(names: Sequence[str]) -> Float32[ndarray, "classes 100"]:
+def word_vectors(
+    names: Sequence[str], classes: int
+) -> Float32[ndarray, "classes 100"]:  # fmt: skip
     """A vector a class, the mean of those of its name's words, as in "oak_tree".
 
-    A UserError if there are no names, or one has a word that is not in the file.
+    A UserError if there is no name of its own for each class, or one has a word that is
+    not in the file.
     """
     with np.load(Path(__file__).with_name("words.npz"), allow_pickle=False) as file:
         vectors = file["vectors"].astype("f4")
         known = dict(zip(file["words"].tolist(), vectors, strict=True))
-    words = [name.lower().replace("-", "_").split("_") for name in names]
-    if unknown := sorted({w for each in words for w in each if w not in known}):
-        line = f"labels: no vector is known for {', '.join(unknown[:5])}"
-        raise UserError(f"{line}; set labels=random")
-    if not names:
-        line = "labels: the names of the classes are not known"
-        raise UserError(f"{line}; set labels=random")
-    return np.stack([np.mean([known[w] for w in each], 0) for each in words]).astype(
-        "f4"
-    )
+    words = [re.findall(r"[^\W_]+", str(name).lower()) for name in names]
+    lines = []
+    if len(words) != classes or not all(words):
+        lines.append("the names of the classes are not known")
+    elif len({*map(tuple, words)}) < classes:
+        lines.append("two classes have one name")
+    elif unknown := sorted({w for each in words for w in each if w not in known}):
+        lines.append(f"no vector is known for {shown(', '.join(unknown[:5]))}")
+    if lines:
+        raise UserError(f"labels: {lines[0]}; set labels=random")
+    return np.stack([np.mean([known[w] for w in each], 0) for each in words])

@@ -104,7 +104,8 @@ def distrust(agreement: float, effective: float, classes: int) -> list[str]:
     teacher on most fresh images, it has not learned them.
     """
     why = []
-    if effective < min(classes, 128) / 2:  # a test has too few images for more classes
+    # a test has too few images for more classes; of two, one alone is too few
+    if effective < max(min(classes, 128) / 2, min(classes, 1.5)):
         why.append(
             f"the teacher puts fresh images into {effective:.1f} effective classes of "
             f"{classes}: mean and std may be wrong, or the generator has collapsed"

@@ -165,9 +165,10 @@ def map_shapes(
     A UserError for a teacher that is not the library's, or maps of different sizes. The
     student is in training mode afterwards.
     """
-    if not isinstance(teacher, Classifier):
-        line = "teacher: FitNet, AT, FT, ZSKT and distill=simkd look inside it and know"
-        raise UserError(f"{line} only the library's own networks; give one of those")
+    if not (isinstance(teacher, Classifier) and isinstance(student, Classifier)):
+        line = "pair: FitNet, AT, FT, ZSKT, SpaceshipNet and distill=simkd look inside "
+        line += "teacher and student and know only the library's own networks"
+        raise UserError(f"{line}; give two of those")
     x = torch.zeros(2, *shape, device=next(teacher.parameters()).device)
     with torch.no_grad():  # in evaluation mode: BatchNorm's statistics must not move
         wide, narrow = (
@@ -187,7 +188,7 @@ def spatial(shapes: list[torch.Size]) -> list[int]:
     """Which maps have more than one pixel; a UserError where none has."""
     if found := [i for i, shape in enumerate(shapes) if shape[1] > 1]:
         return found
-    raise UserError("method: AT and FT need maps of many pixels; here, take fitnet")
+    raise UserError("method: it needs maps of many pixels; here, take fitnet or abm")
 
 
 def three_convolutions(channels: int, out: int) -> nn.Sequential:

@@ -73,7 +73,8 @@ class NAYER:
         s.optimize_student(self)
         s.memory = Memory(self.memory, task.shape, task.device)
         if self.labels == "text":
-            text = torch.tensor(word_vectors(task.names), device=task.device)
+            text = torch.tensor(word_vectors(task.names, task.num_classes))
+            text = text.to(task.device)
         else:
             size = task.num_classes, 100
             text = torch.randn(size, generator=s.random, device=task.device)

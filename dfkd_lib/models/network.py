@@ -100,8 +100,8 @@ class Classifier(Network):
             for position, layer in enumerate(self.features):
                 h = layer(h)
                 if position in self.cuts:
-                    h = h.to(self.classifier.weight.dtype)  # so gradients pass by it
-                    maps.append(h)
+                    maps.append(h.to(self.classifier.weight.dtype))
+                    h = maps[-1].to(h.dtype)  # gradients of the logits pass the map
         return Features(maps, *self._classified(h, x))
 
     def _classified(self, h: Tensor, x: Images) -> tuple[Embedding, Logits]:

@@ -204,9 +204,9 @@ def test_the_generator_begins_again_when_its_life_ends():
 
 def test_classes_are_read_by_the_text_of_their_names():
     """The vectors' order in each of their hundred numbers stays."""
-    numerals = word_vectors(("zero", "one"))
+    numerals = word_vectors(("zero", "one"), 2)
     assert numerals.shape == (2, 100) and numerals.dtype == np.float32
-    trees = word_vectors(("oak_tree", "oak", "tree"))
+    trees = word_vectors(("oak tree", "Oak", "tree_"), 3)
     np.testing.assert_allclose(trees[0], (trees[1] + trees[2]) / 2, atol=1e-3)
     digits = load_dataset("digits_half")
     recipe = recipe_for("digits_half", "nayer").replace(generator_width=2)
@@ -219,11 +219,15 @@ def test_classes_are_read_by_the_text_of_their_names():
 
 
 @pytest.mark.parametrize(
-    ("names", "words"), [((), "are not known"), (("cat", "qwzx"), "qwzx")]
-)
+    ("names", "words"),
+    [
+        ((), "are not known"), (("cat",), "are not known"), (("cat", ""), "not known"),
+        (("cat", "qwzx"), "qwzx"), (("cat", "Cat"), "two classes have one name"),
+    ],
+)  # fmt: skip
 def test_unknown_names_are_refused_with_the_cure(names, words):
     with pytest.raises(UserError, match=f"labels: .*{words}.*set labels=random"):
-        word_vectors(names)
+        word_vectors(names, 2)
 
 
 def test_moments_and_classes_are_asked_for():
