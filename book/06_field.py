@@ -78,7 +78,7 @@ assert not any(
     for gap in (*kept.values(), *ahead.values(), text, contrast)
 )
 failed = [
-    r for m in BANKS for r in newest[m] if r["accuracy_last"] < 75
+    r for m in BANKS for r in newest[m] if r["accuracy_last"] < 80
 ]
 assert sorted(r["method"] for r in failed) == ["fast", "nayer"]
 worst = {
@@ -90,7 +90,7 @@ assert all(
     abs(a["accuracy_last"] - b["accuracy_last"]) < 2
     for m in BANKS
     for a, b in zip(usual[m], newest[m], strict=True)
-    if b["accuracy_last"] > 75
+    if b["accuracy_last"] > 80
 )
 exchanged = against(
     usual["spaceshipnet"], banks("spaceshipnet", exchange_share=0.0)
@@ -114,7 +114,8 @@ pictures.Markdown(f"""**Verdict**
   {mean(usual["abm"])}, DFAD {mean(usual["dfad"])}, MAD
   {mean(usual["mad"])}, SpaceshipNet {mean(usual["spaceshipnet"])}.
   - CMI − ABM: {ahead["cmi"]}.
-  - Without the bank, two of 15 runs fail, one of Fast
+  - SpaceshipNet − ABM: {ahead["spaceshipnet"]}.
+  - Without the bank, two of 15 runs end below 80 %, one of Fast
     ({worst["fast"]:.1f} %) and one of NAYER ({worst["nayer"]:.1f} %);
     with it, none of 15 does. These are too few runs for a conclusion.
   - NAYER with words − with random vectors: {text}.
@@ -139,6 +140,8 @@ pictures.Markdown(
 # | $T$, $S$, $G$ | teacher (fixed), student, generator |
 # | $x = G(z)$, $y$ | found image, of noise $z$; the class that it should have |
 # | $B$, $k$ | images of a batch that is found; updates that find it |
+# | $\lambda$, $\eta$, $\tau$ | weight of a loss; step size; temperature of the contrast |
+# | $\mu_l$, $\sigma_l^2$ | moments that the teacher's BatchNorm layer $l$ has stored; with $(x)$, those of a batch |
 # | $M$, $n_S$ | images of a student's step; its steps in a stage |
 # | $J$, $b_0$ | stages; batches in the bank before the first stage |
 # | $H_n$ | harmonic number, $1 + \tfrac12 + \dots + \tfrac1n$ |
@@ -150,9 +153,9 @@ pictures.Markdown(
 # (sec-field-bank)=
 # ## Images are kept
 #
-# In DFAD, ABM and MAD a generated image is used once and thrown away, and the generator has to follow the student to the end. A method with a bank reverses the order. It spends many updates on one batch of images, keeps the batch, and lets the student take many steps on all images kept so far.
+# In DFAD, ABM ({doc}`MAD without its EMA generator <03_mad>`) and MAD a generated image is used once and thrown away, and the generator has to follow the student to the end. A method with a bank reverses the order. It spends many updates on one batch of images, keeps the batch, and lets the student take many steps on all images kept so far.
 
-# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the plotting code", "figure": {"name": "fig-field-game", "caption": "The game with a bank (orange). The generator still looks for images on which teacher and student differ, but the student learns from images of the bank, old and new."}, "image": {"alt": "Diagram of six boxes joined by arrows. Noise z goes into the generator G, whose images go to the fixed teacher T and to the student S, whose answers meet in a box for the gap. An orange box below the generator is the bank of all images found so far; an orange arrow leads from it to the student."}}
+# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the plotting code", "figure": {"name": "fig-field-game", "caption": "The game with a bank (orange). The generator still looks for images on which teacher and student differ, but the student learns from images of the bank, old and new. SpaceshipNet's bank holds maps from inside the generator, and its generator does not look for differences."}, "image": {"alt": "Diagram of six boxes joined by arrows. Noise z goes into the generator G, whose images go to the fixed teacher T and to the student S, whose answers meet in a box for the gap. An orange box below the generator is the bank of all images found so far; an orange arrow leads from it to the student."}}
 pictures.game_diagram("bank")
 plt.show()
 
@@ -185,7 +188,7 @@ pictures.source(losses.bn_norms, losses.agreed_kl)
 # \phi_0 = \phi, \qquad \phi_{j+1} = \phi_j - \eta \nabla \mathcal L(\phi_j), \qquad \phi \leftarrow \phi - k \eta \sum_{j=0}^{k-1} \nabla \mathcal L(\phi_j) ,
 # $$ (eq-field-meta)
 #
-# where each "$-$" is a step of Adam.
+# with Adam in place of each gradient step. The noise $z$ of a batch learns along with the copy, and once in a run the first layer of $\phi$ is reset.
 
 # %%
 pictures.source(methods.Fast.stage, methods.Fast.find)
@@ -197,7 +200,7 @@ pictures.source(methods.Fast.stage, methods.Fast.find)
 # \ell_i = -\log \frac{\exp(u_i^\top v_i / \tau)}{\sum_j \exp(u_i^\top v_j / \tau)} ,
 # $$ (eq-field-contrast)
 #
-# and NAYER's layer of noise maps the text $e_y$ by weights $W_m \sim \mathcal N(0, I)$, one matrix for each time that all classes occur, to $W_m^\top e_y + b_m$.
+# and NAYER's layer of noise maps the text $e_y$ by weights $W_m \sim \mathcal N(0, I)$, a new matrix for each full set of classes, to $W_m^\top e_y + b_m$ with a bias $b_m$.
 
 # %%
 pictures.source(methods.cmi.contrast, methods.nayer.noisy)
@@ -394,19 +397,19 @@ pictures.Markdown(
 )
 
 # %% [markdown]
-# No difference from ABM is resolved by five seeds. CMI's mean is the highest of the table, SpaceshipNet's the lowest of those at equal FLOP. With half of the stages, at as many images as ABM's student learns from, the means of the banks are up to about a point lower. At the level of eleven comparisons SpaceshipNet − ABM is not resolved either, although its own interval excludes zero. A bank of images makes far fewer of them: its student sees each dozens of times, ABM's sees each once. On digits the number of different images does not decide the order of the methods.
+# No difference from ABM is resolved by five seeds. CMI's mean is the highest of the table, SpaceshipNet's the lowest. With half of the stages, at as many images as ABM's student learns from, the means of the banks are up to about a point lower. At the level of eleven comparisons SpaceshipNet − ABM is not resolved either, although its own interval excludes zero. A bank of images makes far fewer of them: its student sees each dozens of times, ABM's sees each once. On digits the number of different images does not decide the order of the methods.
 #
 # On CIFAR-10 at 0.2 PFLOP the same comparison is queued for CMI, Fast and NAYER (`cifar10_banks`).
 #
 # ```{note}
 # :class: dropdown
-# Records of the experiment `banks` of `workflow/experiments.yml`, all on one kind of processor. The papers' figures in the verdict: MAD's and CMI's from {cite:t}`do2022mad` and the repository of CMI, NAYER's and all hours from a plot in NAYER's repository.
+# Records of the experiment `banks` of `workflow/experiments.yml`, all on one kind of processor. Accuracies of MAD and CMI: {cite:t}`do2022mad`. Hours of CMI and Fast: Fast's repository; they are hours of synthesis. NAYER's accuracy, and the hours of NAYER and MAD: a plot in NAYER's repository. SpaceshipNet's figures: its repository. The codes' 80,000 student steps of Fast are 200 × 400, MAD's 900,000 are 15,000 × 60.
 # ```
 #
 # (sec-field-control)=
 # ## Control: the student without a bank
 #
-# The decisive control takes the bank away and leaves the rest: the same generator, loss and number of updates, but the student learns from the newest batch alone. In CMI the contrast then has this batch for a bank, too. Three more take away what a paper is known for: NAYER's words in favour of random vectors of the same size, CMI's contrast, and SpaceshipNet's exchange of channels.
+# The decisive control takes the bank away and leaves the rest: the same generator, loss and number of updates, but the student learns from the newest batch alone. CMI then contrasts only within the batch and the one before. Three more take away what a paper is known for: NAYER's words in favour of random vectors of the same size, CMI's contrast, and SpaceshipNet's exchange of channels.
 
 # %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the plotting code", "figure": {"name": "fig-field-control", "caption": "Differences of final accuracy on digits_half at equal FLOP, paired by seed, with 95 % intervals (n = 5 each, six of eleven comparisons on this page). Zero: the part makes no difference."}, "image": {"alt": "Six horizontal intervals around their means, in points of accuracy, beside a vertical line at zero: the bank of CMI, of Fast and of NAYER, the words of NAYER, the contrast of CMI, and the exchange of SpaceshipNet."}}
 shown = {f"{NAMES[m]}: bank − newest batch": kept[m] for m in BANKS}
@@ -426,9 +429,9 @@ pictures.Markdown(
 )
 
 # %% [markdown]
-# With the newest batch alone, one seed of Fast and one of NAYER fail; in the other seeds the difference is two points or less. CMI's students do as well without a bank. But a bank is no guarantee: CMI without its contrast has one, and one of its five seeds ends below 80 %. A single failure makes an interval wide, so five seeds resolve none of these means. What decides here is whether a run fails, and that needs more seeds.
+# With the newest batch alone, one seed of Fast and one of NAYER fail, that is, end below 80 %; in the other seeds the difference is two points or less. For CMI the whole interval lies within a point. A bank is no guarantee: CMI without its contrast has one, and one of its five seeds ends below 80 %. A single failure makes an interval wide, so five seeds resolve none of these means. What decides here is whether a run fails, and that needs more seeds.
 #
-# We find no advantage of words over random vectors of the same size. Both give each class an input of its own, and the layer of noise is drawn again for each batch; on ten digits, no more seems to be needed. The paper's claim concerns 100 and more classes, and CLIP's vectors.
+# The interval of words minus random vectors of the same size excludes a gain of half a point. Both give each class an input of its own, and the layer of noise is drawn again for each batch; on ten digits, no more seems to be needed. The paper's claim concerns 100 and more classes, and CLIP's vectors.
 #
 # (sec-field-hours)=
 # ## Hours of synthesis, best tests and single seeds
@@ -532,11 +535,11 @@ print(
 # %% [markdown]
 # ## Summary
 #
-# - Methods with a bank find few images at great cost and use each many times. At equal FLOP on digits, no difference from ABM is resolved.
+# - Methods with a bank of images use each image many times. At equal FLOP on digits, no difference from ABM is resolved.
 # - With uniform draws, an image's age decides how often it is seen; a warm-up flattens the beginning.
-# - Runs fail now and then: one of Fast and one of NAYER without the bank, one of CMI without its contrast. With everything on, none of twenty does.
-# - Words as inputs are not better than random vectors here. CMI's contrast and SpaceshipNet's exchange are not resolved either.
-# - Tables of "hours" in this field count the search for images, a few hundredths of the cost of Fast. In FLOP of the whole schedule, methods with a bank cost about a tenth of MAD or less.
+# - Some runs fail: one of Fast and one of NAYER without the bank, one of CMI without its contrast; none of twenty with both. More seeds are needed to compare the frequency of failures.
+# - The interval of NAYER's words minus random vectors excludes a gain of half a point. The effects of CMI's contrast and of SpaceshipNet's exchange are not resolved.
+# - Tables of hours in this field count the search for images, which is one twentieth of the FLOP of Fast-10. In FLOP of the whole schedule, CMI, Fast and NAYER cost about a tenth of MAD or less.
 #
 # ## Reproduce it
 #
@@ -544,6 +547,7 @@ print(
 # python -m dfkd_lib.run --method fast --dataset digits_half     # this run
 # python -m dfkd_lib.run --method nayer --dataset digits_half
 # python -m dfkd_lib.run --method cmi --dataset digits_half
+# python -m dfkd_lib.run --method spaceshipnet --dataset digits_half
 # papermill book/06_field.ipynb out.ipynb -p dataset cifar10
 # ```
 #
@@ -569,7 +573,7 @@ pictures.Markdown(
 # (sec-field-choices)=
 # ## Deviations
 #
-# **code**: the public code; **ours**: our choice. We have no text of the four papers, so their code is the source.
+# **code**: the public code; **ours**: our choice. We read the abstracts of the four papers and their public code, not the full texts.
 #
 # 1. **Schedule** (ours): 40 stages of 40 student steps for Fast and NAYER, 20 of 80 for CMI, 20 of 36 for SpaceshipNet. The code's stages have 400 or 2,000. The temperature is 1; the code has 20 or 30. The rate of 0.1 and these numbers were chosen in trials with seed 7, which no record has.
 # 2. **Updates of a batch** (ours): 5 for Fast (code: 2, 5 or 10) and NAYER (30 or 40), 12 for CMI (200), 10 for SpaceshipNet (200).

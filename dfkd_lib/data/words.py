@@ -1,6 +1,6 @@
 """The text of class names as vectors, for methods that read it.
 
-`words.npz` has the words of the classes of digits, Fashion-MNIST and CIFAR, from GloVe
+`assets/words.npz` has the words of the classes of digits, Fashion-MNIST and CIFAR, from GloVe
 6B in 100 dimensions (Pennington et al. 2014; public domain, PDDL 1.0).
 """
 
@@ -42,7 +42,8 @@ def word_vectors(
     A UserError if there is no name of its own for each class, or one has a word that is
     not in the file.
     """
-    with np.load(Path(__file__).with_name("words.npz"), allow_pickle=False) as file:
+    path = Path(__file__).parent / "assets" / "words.npz"
+    with np.load(path, allow_pickle=False) as file:
         vectors = file["vectors"].astype("f4")
         known = dict(zip(file["words"].tolist(), vectors, strict=True))
     words = [re.findall(r"[^\W_]+", str(name).lower()) for name in names]
