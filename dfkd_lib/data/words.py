@@ -1,7 +1,7 @@
 """The text of class names as vectors, for methods that read it.
 
-`assets/words.npz` has the words of the classes of digits, Fashion-MNIST and CIFAR, from GloVe
-6B in 100 dimensions (Pennington et al. 2014; public domain, PDDL 1.0).
+`assets/words.npz` has the words of the classes of digits, Fashion-MNIST and CIFAR, from
+GloVe 6B in 100 dimensions (Pennington et al. 2014; public domain, PDDL 1.0).
 """
 
 import re
