@@ -86,8 +86,24 @@ def test_wrong_values_are_refused_and_what_is_allowed_is_told():
                 assert line.startswith(f"{name}: {value!r} ")
                 assert [word for word in words if word not in line] == []
     assert "did you mean 'digits_half'" in refusal(dataset="digit_half")
-    line = refusal(momentun=0.5)
-    assert "did you mean 'momentum'" in line and all(name in line for name in CHECKS)
+    assert "did you mean 'momentum'" in refusal(momentun=0.5)
+
+
+known = {*CHECKS, "In", "Out"}
+
+
+@given(st.text(min_size=1).filter(lambda name: name not in known and name[0] != "_"))
+@example("datasets")
+@example("Seed")
+def test_unknown_names_are_refused_and_the_known_ones_listed(name):
+    line = refusal(**{name: 1})
+    assert all(known in line for known in CHECKS)
+
+
+def test_a_fresh_kernel_holds_no_unknown_parameter():
+    kernel = {"__name__": "__main__", "_ih": [""], "In": [""], "Out": {}, "exit": exit}
+    given = check_parameters(kernel | {"check_parameters": check_parameters, "seed": 3})
+    assert vars(given) == {"seed": 3}
 
 
 def test_a_notebook_in_use_may_check_again():

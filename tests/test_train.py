@@ -134,6 +134,12 @@ def test_seconds_are_of_training_alone(monkeypatch):
     assert train(toy, toy.start(), test, observe=watch).seconds == [3, 6, 7]
 
 
+def test_an_observer_sees_every_stage_and_changes_nothing():
+    seen = []
+    watched = result(observe=lambda state: seen.append(state.stage))
+    assert seen == list(range(1, 8)) and watched == result()
+
+
 def test_a_run_has_its_own_randomness():
     """Dropout is the seed's, whatever the global state is, which is left alone."""
     torch.manual_seed(1)
@@ -144,10 +150,11 @@ def test_a_run_has_its_own_randomness():
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_flop_are_the_hand_count():
+@pytest.mark.parametrize("stages", [1, 2, 9])
+def test_flop_are_the_hand_count_and_grow_with_stages(stages):
     """A step: T and S forward, S's weights backward, each 2 · 8 · 3 · 2."""
-    (history, *_), _ = result(observe=lambda s: s.teacher(x))
-    assert history["flop"] == 7 * 2 * 3 * (2 * 8 * 3 * 2)
+    (history, *_), _ = result(Toy(stages=stages), observe=lambda s: s.teacher(x))
+    assert history["flop"] == stages * 2 * 3 * (2 * 8 * 3 * 2)
 
 
 x = torch.zeros(4, 3)  # what the observer looks at is no work of the run

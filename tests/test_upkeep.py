@@ -94,11 +94,17 @@ def test_a_workflow_may_only_read_and_names_targets_that_exist():
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
     for name, flow in FLOWS.items():
         assert flow["permissions"] == {"contents": "read"}
+        assert flow[True]  # YAML 1.1 reads `on` as a truth value
+        for step in steps(name):
+            assert ("run" in step) != ("uses" in step)
+            assert re.search(r"@(v\d+|release/v\d+)$", step.get("uses", "@v1")), step
         made = [shlex.split(line)[1] for line in lines(name) if line[:5] == "make "]
         assert set(made) <= targets
     assert ".ci/run" in lines("ci") and {"make run", "make test"} <= set(lines("fresh"))
     [checkout] = [s for s in steps("ci") if "checkout" in s.get("uses", "")]
     assert checkout["with"] == {"fetch-depth": 0}  # each record's commit is looked up
+    built = {"make book", "python -m build", "twine check --strict dist/*"}
+    assert built <= set(lines("publish"))
     [book] = [step for step in steps("publish") if step.get("run") == "make book"]
     repository = "${{ github.server_url }}/${{ github.repository }}"
     assert book["env"] == {"BOOK_REPOSITORY": repository}
@@ -131,3 +137,5 @@ def test_hooks():
     test, name = re.search(r"(tests/\S+) -k (\w+)", chapters["entry"]).groups()
     text = (ROOT / test).read_text()
     assert re.search(rf"def test_a_stored\w*{name}\w*\(chapter", text)
+    assert re.search(chapters["files"], "book/03_mad.py")
+    assert not re.search(chapters["files"], "book/index.md")

@@ -228,4 +228,7 @@ def load_images(
         if dense and y is not None:  # masks are unchecked; the middle may be all void
             y = resize(y.astype(np.uint8)[..., None], *sides, labels=True)[..., 0]
             _check(place, "", x, y, (channels,), num_classes, dense)
+            if not _largest(y) and (y == VOID).any():
+                line = f"its maps have class 0 and {VOID}, which is void, alone"
+                raise ValueError(f"{line}; the classes are numbers from 0 on")
     return np.ascontiguousarray(x.transpose(0, 3, 1, 2)), y

@@ -35,9 +35,7 @@ class Fast:
     lambda_onehot: setting.Weight = 0.5
     lambda_adv: setting.Weight = 1.33
     inversion_steps: setting.Count = 5  # k of a batch: "Fast-5"
-    inversion_lr: setting.Weight = (
-        3e-3  # of its Adam; k times as much for the meta step
-    )
+    inversion_lr: setting.Weight = 3e-3  # of its Adam; the meta step's is k times it
     noise_lr: setting.Weight = 0.01
     generator_steps: setting.Count = 1  # batches of images a stage
     warmup: setting.CountFrom0 = 16  # batches before the student begins to compete

@@ -163,3 +163,11 @@ def test_the_usual_augmentation(name, flip):
     random, usual = torch.Generator().manual_seed(0), {"pad": 4, "mode": "zeros"}
     expected = augment(found.x[index], random, flip=flip, **usual)
     assert torch.equal(got, found.normalise(expected))
+
+
+def test_only_networks_that_take_the_images(digits):
+    house.check_fits(digits, "student", "lenet5_half")
+    message = refused(house.check_fits, digits, "student", "wrn16_1")
+    assert "3×32×32, but digits has 1×32×32; allowed with it: lenet5" in message
+    assert "any size" in refused(house.check_fits, digits, "teacher", "resnet18")
+    house.check_fits(made(2, 20), "teacher", "resnet18")

@@ -6,6 +6,7 @@ import inspect
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import torch
 from markdown_it import MarkdownIt
 
 from dfkd_lib.lab import pictures
@@ -52,7 +53,13 @@ def test_curves_are_means_over_seeds_and_their_range(spread):
         assert band >= {(10, 1), (10, 3), (20, 3), (20, 5)}
 
 
-@pytest.mark.parametrize("paper", ["dfad", "arvi", "mad", "hidfd"])
+def test_the_others_can_be_drawn():
+    pictures.intervals({"one seed": (3.0, float("nan"))}, x_label="x", zero=True)
+    pictures.means_over([10, 100], {"a": [(1, 0.5), (2, 0.5)]}, x_label="", y_label="")
+    pictures.images({"real": torch.randn(20, 1, 8, 8), "made": torch.zeros(5, 3, 8, 8)})
+
+
+@pytest.mark.parametrize("paper", ["dfad", "arvi", "mad", "hidfd", "bank"])
 def test_no_box_of_a_diagram_covers_another_or_leaves_it(paper):
     ax = pictures.game_diagram(paper)
     ax.figure.canvas.draw()

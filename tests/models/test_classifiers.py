@@ -5,10 +5,11 @@ import functools
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from dfkd_lib.data import NETWORKS
 from dfkd_lib.errors import UserError
-from dfkd_lib.models import CLASSIFIERS, build, embedding_and_logits
+from dfkd_lib.models import CLASSIFIERS, build, embedding_and_logits, torchvision_names
 
 # Parameters with 10 classes; sides of each stage's maps and the embedding's width.
 SIZES = {
@@ -68,6 +69,31 @@ def test_parameters_and_shapes(name):
     torch.testing.assert_close(seen.logits, logits)
     assert logits.shape == (2, 10) and seen.embedding.shape == (2, width)
     assert [m.shape[2:] for m in seen.maps] == [(side, side) for side in sides]
+
+
+@pytest.mark.parametrize(
+    ("name", "classes", "size", "multiply_adds"),
+    [
+        ("lenet5", 10, 32, 416_520),
+        ("resnet18_8x", 100, 32, 555_468_800),
+        ("resnet34", 101, 128, 1_196_214_784),
+        ("wrn40_2", 10, 32, 327_599_360),
+    ],
+)
+def test_costs_are_the_papers(name, classes, size, multiply_adds):
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        x = torch.zeros(1, 1 if name.startswith("lenet") else 3, size, size)
+        build(name, classes).eval()(x)
+    assert counter.get_total_flops() == 2 * multiply_adds
+
+
+def test_weights_trained_before_still_fit():
+    """Those in the readers' caches, by their names; test_teachers.py has the shipped."""
+    names = list(network("wrn16_2").state_dict())
+    assert names[:2] == ["features.0.weight", "features.1.bn1.weight"]
+    assert {"features.1.shortcut.weight", "features.6.conv2.weight"} < set(names)
+    assert len(torchvision_names("resnet18")) == len(network("resnet18").state_dict())
+    assert torchvision_names("wrn16_2") == []
 
 
 @pytest.mark.parametrize("name", KINDS)
