@@ -39,7 +39,7 @@ COMPARED = (
     ("digits_half", "controls momentum statistics conditional stress memory"),
     ("digits_half", "reuse"),
     ("digits_half", "parts few_images"),
-    ("digits_half", "banks"),
+    ("digits_half", "banks banks_tuning"),
     ("digits_hybrid", "hidfd_digits hidfd_gan hidfd_students hidfd_sweeps"),
     ("mnist", "mnist paper foundations hidfd hidfd_parts"),
     ("mnist", "plain fast"),

@@ -505,6 +505,11 @@ BELOW = MAPS - 2 * np.eye(16, 24, dtype=int)
         (X, 4 * MAPS, "labels from 4 to 4; give 0 to 3, and 255 for void pixels"),
         (X, BELOW, "labels from -1 to 1; give 0 to 3"),
         (X, VOID * MAPS, "y has no pixel with a class"),
+        (
+            X,
+            VOID * (MAPS - np.eye(16, 24, dtype=int)),
+            "class 0 and 255, which is void",
+        ),
         (X[..., :1], MAPS, "x is uint8 of shape (2, 16, 24, 1)"),
         (X[0], MAPS, "x is uint8 of shape (16, 24, 3)"),
     ],

@@ -34,9 +34,7 @@ def names_of(dataset: str, classes: Sequence[str]) -> tuple[str, ...]:
     return _DIGITS if dataset in _OF_DIGITS else tuple(classes)
 
 
-def word_vectors(
-    names: Sequence[str], classes: int
-) -> Float32[ndarray, "classes 100"]:  # fmt: skip
+def word_vectors(names: Sequence[str], classes: int) -> Float32[ndarray, "classes 100"]:
     """A vector a class, the mean of those of its name's words, as in "oak_tree".
 
     A UserError if there is no name of its own for each class, or one has a word that is

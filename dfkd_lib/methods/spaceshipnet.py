@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..losses import Images, Labels, bn_norms, kd, mse
-from ..models import Features, classifier_of
+from ..models import Cut, Features, classifier_of
+from ..models.generators import GeneratorA
 from . import setting
 from .features import map_shapes, spatial
 from .state import Choices, Losses, Memory, State, Task
@@ -105,9 +106,7 @@ class SpaceshipNet:
             s.samples += len(x)
         return losses
 
-    def find(
-        self, s: State, banks: tuple[Memory, ...], cut: int
-    ) -> dict[str, Tensor]:  # fmt: skip
+    def find(self, s: State, banks: tuple[Memory, ...], cut: int) -> dict[str, Tensor]:
         """Steps of the generator on one batch of noise; keep its maps of a layer."""
         z, y = s.noise(self.batch)
         weights, betas = s.generator.parameters(), (self.generator_beta1, 0.999)
@@ -143,10 +142,10 @@ class SpaceshipNet:
 
 def head(generator: nn.Module, z: Tensor) -> list[Float[Tensor, "n _ _ _"]]:
     """The maps of Generator-A after its grid and both of its wide convolutions."""
-    maps = []
-    with generator.precision(z):
-        h = generator.project(z).unflatten(1, generator.grid)
-        for position, layer in enumerate(generator.layers[: _CUTS[-1] + 1]):
+    maps, inner = [], inside(generator)
+    with inner.precision(z):
+        h = inner.project(z).unflatten(1, inner.grid)
+        for position, layer in enumerate(inner.layers[: _CUTS[-1] + 1]):
             h = layer(h)
             if position in _CUTS:
                 maps.append(h)
@@ -155,10 +154,16 @@ def head(generator: nn.Module, z: Tensor) -> list[Float[Tensor, "n _ _ _"]]:
 
 def tail(generator: nn.Module, h: Float[Tensor, "n _ _ _"], cut: int) -> Images:
     """The images that follow from maps of a layer."""
-    with generator.precision(h):
-        for layer in generator.layers[_CUTS[cut] + 1 : -generator.squashing]:
+    inner = inside(generator)
+    with inner.precision(h):
+        for layer in inner.layers[_CUTS[cut] + 1 : -inner.squashing]:
             h = layer(h)
-    return generator.squash(h.to(generator.project.weight.dtype))
+    return generator.squash(h.to(inner.project.weight.dtype))
+
+
+def inside(generator: nn.Module) -> GeneratorA:
+    """The generator itself, also where its square images are cut to the data's shape."""
+    return generator.inner if isinstance(generator, Cut) else generator
 
 
 def exchange(
@@ -176,7 +181,7 @@ def exchange(
 
 def grad_cam(
     seen: Features, y: Labels, layers: list[int]
-) -> list[Float[Tensor, "n _ _"]]:  # fmt: skip
+) -> list[Float[Tensor, "n _ _"]]:
     """Maps of a class: channels weighted by the mean gradient of its logit."""
     maps = [seen.maps[i] for i in layers]
     chosen = seen.logits.gather(1, y[:, None]).sum()

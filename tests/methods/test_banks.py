@@ -256,6 +256,15 @@ def test_kept_maps_become_the_generators_images():
             assert torch.allclose(found, wanted, atol=1e-5)
 
 
+def test_images_that_are_not_square_are_cut():
+    settings, s = started("spaceshipnet", "resnet18_8x", (3, 32, 20))
+    s.stage = 1
+    settings.stage(s)
+    z, _ = s.noise(4)
+    x = spaceshipnet.tail(s.generator, spaceshipnet.head(s.generator, z)[1], 1)
+    assert x.shape == (4, 3, 32, 20) and s.samples == 8
+
+
 def test_half_of_the_channels_come_from_the_other_end():
     random = torch.Generator().manual_seed(0)
     h = torch.arange(6.0)[:, None, None, None].expand(6, 10, 2, 2)
