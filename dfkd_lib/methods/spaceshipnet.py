@@ -162,7 +162,7 @@ def tail(generator: nn.Module, h: Float[Tensor, "n _ _ _"], cut: int) -> Images:
 
 
 def inside(generator: nn.Module) -> GeneratorA:
-    """The generator itself, also where its square images are cut to the data's shape."""
+    """The generator, also where its square images are cut to another shape."""
     return generator.inner if isinstance(generator, Cut) else generator
 
 
