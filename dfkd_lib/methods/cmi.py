@@ -85,7 +85,7 @@ class CMI:
         """Find images, keep them, and let the student learn from those kept."""
         losses = Losses()
         for batch in range(self.generator_steps):
-            s.renew(s.generator, s.stage * self.generator_steps + batch)
+            s.reinitialise(s.generator, s.stage * self.generator_steps + batch)
             losses.add("generator", self.find(s))
         s.watched()
 

@@ -84,7 +84,7 @@ class Fast:
             self.find(s, competing=False)
         if s.stage == round(self.reset_share * self.stages) + 1 and self.reset_share:
             linear = (m for m in s.generator.modules() if isinstance(m, nn.Linear))
-            s.renew(next(linear), s.stage)
+            s.reinitialise(next(linear), s.stage)
         for _ in range(self.generator_steps):
             losses.add("generator", self.find(s))
         s.watched()
@@ -107,8 +107,8 @@ class Fast:
         Returns the terms of the last step.
         """
         z, y = s.noise(self.batch)
-        twin, weights = copy.deepcopy(s.generator), list(s.generator.parameters())
-        groups = [{"params": list(twin.parameters())}]
+        clone, weights = copy.deepcopy(s.generator), list(s.generator.parameters())
+        groups = [{"params": list(clone.parameters())}]
         groups += [{"params": [z.requires_grad_()], "lr": self.noise_lr}]
         betas = self.generator_beta1, 0.999
         optimizer = torch.optim.Adam(groups, self.inversion_lr, betas, fused=True)
@@ -116,11 +116,11 @@ class Fast:
         s.student.eval()  # its BatchNorm statistics are not the images' business
         with frozen(s.student):
             for _ in range(self.inversion_steps):
-                x = twin(z, y)
+                x = clone(z, y)
                 terms = self.image_loss(s, x, y, competing)
                 optimizer.zero_grad()
                 sum(terms.values()).backward()
-                torch._foreach_add_(meta, [p.grad for p in twin.parameters()])
+                torch._foreach_add_(meta, [p.grad for p in clone.parameters()])
                 optimizer.step()
         s.student.train()
         for p, gradient in zip(weights, meta, strict=True):

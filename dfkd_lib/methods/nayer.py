@@ -86,10 +86,10 @@ class NAYER:
         losses = Losses()
         for batch in range(self.warmup * (s.stage == 1)):
             if batch % self.generator_life == 0:
-                s.renew(s.generator, -batch)
+                s.reinitialise(s.generator, -batch)
             self.find(s, competing=False)
         if (s.stage - 1) % self.generator_life == 0:
-            s.renew(s.generator, s.stage)
+            s.reinitialise(s.generator, s.stage)
         for _ in range(self.generator_steps):
             losses.add("generator", self.find(s))
         s.watched()

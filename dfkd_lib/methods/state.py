@@ -130,8 +130,11 @@ class State:
         """Images shifted by up to so many pixels, and flipped or not, at random."""
         return augment(x, self.random, pad=shift, mode="replicate", flip=flips)
 
-    def renew(self, network: nn.Module, number: int) -> None:
-        """Initialise a network again, by its layers; the same in all processes."""
+    def reinitialise(self, network: nn.Module, number: int) -> None:
+        """Draw a network's weights again, by torch's defaults for its layers.
+
+        `number` and the seed decide them, so that all processes have the same.
+        """
         cuda = [self.task.device] if self.task.device.type == "cuda" else []
         with torch.random.fork_rng(devices=cuda):
             torch.manual_seed(hash((self.seed, number)) % 2**32)
