@@ -247,6 +247,17 @@ BASELINES: dict[str, Table] = {
     ],
 }
 
+# On HiDFD's collected images; the schedule is that of HiDFD's student, unless on CIFAR.
+COLLECTING: dict[str, Table] = {
+    "kd_collected": [],
+    "dfnd": [("code", {"collected_by": "confidence", "temperature": 4.0})],
+    "kd3": [],
+}
+DFND_CIFAR: Table = [
+    ("code", {"student_lr": 0.1, "milestones": (0.4, 0.8), "student_batch": 256}),
+    ("code", {"stages": 80, "student_steps": 1000}),  # 40,000 · 512 images
+]
+
 # --- the ladder: one pair, one generator and one schedule, at the same FLOP -----------
 # The student's rate was chosen at 0.1 PFLOP with a seed that is not used again
 # (results/tuning.jsonl): for DFAD, which learns by MAE, and for ABM, by KL.
@@ -328,7 +339,7 @@ PAPERS = tuple(dict.fromkeys(entry.paper for entry in RECIPES))
 # Whose recipe a method runs with, where that paper has one for the data set.
 METHOD_PAPERS = {
     **{"dfad": "dfad", "arvi": "arvi", "abm": "mad", "dfkd_mem": "mad", "mad": "mad"},
-    **dict.fromkeys(("hidfd", "degan", "kd_collected"), "hidfd"),
+    **dict.fromkeys(("hidfd", "degan", *COLLECTING), "hidfd"),
 }
 
 
@@ -432,9 +443,10 @@ def recipe_for(
 def _of_baseline(method: str, entry: Entry) -> Table:
     """What a baseline needs besides a paper's table.
 
-    DeGAN's student has KD's loss; KD alone takes as many steps as HiDFD's student. On
-    the ladder, HiDFD, its baselines and the banks have tables of their own. There and
-    on scenes, the methods that learn by MAE have a student's rate of their own.
+    DeGAN's student has KD's loss; methods without a GAN take as many steps as HiDFD's
+    student, DFND on CIFAR its code's. On the ladder, HiDFD, its baselines and the banks
+    have tables of their own. There and on scenes, the methods that learn by MAE have a
+    student's rate of their own.
     """
     if entry.paper == "ladder" and method in ("cmi", "fast", "nayer", "spaceshipnet"):
         bn = [("code", {"lambda_bn": 10.0 if method in ("fast", "nayer") else 1.0})]
@@ -445,13 +457,19 @@ def _of_baseline(method: str, entry: Entry) -> Table:
     if entry.table in (LADDER, SCENES) and method in ("dfad", "arvi"):
         return LADDER_MAE
     if entry.paper == "ladder" and METHOD_PAPERS.get(method) == "hidfd":
-        return LADDER_HIDFD + [("ours", {"distill": "kd"})] * (method == "degan")
-    if entry.paper != "hidfd" or method not in ("degan", "kd_collected"):
+        kd = [("ours", {"distill": "kd"})] * (method == "degan")
+        return LADDER_HIDFD + kd + COLLECTING.get(method, [])
+    if entry.paper != "hidfd" or method not in ("degan", *COLLECTING):
         return []
     if method == "degan":
         return [("ours", {"distill": "kd"})]
     hidfd = recipe_for(entry.dataset, "hidfd", entry.teacher, entry.student).settings
-    return [("ours", {"stages": hidfd.stages - hidfd.gan_stages})]
+    table = [("ours", {"stages": hidfd.stages - hidfd.gan_stages})]
+    if method == "dfnd" and entry.table is HIDFD_CIFAR:
+        table += DFND_CIFAR
+        if known := {"cifar10": 0.9523, "cifar100": 0.7774}.get(entry.dataset):
+            table += [("code", {"teacher_accuracy": known})]
+    return table + COLLECTING[method]
 
 
 def _generic(dataset: str) -> Entry:

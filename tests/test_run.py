@@ -146,8 +146,8 @@ def test_a_runs_flop_are_those_of_its_stages(method):
     assert train(settings, states[1], test).flop == pytest.approx(total, rel=near)
     predicted = run.schedule_flop(recipe, like=data)
     # FT's first stage also trains the paraphraser; CMI compares more and more images;
-    # SpaceshipNet's stages differ
-    if method not in ("ft", "cmi", "spaceshipnet"):
+    # SpaceshipNet's stages differ; KD³ also judges all collected images
+    if method not in ("ft", "cmi", "spaceshipnet", "kd3"):
         assert predicted == pytest.approx(total, rel=0.02)
 
 

@@ -22,6 +22,7 @@ NAMES = {
     "kd_collected": "KD, collected", "at": "AT", "ft": "FT", "hidfd": "HiDFD",
     "degan": "DeGAN", "alone": "student alone", "zskt": "ZSKT", "dfq": "DFQ",
     "cmi": "CMI", "fast": "Fast", "nayer": "NAYER", "spaceshipnet": "SpaceshipNet",
+    "dfnd": "DFND", "kd3": "KD³",
 }  # fmt: skip
 SPEED = ("fast", "plain")  # experiments that repeat runs to time them
 

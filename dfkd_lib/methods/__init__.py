@@ -6,11 +6,13 @@ from .cmi import CMI
 from .dafl import DAFL
 from .deepinversion import DeepInversion
 from .dfad import DFAD
+from .dfnd import DFND
 from .dfq import DFQ
 from .fast import Fast
 from .features import AT, FT, FitNet
 from .hidfd import DeGAN, HiDFD
 from .kd import KD, Alone, KDCollected, KDRelated, KDUnrelated, Random
+from .kd3 import KD3
 from .mad import ABM, EMA, MAD, DFKDMem
 from .nayer import NAYER
 from .setting import readable
@@ -25,5 +27,5 @@ METHODS = {
     "kd_collected": KDCollected, "fitnet": FitNet, "at": AT, "ft": FT,
     "hidfd": HiDFD, "degan": DeGAN, "alone": Alone, "zskt": ZSKT,
     "dfq": DFQ, "cmi": CMI, "fast": Fast, "nayer": NAYER,
-    "spaceshipnet": SpaceshipNet,
+    "spaceshipnet": SpaceshipNet, "dfnd": DFND, "kd3": KD3,
 }  # fmt: skip

@@ -21,7 +21,7 @@ from ..errors import UserError
 from ..losses import DISCREPANCIES, Logits, Scalar, activation, one_hot
 from ..models import embedding_and_logits
 from . import setting
-from .state import Choices, Losses, State, Task, frozen
+from .state import Choices, Losses, State, Task, drawn_beta, frozen
 
 
 @dataclass(frozen=True)
@@ -113,21 +113,13 @@ class ARVI:
         return losses
 
     def mixing(self, s: State, n: int) -> Float[Tensor, " n"]:
-        """λ of n mixtures, from the run's own random state.
-
-        Beta(a, a) is X / (X + Y) of two Gamma(a) variables, taken by their logarithms:
-        at a small a both round to zero. Gamma(a) is Gamma(a + 1) · U^(1/a).
-        """
+        """λ of n mixtures, from the run's own random state."""
         device, random = s.task.device, s.random
         if self.mixup == "fixed":
             return torch.full((n,), self.mixup_a, device=device)
         if self.mixup == "uniform":
             return torch.rand(n, generator=random, device=device)
-        a = torch.full((2, n), self.mixup_a, device=device)
-        u = 1 - torch.rand(2, n, generator=random, device=device)  # never 0
-        gamma = torch._standard_gamma(a + 1, generator=random)
-        first, second = gamma.log() + u.log() / a
-        return (first - second).sigmoid()
+        return drawn_beta(self.mixup_a, n, random)
 
 
 logit_activation = one_hot  # R_l, Eq. 2: its gradient vanishes where T is sure

@@ -174,6 +174,19 @@ class State:
         self.samples = state["samples"]
 
 
+def drawn_beta(a: float, n: int, random: torch.Generator) -> Float[Tensor, " n"]:
+    """n draws from Beta(a, a), on the random state's device.
+
+    Beta(a, a) is X / (X + Y) of two Gamma(a) variables, taken by their logarithms: at a
+    small a both round to zero. Gamma(a) is Gamma(a + 1) · U^(1/a).
+    """
+    both = torch.full((2, n), a, device=random.device)
+    u = 1 - torch.rand(2, n, generator=random, device=random.device)  # never 0
+    gamma = torch._standard_gamma(both + 1, generator=random)
+    first, second = gamma.log() + u.log() / both
+    return (first - second).sigmoid()
+
+
 class Memory(nn.Module):
     """Up to `capacity` images. A module, so that its content is in checkpoints."""
 

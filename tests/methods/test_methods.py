@@ -92,7 +92,7 @@ FEW = {"batch": 2, "student_batch": 2, "generator_steps": 1, "student_steps": 1}
 FEW |= {"memory": 3, "synthetic": 4, "stages": 2, "pretrain_steps": 1}
 CASES = [(e, e.paper if e.paper in METHODS else "mad") for e in RECIPES]
 MORE = {("mad", "cifar100"): ("abm", "dfkd_mem"), ("hidfd", "mnist"): ("degan",)}
-MORE[("hidfd", "digits_hybrid")] = ("kd_collected",)
+MORE[("hidfd", "digits_hybrid")] = ("kd_collected", "dfnd", "kd3")
 CASES += [(e, m) for e in RECIPES for m in MORE.get((e.paper, e.dataset), ())]
 CASES = [c for c in CASES if c[0].dataset != "cifar10"]  # as CIFAR-100, fewer classes
 CASES.sort(key=lambda case: case[0].teacher)
