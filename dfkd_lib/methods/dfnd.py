@@ -36,7 +36,7 @@ class DFND(KDCollected):
     adaptation_lr: setting.Weight = 1e-3  # of the matrix's Adam, the code's
 
     def start(self, teacher: nn.Module, student: nn.Module, task: Task, seed: int):
-        """Networks, the matrix of adaptation, their optimisers and noise of a run."""
+        """Networks, the adaptation matrix, their optimisers and noise of a run."""
         s = super().start(teacher, student, task, seed)
         made = Adaptation(task.num_classes, self.teacher_accuracy)
         s.adaptation = made.to(task.device)
@@ -62,7 +62,7 @@ class DFND(KDCollected):
 
 
 class Adaptation(nn.Module):
-    """The matrix of adaptation, all errors equally frequent at first."""
+    """The adaptation matrix, all errors equally frequent at first."""
 
     def __init__(self, classes: int, accuracy: float):
         super().__init__()

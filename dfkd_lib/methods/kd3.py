@@ -26,8 +26,8 @@ from ..losses import Images, Logits, Rows, Scalar, distance, unit
 from ..models import classifier_of, embedding_and_logits
 from . import setting
 from .hidfd_students import merged, student_for
-from .kd import Student
-from .state import Choices, Losses, State, Task, drawn_beta
+from .kd import KDCollected, Student
+from .state import Losses, State, Task, drawn_beta
 
 Vector = Float[Tensor, " n"]
 
@@ -36,9 +36,7 @@ Vector = Float[Tensor, " n"]
 class KD3(Student):
     """KD³ (Tang et al. 2023): features of selected images, and T's own classifier."""
 
-    choices: ClassVar = Choices(
-        "features, contrast", "no generator", "collected images", "–"
-    )
+    choices: ClassVar = KDCollected.choices._replace(discrepancy="features, contrast")
     data: ClassVar = "collected"
 
     collected_from: str = "auto"  # a data set; auto: the first related one here
