@@ -73,6 +73,7 @@ class HiDFD:
     synthetic: setting.Count = 2000  # |D_s|
     inflation: setting.CountFrom0 = 0  # N; 0 is the paper's ⌊|D_s| / |D_c|⌋
     distill: Distill = "align"
+    distill_weight: setting.Weight = 1.0  # of catkd's or semckd's own, for other maps
     temperature: setting.Temperature = 1.0
     student_steps: setting.Count = 5
     student_batch: setting.Size = 128
@@ -112,8 +113,7 @@ class HiDFD:
         adam = partial(torch.optim.Adam, betas=(0.0, 0.999))  # as in BigGAN
         s.generator_optimizer = adam(s.generator.parameters(), self.generator_lr)
         s.discriminator_optimizer = adam(judges, self.discriminator_lr)
-        weights = learners(self.distill, s, self.student_batch)
-        s.optimize_student(self, weights, begins=self.gan_stages)
+        s.optimize_student(self, learners(self, s), begins=self.gan_stages)
         s.made = None  # D_s and its labels, once the GAN is trained
         return s
 

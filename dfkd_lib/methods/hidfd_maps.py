@@ -7,7 +7,9 @@
 - ``catkd``: labels, and the teacher's class activation maps (Guo et al. 2023).
 
 OFA's branches and SemCKD's attention and projections are a helper, which trains along
-and is not part of the student. The weights are those of the public codes.
+and is not part of the student. The weights are those of the public codes, which tune
+them to the networks: `distill_weight` is a factor. LeNet-5 has no BatchNorm, its maps
+have mean squares of 9 to 46, and with SemCKD's own weight its student learns nothing.
 
 Deviations. OFA: its code has cross entropy with the label for the student's own logits
 alone; in each loss (1 + p)^γ − 1 for the target, and p^γ for other classes. SemCKD: no
@@ -38,12 +40,13 @@ CAT_CELLS = 2  # a side, after pooling: of its code for CIFAR-100
 SIZES = list[tuple[int, ...]]  # of maps: (channels, h, w)
 
 
-def learners(name: str, s: State, batch: int) -> list[nn.Parameter]:
+def learners(settings: Any, s: State) -> list[nn.Parameter]:
     """The weights that learn: the student's, and those of `s.helper`, made if needed.
 
     A UserError for networks or a batch that the loss cannot look at.
     """
     weights = [p for p in s.student.parameters() if p.requires_grad]
+    name, batch = settings.distill, settings.student_batch
     if name in ("ofa", "semckd"):
         made = _branches_for(s) if name == "ofa" else _calibration_for(s, batch)
         s.helper = s.task.place(made).train()
@@ -82,11 +85,12 @@ def map_terms(settings: Any, s: State, x: Images, y: Labels) -> dict[str, Tensor
         teacher = s.teacher.stages(x)
     if name == "semckd":
         gap = calibrated(*s.helper(teacher.maps, student.maps))
-        learnt = kd(teacher.logits, student.logits, temperature)
-        return {"KL": learnt, "maps": SEMCKD_WEIGHT * gap}
+        gap = settings.distill_weight * SEMCKD_WEIGHT * gap
+        return {"KL": kd(teacher.logits, student.logits, temperature), "maps": gap}
     pairs = (s.teacher, teacher.maps[-1]), (s.student, student.maps[-1])
     gap = cat(*(class_maps(maps, n.classifier.weight) for n, maps in pairs))
-    return {"labels": F.cross_entropy(student.logits, y), "CAT": CAT_WEIGHT * gap}
+    gap = settings.distill_weight * CAT_WEIGHT * gap
+    return {"labels": F.cross_entropy(student.logits, y), "CAT": gap}
 
 
 # --- One-for-All ----------------------------------------------------------------------
