@@ -32,12 +32,12 @@ from .features import shapes_of
 from .state import State
 
 Weights = Float[Tensor, "n students teachers"]
+Sizes = list[tuple[int, ...]]  # of maps: (channels, h, w)
 
 OFA_GAMMA = 1.5  # its README's command; 1, its code's default, enhances no target
 SEMCKD_WEIGHT = 400.0  # β of its README for CIFAR-100
 CAT_WEIGHT = 12.0  # β of its code for WRN-40-2 and WRN-16-2; other pairs: 0.5 to 15
 CAT_CELLS = 2  # a side, after pooling: of its code for CIFAR-100
-SIZES = list[tuple[int, ...]]  # of maps: (channels, h, w)
 
 
 def learners(settings: Any, s: State) -> list[nn.Parameter]:
@@ -110,7 +110,7 @@ def ofa(
     return -(weights * F.log_softmax(student / temperature, dim=1)).sum(dim=1).mean()
 
 
-def branches(shapes: SIZES, width: int, classes: int) -> nn.ModuleList:
+def branches(shapes: Sizes, width: int, classes: int) -> nn.ModuleList:
     """OFA's branches, a stage each: maps → convolutions that halve → mean → logits.
 
     A stage's maps are halved once for each later stage; the last ones are only mixed.
@@ -147,7 +147,7 @@ class Calibration(nn.Module):
     size is therefore fixed.
     """
 
-    def __init__(self, wide: SIZES, narrow: SIZES, batch: int):
+    def __init__(self, wide: Sizes, narrow: Sizes, batch: int):
         super().__init__()
         width = max(batch // 4, 1)
 
