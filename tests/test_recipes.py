@@ -26,6 +26,7 @@ DROPPED = {  # since 0.1.0, on purpose
     "degan": {"gan_augment", "gan_momentum"},
 }
 ADDED = {"generator_loss", "generator_share"}  # since 0.2.0, for segmentation
+ADDED |= {"distill_weight"}  # for losses of maps
 # AR+VI's milestones, which no schedule of its recipe reads, were called DFAD's.
 OTHER_SOURCES = {("milestones", "inferred", "ours")}
 

@@ -157,25 +157,31 @@ def factor_gap(teacher: Images, student: Images) -> Scalar:
     return (unit(teacher.flatten(1)) - unit(student.flatten(1))).abs().mean()
 
 
+def shapes_of(network: nn.Module, shape: Shape, first: int = 0) -> list[torch.Size]:
+    """The shapes of a network's maps from stage `first` on: (channels, h, w) each.
+
+    A UserError for a network that is not the library's.
+    """
+    if not isinstance(network, Classifier):
+        line = "pair: FitNet, AT, FT, ZSKT, SpaceshipNet and distill=simkd, ofa, semckd"
+        line += " and catkd look inside networks and know only the library's own"
+        raise UserError(f"{line}; give a pair of those")
+    x = torch.zeros(2, *shape, device=next(network.parameters()).device)
+    training = network.training
+    with torch.no_grad():  # in evaluation mode: BatchNorm's statistics must not move
+        maps = network.eval().stages(x).maps[first:]
+    network.train(training)
+    return [m.shape[1:] for m in maps]
+
+
 def map_shapes(
     teacher: nn.Module, student: nn.Module, shape: Shape, first: int = 0
 ) -> tuple[list[torch.Size], list[torch.Size]]:
-    """The shapes of both networks' maps from stage `first` on: (channels, h, w) each.
+    """The shapes of both networks' maps from stage `first` on.
 
-    A UserError for a teacher that is not the library's, or maps of different sizes. The
-    student is in training mode afterwards.
+    A UserError for networks that are not the library's, or maps of different sizes.
     """
-    if not (isinstance(teacher, Classifier) and isinstance(student, Classifier)):
-        line = "pair: FitNet, AT, FT, ZSKT, SpaceshipNet and distill=simkd look inside "
-        line += "teacher and student and know only the library's own networks"
-        raise UserError(f"{line}; give two of those")
-    x = torch.zeros(2, *shape, device=next(teacher.parameters()).device)
-    with torch.no_grad():  # in evaluation mode: BatchNorm's statistics must not move
-        wide, narrow = (
-            [maps.shape[1:] for maps in network.eval().stages(x).maps][first:]
-            for network in (teacher, student)
-        )
-    student.train()
+    wide, narrow = (shapes_of(network, shape, first) for network in (teacher, student))
     sizes = [[shape[1] for shape in shapes] for shapes in (wide, narrow)]
     if sizes[0] != sizes[1]:
         line = "pair: this method needs maps of equal sizes, but the teacher's have "

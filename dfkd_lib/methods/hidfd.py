@@ -4,8 +4,8 @@
 First a GAN learns from few collected images, guided by the teacher; then the student
 learns from its images and from the collected ones, under the teacher's own classifier.
 
-Eq. 14 and the losses that Table 2 compares it with are in `hidfd_students`; Eq. 2 to 7
-are theory (`dfkd_lib.theory`).
+Eq. 14 and the losses that Table 2 compares it with are in `hidfd_students` and
+`hidfd_maps`; Eq. 2 to 7 are theory (`dfkd_lib.theory`).
 
 Ours, where the paper is silent: the projectors; a discriminator's step has real and
 fake images of the same classes, so that Eq. 8 can pair them; a generator's step asks
@@ -31,7 +31,8 @@ from ..losses import (
 from ..models import classifier_of, embedding_and_logits
 from ..models.biggan import BigGANDiscriminator, BigGANGenerator
 from . import setting
-from .hidfd_students import merged, student_for, student_terms
+from .hidfd_maps import learners
+from .hidfd_students import Distill, merged, student_for, student_terms
 from .state import Choices, Losses, State, Task, frozen
 
 Vector, TwoClasses = Float[Tensor, " n"], Float[Tensor, "_ two_c"]
@@ -71,7 +72,8 @@ class HiDFD:
     # module 2: the student
     synthetic: setting.Count = 2000  # |D_s|
     inflation: setting.CountFrom0 = 0  # N; 0 is the paper's ⌊|D_s| / |D_c|⌋
-    distill: Literal["align", "cc", "dkd", "kd", "nkd", "rkd", "simkd"] = "align"
+    distill: Distill = "align"
+    distill_weight: setting.Weight = 1.0  # of catkd's or semckd's own, for other maps
     temperature: setting.Temperature = 1.0
     student_steps: setting.Count = 5
     student_batch: setting.Size = 128
@@ -111,7 +113,7 @@ class HiDFD:
         adam = partial(torch.optim.Adam, betas=(0.0, 0.999))  # as in BigGAN
         s.generator_optimizer = adam(s.generator.parameters(), self.generator_lr)
         s.discriminator_optimizer = adam(judges, self.discriminator_lr)
-        s.optimize_student(self, begins=self.gan_stages)
+        s.optimize_student(self, learners(self, s), begins=self.gan_stages)
         s.made = None  # D_s and its labels, once the GAN is trained
         return s
 

@@ -4,12 +4,13 @@
 - ``simkd``: maps drawn to the teacher's, before all that the teacher has after them
   (the public code; Chen et al. 2022);
 - ``kd``, ``dkd``, ``nkd``, ``cc``, ``rkd``: the student's own classifier learns; CC and
-  RKD are added to KD, with the weights of their own papers.
+  RKD are added to KD, with the weights of their own papers;
+- ``catkd``, ``ofa``, ``semckd``: see `hidfd_maps`.
 """
 
 import copy
 import math
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -20,8 +21,12 @@ from ..losses import Images, Labels, Logits, Rows, Scalar, distance, kd, mse, un
 from ..models import Classifier, classifier_of, embedding_and_logits
 from ..models.network import Shape
 from .features import map_shapes
+from .hidfd_maps import map_terms
 from .state import State
 
+Distill = Literal[
+    "align", "catkd", "cc", "dkd", "kd", "nkd", "ofa", "rkd", "semckd", "simkd",
+]  # fmt: skip
 Wide = Float[Tensor, "n width_t"]  # the teacher's features; the student's are `Rows`
 
 
@@ -42,6 +47,8 @@ def student_for(
 def student_terms(settings: Any, s: State, x: Images, y: Labels) -> dict[str, Tensor]:
     """The named terms of the student's loss on a batch."""
     name, temperature = settings.distill, settings.temperature
+    if name in ("catkd", "ofa", "semckd"):
+        return map_terms(settings, s, x, y)
     if name == "simkd":
         with torch.no_grad():
             wanted = s.teacher.stages(x).maps[-1]

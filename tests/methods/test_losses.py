@@ -19,6 +19,7 @@ from dfkd_lib.methods import (
     dfad,
     features,
     hidfd,
+    hidfd_maps,
     hidfd_students,
     mad,
 )
@@ -82,6 +83,30 @@ def dkd(t, s, y, temperature, alpha, beta):
 def nkd(t, s, y):
     (b_t, q_t), (b_s, q_s) = split(t, y), split(s, y)
     return -(b_t * np.log(b_s))[:, 0].mean() - 1.5 * (q_t * np.log(q_s)).sum(1).mean()
+
+
+def ofa(t, s, y, temperature, gamma):
+    """One-hot and teacher, each with its own cross entropy, where γ = 1."""
+    p, total = softmax(t / temperature), 0.0
+    for row, log_q, c in zip(p, np.log(softmax(s / temperature)), y, strict=True):
+        total -= (1 + row[c]) ** gamma * log_q[c]
+        total -= sum(row[k] * log_q[k] for k in range(len(row)) if k != c)
+    return total / len(y)
+
+
+def attention(queries, keys):
+    """Image by image: cosines of each query with every key, through a softmax."""
+    return np.stack([softmax(unit(q) @ unit(k).T)
+                     for q, k in zip(queries, keys, strict=True)])  # fmt: skip
+
+
+def cells(maps):
+    """2×2 means; of an odd side, both halves have the middle."""
+    (h, w), halves = maps.shape[2:], range(2)
+    part = [[maps[:, :, i * h // 2 : -(-(i + 1) * h // 2),
+                  j * w // 2 : -(-(j + 1) * w // 2)].mean((2, 3)) for j in halves]
+            for i in halves]  # fmt: skip
+    return np.array(part)
 
 
 def total_variation(x):
@@ -230,6 +255,15 @@ FORMULAS = {
         ("n v", "n w")),
     "rkd_angle": (hidfd_students.rkd_angle, lambda t, s: huber(cosines(s) - cosines(t)),
         ("n v", "n w")),
+    "ofa": (at(hidfd_maps.ofa, 2.0, 1.7), at(ofa, 2.0, 1.7), (*PAIR, "n:c")),
+    "similarities": (hidfd_maps.similarities,
+        lambda x: np.array([[(a * b).sum() for b in x] for a in x]), MAPS[:1]),
+    "attention": (hidfd_maps.attention, attention, ("n v w", "n c w")),
+    "class_maps": (hidfd_maps.class_maps,
+        lambda x, w: np.stack([(x * row[:, None, None]).sum(1) for row in w], 1),
+        ("n c h w", "v c")),
+    "cat": (hidfd_maps.cat, lambda t, s: ((cells(t) - cells(s)) ** 2).mean(),
+        ("n c h w", "n c w h")),
 }
 # fmt: on
 formulas = pytest.mark.parametrize("name", FORMULAS)
@@ -399,6 +433,53 @@ def test_dkd_with_the_coupled_weight_is_kd():
         beta = 1 - (t / 4).softmax(1)[0, 2].item()
         found = hidfd_students.dkd(t, s, y, 4.0, 1.0, beta).item()
         assert found == pytest.approx(losses.kd(t, s, 4.0).item())
+
+
+def test_ofa_asks_for_more_of_the_label_the_surer_the_teacher():
+    """Where γ is larger; with γ = 1 it is the label's cross entropy, and the teacher's."""
+    (t, s), y = pair(), torch.tensor([0, 1, 2, 3])
+    plain = losses.kl(t, s) - (t.softmax(1) * t.log_softmax(1)).sum(1).mean()
+    plain = plain + nn.functional.cross_entropy(s, y)
+    assert hidfd_maps.ofa(t, s, y, 1.0, 1.0).item() == pytest.approx(plain.item())
+    more = gradient(lambda s: hidfd_maps.ofa(t, s, y, 1.0, 2.0), s)
+    more = more - gradient(lambda s: hidfd_maps.ofa(t, s, y, 1.0, 1.0), s)
+    p = t.softmax(1)[range(4), y]
+    wanted = (p + p**2)[:, None] * (s.softmax(1) - torch.eye(4, 5)) / 4
+    assert torch.allclose(more, wanted)
+
+
+def test_semckd_by_hand():
+    """Without projections: every pair of maps on the smaller grid, by its attention."""
+    torch.manual_seed(0)
+    shapes = [(3, 4, 4), (3, 2, 2)]
+    helper = hidfd_maps.Calibration(shapes, shapes, batch=5).double()
+    for row in helper.projections:
+        row[0], row[1] = nn.Identity(), nn.Identity()
+    teacher, student = (
+        [torch.randn(5, *shape, dtype=torch.float64) for shape in shapes] for _ in "ts"
+    )
+
+    def embedded(parts, maps):
+        rows = []
+        for part, x in zip(
+            parts, (x.numpy().reshape(5, -1) for x in maps), strict=True
+        ):
+            a, b, c, d = (p.detach().numpy() for p in part.parameters())
+            rows.append(np.maximum(x @ x.T @ a.T + b, 0) @ c.T + d)
+        return np.stack(rows, 1)
+
+    weights = attention(
+        embedded(helper.queries, student), embedded(helper.keys, teacher)
+    )
+    wanted = 0.0
+    for n, i, j in itertools.product(range(5), range(2), range(2)):
+        s, t = student[i][n].numpy(), teacher[j][n].numpy()
+        if i != j:  # then one of them has 4×4 pixels
+            s, t = (cells(m[None])[..., 0, :].transpose(2, 0, 1)
+                    if m.shape[1] == 4 else m for m in (s, t))  # fmt: skip
+        wanted += weights[n, i, j] * ((s - t) ** 2).mean() / 10
+    found = hidfd_maps.calibrated(*helper(teacher, student))
+    assert found.item() == pytest.approx(wanted)
 
 
 # --- what keeps: EMA(G) and a memory --------------------------------------------------

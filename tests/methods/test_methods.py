@@ -12,7 +12,7 @@ import torch
 import dfkd_lib
 from dfkd_lib.data import DATASETS, Images, load_dataset
 from dfkd_lib.errors import UserError
-from dfkd_lib.methods import METHODS, Task, readable
+from dfkd_lib.methods import METHODS, Task, hidfd_maps, readable
 from dfkd_lib.models import build, classifier_of
 from dfkd_lib.recipes import RECIPES, override, recipe_for
 from dfkd_lib.run import begin, finished
@@ -290,7 +290,8 @@ ALL_ON = {
 def test_a_method_reads_every_setting_that_it_lists(name, monkeypatch):
     kind, reads = METHODS[name], set()
     own = {n: v for n, v in ALL_ON.items() if n in readable(kind)}
-    runs = [own] + ([own | {"distill": "kd"}] if "distill" in readable(kind) else [])
+    students = ("kd", "semckd") if "distill" in readable(kind) else ()
+    runs = [own, *(own | {"distill": name} for name in students)]
     for changes in runs:
         settings, s = started(name, **changes)
         usual = kind.__getattribute__
@@ -364,6 +365,78 @@ def test_hidfd_first_trains_the_gan_then_the_student():
 @pytest.mark.parametrize("distill", ["simkd", "kd", "dkd", "nkd", "cc", "rkd"])
 def test_the_losses_of_table_2_train_the_student_alone(distill):
     assert moved(*started("hidfd", gan_share=0.0, distill=distill)) == {"student"}
+
+
+def on_maps(distill, seed=0, **changes):
+    """HiDFD's student stage on two Wide ResNets, of other widths."""
+    own = {"gan_share": 0.0, "student_batch": 32} | changes
+    settings = shrunk("hidfd", distill=distill, **own).settings
+    torch.manual_seed(0)
+    task = Task(10, (3, 32, 32), images=noise_images(10, (3, 32, 32)))
+    teacher = untrained("wrn16_2", 10)
+    torch.manual_seed(seed)
+    return settings, settings.start(teacher, build("wrn16_1", 10), task, 0)
+
+
+@pytest.mark.parametrize(
+    ("distill", "learns"),
+    [("ofa", {"student", "helper"}), ("semckd", {"student", "helper"}),
+     ("catkd", {"student"})],
+)  # fmt: skip
+def test_what_helps_a_student_learns_and_continues_and_stays_behind(distill, learns):
+    settings, s = on_maps(distill)
+    assert moved(settings, s) == learns
+    for network in (networks(s)[n] for n in learns):
+        assert all(p.grad.abs().max() > 0 for p in network.parameters())
+    again = on_maps(distill, seed=1)[1]
+    again.load_state_dict(copy.deepcopy(s.state_dict()))
+    losses = [played(settings, state, 1)[0].updates for state in (s, again)]
+    assert equal(*losses) and equal(s.state_dict(), again.state_dict())
+    student = finished(settings, s)
+    assert list(student.state_dict()) == list(build("wrn16_1", 10).state_dict())
+
+
+@pytest.mark.parametrize("distill", ["ofa", "semckd"])
+def test_losses_on_maps_know_lenet(distill):
+    found = moved(*started("hidfd", gan_share=0.0, distill=distill))
+    assert found == {"student", "helper"}
+
+
+def test_a_branch_of_ofa_teaches_the_stages_before_it():
+    _, s = on_maps("ofa")
+    maps = s.student.stages(torch.randn(4, 3, 32, 32)).maps
+    for branch, end, m in zip(s.helper, s.student.cuts, maps, strict=True):
+        s.student.zero_grad()
+        branch(m).square().sum().backward(retain_graph=True)
+        taught = [i for i, layer in enumerate(s.student.features)
+                  if any(p.grad is not None for p in layer.parameters())]  # fmt: skip
+        assert max(taught) <= end and min(taught) == 0 and end - max(taught) <= 1
+
+
+def test_class_activation_maps_have_the_logits_as_means():
+    network = untrained("wrn16_1", 10)
+    seen = network.stages(torch.randn(2, 3, 32, 32))
+    maps = hidfd_maps.class_maps(seen.maps[-1], network.classifier.weight)
+    means = maps.mean((2, 3)) + network.classifier.bias
+    assert maps.shape == (2, 10, 8, 8) and torch.allclose(means, seen.logits, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"distill": "catkd"}, "catkd needs last maps of 2×2 pixels or more"),
+        ({"distill": "semckd", "student_batch": 1}, "student_batch: 1 is not allowed"),
+        ({"distill": "semckd", "teacher": "foreign"}, "know only the library's own"),
+        ({"distill": "catkd", "teacher": "foreign"}, "know only the library's own"),
+    ],
+)
+def test_a_loss_on_maps_refuses_what_it_cannot_look_at(changes, words):
+    if "teacher" in changes:
+        layers = torch.nn.Flatten(), torch.nn.Linear(1024, 10)
+        changes = changes | {"teacher": torch.nn.Sequential(*layers)}
+    with pytest.raises(UserError, match=words) as caught:
+        started("hidfd", **changes)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
