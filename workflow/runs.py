@@ -4,6 +4,7 @@ The Snakefile calls ``python workflow/runs.py LIST EXPERIMENT KEY [ONLY]`` for e
 """
 
 import functools
+import itertools
 import json
 import shlex
 import sys
@@ -74,20 +75,19 @@ def _jobs(
     precision: str,
     settings: list[str] = [""],  # noqa: B006  it is only read
     recipe: str = "auto",
-    pair: str = "auto",
+    pair: str | list[str] = "auto",
     probe: bool = False,
     minutes: float = 0,
 ) -> Iterator[Job]:
-    teacher, _, student = (
-        pair.rpartition("-") if pair != "auto" else ("auto", "", "auto")
-    )
-    for method in methods:
-        for line in settings:
-            made = recipe_for(dataset, method, teacher, student, recipe)
-            made = override(made, shlex.split(line))
-            for seed in range(seeds) if isinstance(seeds, int) else seeds:
-                exact = resolve_precision(precision, device)
-                yield Job(experiment, made, seed, device, exact, probe, minutes)
+    pairs = [pair] if isinstance(pair, str) else pair
+    for method, one, line in itertools.product(methods, pairs, settings):
+        teacher, _, student = one.rpartition("-")
+        names = (teacher, student) if one != "auto" else ("auto", "auto")
+        made = recipe_for(dataset, method, *names, recipe)
+        made = override(made, shlex.split(line))
+        for seed in range(seeds) if isinstance(seeds, int) else seeds:
+            exact = resolve_precision(precision, device)
+            yield Job(experiment, made, seed, device, exact, probe, minutes)
 
 
 def wanted(config: dict[str, Any], only: str = "") -> list[Job]:

@@ -26,10 +26,12 @@ class Input(NamedTuple):
 _CIFARS = """resnet32x4 resnet110 resnet110x2 resnet116 shufflenet_v2 vgg11_bn vgg13_bn
 vgg16_bn wrn16_1 wrn16_2 wrn40_1 wrn40_2"""
 _ANY_SIZE = "alexnet resnet18 resnet18_8x resnet34 resnet34_8x"  # alexnet: from 63×63
+_GREY = """conv conv_deep conv_early conv_group conv_narrow conv_plain conv_sharp
+conv_soft conv_wide lenet5 lenet5_half vit_small"""
 _SEGMENTERS = "deeplab_small deeplab_small_half deeplabv3_mobilenetv2 "
 _SEGMENTERS += "deeplabv3_resnet50"
 NETWORKS: dict[str, Input] = {
-    **dict.fromkeys(("lenet5", "lenet5_half"), Input(1)),
+    **dict.fromkeys(_GREY.split(), Input(1)),
     **dict.fromkeys(("mlp", "mlp_half"), Input(2, 1)),
     **dict.fromkeys(_ANY_SIZE.split(), Input(3, None)),
     **dict.fromkeys(_CIFARS.split(), Input(3)),

@@ -17,6 +17,7 @@ from .network import (
 )  # fmt: skip
 from .plane import MLP, Flow, grid
 from .segmentation import deeplab_small, deeplabv3_mobilenetv2, deeplabv3_resnet50
+from .variants import ConvNet, small_vit
 
 _WIDTHS = (64, 128, 256, 512)
 CLASSIFIERS = {
@@ -45,6 +46,17 @@ CLASSIFIERS = {
     # students of the same kind, narrower
     "wrn40_1": partial(WideResNet, 40, 1),
     "wrn16_1": partial(WideResNet, 16, 1),
+    # teachers that differ in one property, of the network or of its training
+    "conv": ConvNet,
+    "conv_narrow": partial(ConvNet, width=8),
+    "conv_wide": partial(ConvNet, width=32),
+    "conv_deep": partial(ConvNet, depth=3),
+    "conv_group": partial(ConvNet, norm="group"),
+    "conv_plain": partial(ConvNet, norm="none"),
+    "conv_sharp": ConvNet,
+    "conv_soft": ConvNet,
+    "conv_early": ConvNet,
+    "vit_small": small_vit,
     # logits for every pixel
     "deeplabv3_resnet50": deeplabv3_resnet50,
     "deeplabv3_mobilenetv2": deeplabv3_mobilenetv2,

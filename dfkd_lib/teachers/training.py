@@ -159,6 +159,9 @@ def _trained(dataset, name, recipe, seed, device, limit, checkpoint) -> nn.Modul
         write_atomically(checkpoint, stream.getvalue())
         if (epoch + 1) % math.ceil(recipe.epochs / 10) == 0:
             _say(f"{title}: epoch {epoch + 1} of {recipe.epochs}, loss {mean:.3f}")
+    with torch.no_grad():
+        for parameter in network.classifier.parameters():
+            parameter.mul_(recipe.scale)
     return network
 
 

@@ -15,6 +15,15 @@ from dfkd_lib.models import CLASSIFIERS, build, embedding_and_logits, torchvisio
 SIZES = {
     "lenet5": (61_706, [28, 10, 1], 84),
     "lenet5_half": (15_738, [28, 10, 1], 42),
+    **dict.fromkeys(
+        ("conv", "conv_sharp", "conv_soft", "conv_early", "conv_group"),
+        (24_058, [32, 16, 8], 64),
+    ),
+    "conv_narrow": (6_274, [32, 16, 8], 32),
+    "conv_wide": (94_186, [32, 16, 8], 128),
+    "conv_deep": (121_274, [32, 16, 8], 64),
+    "conv_plain": (23_946, [32, 16, 8], 64),
+    "vit_small": (42_394, [], 48),
     "mlp": (1_482, [1], 32),
     "mlp_half": (490, [1], 16),
     "resnet34_8x": (21_282_122, [32, 16, 8, 4], 512),
@@ -40,7 +49,7 @@ KINDS = ("lenet5", "alexnet", "resnet18", "resnet116", "vgg11_bn", "wrn16_2")
 
 
 def images(name, n=2):
-    channels = {"lenet5": 1, "mlp": 2}.get(name.removesuffix("_half"), 3)
+    channels = NETWORKS[name].channels
     small = {"mlp": 1, "mlp_half": 1, "alexnet": 64, "resnet18": 64, "resnet34": 64}
     side, random = small.get(name, 32), torch.Generator().manual_seed(1)
     return torch.randn(n, channels, side, side, generator=random)
