@@ -210,6 +210,14 @@ BASELINES: dict[str, Table] = {
         ("code", {"batch": 256, "student_batch": 256, "generator_beta1": 0.5}),
         ("code", {"lambda_bn": 1.0, "generator_steps": 1, "stages_per_epoch": 40}),
     ],
+    "pre": [
+        ("code", {"student_steps": 10, "memory_steps": 4, "z_dim": 1000}),
+        ("code", {"student_optimizer": "sgd", "student_weight_decay": 5e-4}),
+        ("code", {"batch": 1024, "student_batch": 1024, "generator_lr": 0.02}),
+        ("code", {"stages": 400 * 36, "student_lr": 0.1, "schedule": "cosine"}),
+        ("code", {"generator_steps": 1, "stages_per_epoch": 36, "memory_lr": 5e-4}),
+        ("inferred", {"lambda_activation": 0.1 / 512}),  # the code's is of a mean
+    ],
     "cmi": [
         *(_SEEN, _KD),
         ("code", {"lambda_bn": 1.0, "head_width": 256, "memory": 40_960}),

@@ -290,14 +290,15 @@ def schedule_flop(
     m, like = recipe.settings, like or _blank(recipe.dataset)
     sizes = {n: getattr(m, n) for n in ("batch", "student_batch") if hasattr(m, n)}
     gan = getattr(m, "gan_stages", 0)
-    part = max(math.gcd(*sizes.values()) // 4, 1)
+    part = max(math.gcd(*sizes.values()) // 8, 1)  # PRE replays an eighth
     # HiDFD's phases are counted apart, so their batches may shrink apart
     few = {n: min(size, 4) if gan else size // part for n, size in sizes.items()}
     kinds = {"student_steps": "student_batch", "generator_steps": "batch"}
+    kinds |= {"memory_steps": "student_batch"}  # of PRE's autoencoder
     usual = {"pretrain_steps": 0, "warmup": 0, "synthetic": 64}
     usual |= {"memory": max(few.values()), "labels": "random"}
     few |= {n: v for n, v in usual.items() if n in recipe.values()}
-    once = {"student_steps": getattr(m, "reuse", 1), "generator_steps": 1}
+    once = dict.fromkeys(kinds, 1) | {"student_steps": getattr(m, "reuse", 1)}
     once = {name: steps for name, steps in once.items() if hasattr(m, name)}
     x = np.zeros((64, *like.x_test.shape[1:]), np.uint8)
     found = Collected(x, np.arange(64) % like.num_classes, {})

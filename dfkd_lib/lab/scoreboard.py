@@ -22,7 +22,7 @@ NAMES = {
     "kd_collected": "KD, collected", "at": "AT", "ft": "FT", "hidfd": "HiDFD",
     "degan": "DeGAN", "alone": "student alone", "zskt": "ZSKT", "dfq": "DFQ",
     "cmi": "CMI", "fast": "Fast", "nayer": "NAYER", "spaceshipnet": "SpaceshipNet",
-    "dfnd": "DFND", "kd3": "KD³",
+    "dfnd": "DFND", "kd3": "KD³", "pre": "PRE",
 }  # fmt: skip
 SPEED = ("fast", "plain")  # experiments that repeat runs to time them
 
@@ -108,7 +108,7 @@ def recipe_of(system: System) -> Recipe:
 def obstacle(system: System) -> str | None:
     """Why the library cannot run a system; None if it can."""
     if system.method is None:
-        return "the library does not have this method"
+        return "DDAD's public abstract gives neither its discrepancy nor its weights"
     sizes = {NETWORKS[name].size for name in (system.teacher, system.student)}
     if sizes - {None, DATASETS[system.dataset].size}:
         return "the network takes smaller images than those of the data set"

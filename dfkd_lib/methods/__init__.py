@@ -15,6 +15,7 @@ from .kd import KD, Alone, KDCollected, KDRelated, KDUnrelated, Random
 from .kd3 import KD3
 from .mad import ABM, EMA, MAD, DFKDMem
 from .nayer import NAYER
+from .pre import PRE
 from .setting import readable
 from .spaceshipnet import SpaceshipNet
 from .state import Choices, Losses, Memory, State, Task, learning_rate_factor
@@ -27,5 +28,5 @@ METHODS = {
     "kd_collected": KDCollected, "fitnet": FitNet, "at": AT, "ft": FT,
     "hidfd": HiDFD, "degan": DeGAN, "alone": Alone, "zskt": ZSKT,
     "dfq": DFQ, "cmi": CMI, "fast": Fast, "nayer": NAYER,
-    "spaceshipnet": SpaceshipNet, "dfnd": DFND, "kd3": KD3,
+    "spaceshipnet": SpaceshipNet, "dfnd": DFND, "kd3": KD3, "pre": PRE,
 }  # fmt: skip
