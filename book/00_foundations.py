@@ -455,6 +455,7 @@ YEARS = {
     "dfkd_mem": 2022, "mad": 2022, "degan": 2020, "kd_collected": 2025,
     "hidfd": 2025, "alone": "–", "zskt": 2019, "dfq": 2020,
     "cmi": 2021, "fast": 2022, "spaceshipnet": 2023, "nayer": 2024,
+    "dfnd": 2021, "kd3": 2023, "pre": 2022,
 }  # fmt: skip
 DATA = {None: "none", "collected": "few, collected"}
 rows = []

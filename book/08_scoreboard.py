@@ -567,7 +567,7 @@ pictures.table(
 # (sec-board-short)=
 # ## Every configuration
 #
-# Where a method ran with several settings, the tables list the configuration with the fewest changes to its recipe, in parentheses. "Images" counts each image on which the student was trained. Hours are of one thread. Experiments that repeat runs to time them ({doc}`more/performance`) are left out. DeepInversion is missing because it needs BatchNorm, which LeNet-5 does not have.
+# Where a method ran with several settings, the tables list the configuration with the fewest changes to its recipe, in parentheses. "Images" counts each image on which the student was trained. Hours are of one thread. Experiments that repeat runs to time them ({doc}`more/performance`) or vary the teacher ({ref}`chapter 7 <sec-own-teachers>`) are left out. DeepInversion is missing because it needs BatchNorm, which LeNet-5 does not have.
 
 # %% tags=["hide-cell"] mystnb={"code_prompt_show": "Show every configuration with its cost", "code_prompt_hide": "Hide the configurations"}
 parts = []

@@ -1038,7 +1038,7 @@ pictures.table(
 )  # fmt: skip
 
 # %% [markdown]
-# No other loss is resolved to be better or worse than alignment. DKD at the larger rate has a low mean and a wide interval. OFAKD, SemCKD and CATKD need networks of their own and were not run.
+# No other loss is resolved to be better or worse than alignment. DKD at the larger rate has a low mean and a wide interval. OFA and SemCKD train helper networks (`distill=ofa` and `semckd`, experiment `baselines`); their runs are not complete. CAT-KD (`distill=catkd`) needs class activation maps, which LeNet-5 does not have.
 #
 # (sec-hidfd-sweeps)=
 # ## Sensitivity

@@ -24,7 +24,8 @@ NAMES = {
     "cmi": "CMI", "fast": "Fast", "nayer": "NAYER", "spaceshipnet": "SpaceshipNet",
     "dfnd": "DFND", "kd3": "KD³", "pre": "PRE",
 }  # fmt: skip
-SPEED = ("fast", "plain")  # experiments that repeat runs to time them
+# Experiments that repeat runs to time them, or vary the teacher (chapter 7).
+APART = ("fast", "plain", "teachers")
 
 
 class Arm:
@@ -75,7 +76,7 @@ def arms() -> list[Arm]:
                     f"records: {made['key']} in {path} lacks {', '.join(lacking)}; "
                     f"repeat its run: {made['command']}"
                 )
-            if path.stem not in SPEED:
+            if path.stem not in APART:
                 name = made["key"].replace(f"-s{made['seed']}-", "-")
                 groups[name][path.stem].append(made)
     largest = [max(g.items(), key=lambda pair: len(pair[1])) for g in groups.values()]

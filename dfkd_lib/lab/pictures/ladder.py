@@ -69,5 +69,5 @@ def ladder(
     ax.set(xscale="log", xlabel="PFLOP of the whole run")
     ax.set(ylabel="accuracy lost to the teacher (points)")
     ax.set_ylim(min(0, ax.dataLim.y0))
-    ax.legend(fontsize="small", loc="lower left")
+    ax.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.01, 1))
     return ax
