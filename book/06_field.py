@@ -415,7 +415,7 @@ pictures.Markdown(
 #
 # On CIFAR-10 the bank decides. {numref}`fig-field-ladder` has the methods at 0.2 PFLOP, WRN-16-2 to WRN-16-1, with one generator for all. DFAD, ABM, AR+VI and MAD throw their images away; CMI and Fast keep them.
 
-# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the plotting code", "figure": {"name": "fig-field-ladder", "caption": "CIFAR-10: points lost to the teacher against the FLOP of the whole run, Fast in colour. A mark is the end of a schedule, the thin line its tests along the run; the legend has n. At the same FLOP the two methods with a bank lose far less than the four without one. Single seeds."}, "image": {"alt": "Points lost over PFLOP on a logarithmic axis, all marks at a fifth of a PFLOP. From the top: random images, then MAD, AR+VI, ABM and DFAD close together, CMI well below them, Fast lower still and near the mark of the original images. The thin line of Fast falls steeply in the first third of its run."}}
+# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the plotting code", "figure": {"name": "fig-field-ladder", "caption": "CIFAR-10: points lost to the teacher against the FLOP of the whole run, Fast in colour. A mark is the end of a schedule, the thin line its tests along the run; the legend has n. At the same FLOP the two methods with a bank lose far less than the four without one. One seed each, two of DFAD."}, "image": {"alt": "Points lost over PFLOP on a logarithmic axis, all marks at a fifth of a PFLOP. From the top: random images, then MAD, AR+VI, ABM and DFAD close together, CMI well below them, Fast lower still and near the mark of the original images. The thin line of Fast falls steeply in the first third of its run."}}
 pictures.ladder("cifar10", "Fast")
 plt.show()
 
@@ -432,7 +432,7 @@ steps = {
 }
 pictures.Markdown(
     "Of the way from white noise to the original images, at equal FLOP: "
-    + ", ".join(f"{m} {share:.0f} %" for m, share in way.items())
+    + ", ".join(f"{m} {share:.0f}\u00a0%" for m, share in way.items())
     + ". One seed each. The student takes "
     + ", ".join(f"{steps[m]:,} steps with {m}" for m in ("Fast", "CMI"))
     + f" and {steps['DFAD']:,} with DFAD, all of 64 images."
