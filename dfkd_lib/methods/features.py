@@ -160,12 +160,12 @@ def factor_gap(teacher: Images, student: Images) -> Scalar:
 def shapes_of(network: nn.Module, shape: Shape, first: int = 0) -> list[torch.Size]:
     """The shapes of a network's maps from stage `first` on: (channels, h, w) each.
 
-    A UserError for a network that is not the library's.
+    A UserError for a network that is not the library's, or has no maps (vit_small).
     """
-    if not isinstance(network, Classifier):
+    if not isinstance(network, Classifier) or not network.cuts:
         line = "pair: FitNet, AT, FT, ZSKT, SpaceshipNet and distill=simkd, ofa, semckd"
         line += " and catkd look inside networks and know only the library's own"
-        raise UserError(f"{line}; give a pair of those")
+        raise UserError(f"{line}, except vit_small; give a pair of those")
     x = torch.zeros(2, *shape, device=next(network.parameters()).device)
     training = network.training
     with torch.no_grad():  # in evaluation mode: BatchNorm's statistics must not move

@@ -429,12 +429,15 @@ def test_class_activation_maps_have_the_logits_as_means():
         ({"distill": "semckd", "student_batch": 1}, "student_batch: 1 is not allowed"),
         ({"distill": "semckd", "teacher": "foreign"}, "know only the library's own"),
         ({"distill": "catkd", "teacher": "foreign"}, "know only the library's own"),
+        ({"distill": "semckd", "teacher": "vit_small"}, "except vit_small"),
     ],
 )
 def test_a_loss_on_maps_refuses_what_it_cannot_look_at(changes, words):
     if "teacher" in changes:
         layers = torch.nn.Flatten(), torch.nn.Linear(1024, 10)
-        changes = changes | {"teacher": torch.nn.Sequential(*layers)}
+        known = {"foreign": torch.nn.Sequential(*layers)}
+        known["vit_small"] = untrained("vit_small", 10)
+        changes = changes | {"teacher": known[changes["teacher"]]}
     with pytest.raises(UserError, match=words) as caught:
         started("hidfd", **changes)
     assert "\n" not in str(caught.value)
