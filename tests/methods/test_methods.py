@@ -212,7 +212,7 @@ def test_a_student_is_a_student_and_samples_are_what_it_saw(name):
     teacher = copy.deepcopy(lenet()).train().requires_grad_(True)
     settings, s = started(name, teacher=teacher, **changes)
     played(settings, s)
-    batch = {"mad": 10, "dfkd_mem": 10, "pre": 7}.get(name, 5)  # with old images
+    batch = {"mad": 10, "dfkd_mem": 10, "pre": 6}.get(name, 5)  # with old images
     assert s.samples == 2 * 2 * batch
     assert teacher.training and all(p.requires_grad for p in teacher.parameters())
     plain, alone = build("lenet5_half", 10), finished(settings, s)
