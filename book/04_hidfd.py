@@ -485,7 +485,7 @@ plt.show()
 # (sec-hidfd-paper)=
 # ## Our results beside the paper's
 #
-# The paper reports one run per number and no intervals. Ours are means over five seeds with 95 % intervals, on a much smaller problem, so only the order of the methods can be compared. "Lost" is the teacher's accuracy minus the student's.
+# The paper reports one run per number and no intervals. Ours are means over five seeds, three for DFND and KD³, with 95 % intervals, on a much smaller problem, so only the order of the methods can be compared. "Lost" is the teacher's accuracy minus the student's.
 
 # %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the table"}
 PRINTED = {  # HiDFD Table 1, ResNet-34 to ResNet-18
@@ -551,7 +551,7 @@ rows += [
 pictures.table(
     ["method", "ours, digits (%)", "lost", "HiDFD − it", "verdict", "paper, CIFAR-10 (lost)", "CIFAR-100 (lost)"],
     rows,
-    caption=f"Students on digits (n = {len(digits['HiDFD'])}) and in the paper's Table 1 with 5,000 collected images. Differences are paired by seed, with 95 % intervals; the verdict counts all {len(rivals)} comparisons (Bonferroni). DFAD, MAD, CMI and SSNet use no real image; DFND and KD³ came later and are not compared.",
+    caption=f"Students on digits (n = {len(digits['HiDFD'])}, 3 for DFND and KD³) and in the paper's Table 1 with 5,000 collected images. Differences are paired by seed, with 95 % intervals; the verdict counts all {len(rivals)} comparisons (Bonferroni). DFAD, MAD, CMI and SSNet use no real image; DFND and KD³ were run later and are not compared; DFND's images are the same for all seeds.",
 )  # fmt: skip
 
 # %% [markdown]

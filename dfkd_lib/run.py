@@ -283,9 +283,9 @@ def schedule_flop(
 
     A pass costs in proportion to its images, a stage what its steps cost; what happens
     once in a run (MAD's pretraining, HiDFD's pool of images) or grows (the images that
-    CMI's head compares) is left out; the images that KD³ judges are taken for 16
-    batches. `teacher` and `like` are needed if the library does not know the names of
-    the network and of the data set.
+    CMI's head and KD³'s contrast compare) is left out; the images that KD³ judges are
+    taken for 8 batches. `teacher` and `like` are needed if the library does not know
+    the names of the network and of the data set.
     """
     m, like = recipe.settings, like or _blank(recipe.dataset)
     sizes = {n: getattr(m, n) for n in ("batch", "student_batch") if hasattr(m, n)}

@@ -1,12 +1,10 @@
 """Recipes: the papers' numbers with their sources; whose is taken; what is refused."""
 
 import builtins
-import json
 import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -18,39 +16,6 @@ from dfkd_lib.errors import UserError
 from dfkd_lib.methods import METHODS, readable
 from dfkd_lib.recipes import METHOD_PAPERS, PAPERS, RECIPES, override, recipe_for
 from dfkd_lib.run import apply_budget
-
-GOLDEN = json.loads((Path(__file__).parent / "golden" / "recipes.json").read_text())
-DROPPED = {  # since 0.1.0, on purpose
-    **dict.fromkeys(("dfad", "arvi", "dafl"), {"reuse"}),  # MAD Section 6 alone has it
-    "hidfd": {"gan_augment", "gan_momentum", "gate"},
-    "degan": {"gan_augment", "gan_momentum"},
-}
-ADDED = {"generator_loss", "generator_share"}  # since 0.2.0, for segmentation
-ADDED |= {"distill_weight"}  # for losses of maps
-# AR+VI's milestones, which no schedule of its recipe reads, were called DFAD's.
-OTHER_SOURCES = {("milestones", "inferred", "ours")}
-
-
-@pytest.mark.parametrize("method", sorted({a[1] for a in GOLDEN["asked"]}))
-def test_a_recipe_is_that_of_the_first_edition(method):
-    """Every value and its source, for every data set, pair and paper."""
-    asked = [a for a in GOLDEN["asked"] if a[1] == method]
-    assert len(asked) == 84
-    for *query, paper, teacher, student, number in asked:
-        recipe, table = recipe_for(*query), GOLDEN["tables"][number]
-        found = recipe.paper, recipe.teacher, recipe.student
-        assert found == (paper, teacher, student)
-        values = json.loads(json.dumps(recipe.values()))
-        assert set(table) - set(values) == DROPPED.get(method, set())
-        for name, value in values.items():
-            if name in ADDED - {*table}:
-                assert recipe.sources.get(name) is None
-                continue
-            wanted, source = table[name]
-            assert value == wanted, (query, name)
-            mine, theirs = recipe.sources.get(name, "ours"), GOLDEN["sources"][source]
-            assert mine == theirs or (name, theirs, mine) in OTHER_SOURCES
-
 
 SOURCE = (
     r"{} (Section|Tables?|Appendix|Eq\.) [\w.-]+( \(inferred\))?|ours|code|inferred"

@@ -4,6 +4,8 @@ The images are those of a large source of which the teacher is surest (`collecte
 confidence). An adaptation matrix learns with the student how often the teacher says one
 class in place of another, so that the student may differ from the teacher's labels.
 
+The images depend on the teacher alone, so runs with several seeds share them.
+
 Deviations from the public code: it has the teacher's test accuracy for each data set,
 which the user of a teacher may not know; here it is a setting. Images are drawn with
 replacement, and shifted and flipped as for KD.
@@ -31,8 +33,9 @@ class DFND(KDCollected):
     choices: ClassVar = KDCollected.choices._replace(discrepancy="KL, noisy labels")
 
     collected_by: Literal["category", "confidence", "random"] = "confidence"
+    collected_imbalance: setting.Weight = 0.0
     temperature: setting.Temperature = 4.0  # the code's
-    teacher_accuracy: setting.BelowOne = 0.95  # of every class; code: CIFAR-10's
+    teacher_accuracy: setting.Accuracy = 0.95  # of every class; code: CIFAR-10's
     adaptation_lr: setting.Weight = 1e-3  # of the matrix's Adam, the code's
 
     def start(self, teacher: nn.Module, student: nn.Module, task: Task, seed: int):

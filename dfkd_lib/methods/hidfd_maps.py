@@ -9,7 +9,8 @@
 OFA's branches and SemCKD's attention and projections are a helper, which trains along
 and is not part of the student. The weights are those of the public codes, which tune
 them to the networks: `distill_weight` is a factor. LeNet-5 has no BatchNorm, its maps
-have mean squares of 9 to 46, and with SemCKD's own weight its student learns nothing.
+have mean squares of 9 to 46, and in a trial without a record its student learnt nothing
+with SemCKD's own weight.
 
 Deviations. OFA: its code has cross entropy with the label for the student's own logits
 alone; in each loss (1 + p)^γ − 1 for the target, and p^γ for other classes. SemCKD: no
@@ -47,6 +48,9 @@ def learners(settings: Any, s: State) -> list[nn.Parameter]:
     """
     weights = [p for p in s.student.parameters() if p.requires_grad]
     name, batch = settings.distill, settings.student_batch
+    if settings.distill_weight != 1 and name not in ("catkd", "semckd"):
+        line = f"distill_weight: distill={name} does not read it"
+        raise UserError(f"{line}; leave it out, or set distill=catkd or distill=semckd")
     if name in ("ofa", "semckd"):
         made = _branches_for(s) if name == "ofa" else _calibration_for(s, batch)
         s.helper = s.task.place(made).train()

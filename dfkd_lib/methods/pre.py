@@ -7,9 +7,10 @@ the generator no longer makes, and no image has to be stored.
 
 Deviations from the public code: JS is the divergence of the whole distributions, where
 the code clamps probabilities and averages over classes as well; logarithms are natural;
-the activation term is AR+VI's L1 norm; the memory has the generator's layers and the
-encoder is small; the VAE's steps follow the student's, on fresh images, and its first
-one replays as all others do.
+the activation term is AR+VI's L1 norm; the memory has the generator's layers, with
+torch's first weights, and the encoder is small; the VAE's steps follow the student's,
+on fresh images, and its first one replays as all others do; the memory replays with its
+running moments for the VAE too, and the variance of z is the biased one.
 """
 
 import copy
@@ -38,8 +39,9 @@ class PRE:
         "MAE", "1 − JS, DAFL's three terms", "G and a VAE's decoder", "z"
     )
     data: ClassVar = None
+    discrepancy: ClassVar = "mae"
 
-    lambda_onehot: setting.Weight = 1.0  # the weights are those of the code
+    lambda_onehot: setting.Weight = 1.0  # the code's, whose entropy has base 10
     lambda_entropy: setting.Weight = 5.0
     lambda_activation: setting.Weight = 1e-3
     js_temperature: setting.Temperature = 3.0
@@ -127,9 +129,8 @@ class PRE:
         s.memory.eval()
         with frozen(s.memory):
             logits = s.teacher(s.memory(z, y))
-            prior = (z.var(0, correction=0) - 1).square().mean() + z.mean(
-                0
-            ).square().mean()
+            var, mean = torch.var_mean(z, 0, correction=0)
+            prior = (var - 1).square().mean() + mean.square().mean()
             firm = self.lambda_onehot * one_hot(logits)
             diverse = self.lambda_entropy * information_entropy(logits)
             (firm + diverse + prior).backward()

@@ -16,11 +16,12 @@ Positive = Annotated[float, 1e-6, math.inf]
 Fraction = Annotated[float, 0, 1]
 PositiveFraction = Annotated[float, 1e-6, 1]
 BelowOne = Annotated[float, 0, 0.999]
+Accuracy = Annotated[float, 0.01, 0.999]
 Temperature = Annotated[float, 1e-6, 1e3]
 Schedule = Literal["constant", "cosine", "step", "step_0.3"]
 Optimizer = Literal["adam", "sgd"]
 Generator = Literal[
-    "flow", "generator_a", "generator_b", "generator_b_code", "mad_cifar",
+    "flow", "generator_a", "generator_b", "mad_cifar",
     "mad_imagenet", "mad_tiny_imagenet",
 ]  # fmt: skip
 Discrepancy = Literal["kl", "mae", "mse", "mse_mae"]

@@ -68,7 +68,6 @@ CLASSIFIERS = {
 GENERATORS = {
     "generator_a": GeneratorA,
     "generator_b": GeneratorB,
-    "generator_b_code": partial(GeneratorB, code=True),
     "flow": lambda z, channels, size, _: Flow(z, channels, size),
     "mad_cifar": lambda z, channels, size, _: MADGenerator(z, channels, size),
     "mad_tiny_imagenet": lambda z, channels, size, _: MADGenerator(z, channels, size),

@@ -39,25 +39,20 @@ class GeneratorA(GridGenerator):
 class GeneratorB(GridGenerator):
     """DFAD's Generator-B (DFAD Table 4; Caltech101 and segmentation).
 
-    Four 3×3 deconvolutions of 512, 256, 128 and 64 channels: 12,333,635 parameters for
-    128×128 images at z = 256; or as in its ``code``, 4×4 ones of 256, 128, 64 and 64:
-    11,243,203. ``width`` is 64 in both. From DFAD's code too: the first grid's 512
-    channels, no bias before a BatchNorm, and the initialisation, weights N(0, 0.02²),
-    BatchNorm's N(1, 0.02²).
+    Four 3×3 deconvolutions of 512, 256, 128 and 64 channels at ``width`` 64: 12,333,635
+    parameters for 128×128 images at z = 256 (the code has 4×4 ones of 256, 128, 64 and
+    64). From the code: the first grid's 512 channels, no bias before a BatchNorm, and
+    the initialisation, weights N(0, 0.02²), BatchNorm's N(1, 0.02²).
     """
 
     squashing = 1  # Tanh
 
-    def __init__(
-        self, z_dim: int, channels: int = 3, size: int = 128, width: int = 64,
-        code: bool = False,
-    ):  # fmt: skip
+    def __init__(self, z_dim: int, channels: int = 3, size: int = 128, width: int = 64):
         super().__init__("Generator-B", z_dim, 8 * width, size, doublings=4)
         layers: list[nn.Module] = [nn.BatchNorm2d(8 * width)]
-        widths = (8, 4, 2, 1, 1) if code else (8, 8, 4, 2, 1)
         # Output padding 1: a 3×3 kernel of stride 2 makes 2n − 1 pixels of n.
-        kernel = (4, 2, 1, 0) if code else (3, 2, 1, 1)
-        for c_in, c_out in itertools.pairwise(k * width for k in widths):
+        kernel = 3, 2, 1, 1
+        for c_in, c_out in itertools.pairwise(k * width for k in (8, 8, 4, 2, 1)):
             layers.append(nn.ConvTranspose2d(c_in, c_out, *kernel, bias=False))
             layers += [nn.BatchNorm2d(c_out), nn.LeakyReLU(0.2)]
         layers += [nn.Conv2d(width, channels, 3, 1, 1), nn.Tanh()]

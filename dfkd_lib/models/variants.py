@@ -1,4 +1,4 @@
-"""Teachers of grey 32×32 images that differ in one property (chapter 7's companion)."""
+"""Teachers of grey 32×32 images: a plain one, variants of it, a vision transformer."""
 
 from collections.abc import Callable
 from functools import partial
