@@ -255,6 +255,9 @@ BASELINES: dict[str, Table] = {
     ],
 }
 
+BANKS = ("cmi", "fast", "nayer", "spaceshipnet")
+BASELINES["composed"] = BASELINES["fast"]
+
 # On HiDFD's collected images; the schedule is that of HiDFD's student, unless on CIFAR.
 COLLECTING: dict[str, Table] = {
     "kd_collected": [],
@@ -459,9 +462,12 @@ def _of_baseline(method: str, entry: Entry) -> Table:
     have tables of their own. There and on scenes, the methods that learn by MAE have a
     student's rate of their own.
     """
-    if entry.paper == "ladder" and method in ("cmi", "fast", "nayer", "spaceshipnet"):
-        bn = [("code", {"lambda_bn": 10.0 if method in ("fast", "nayer") else 1.0})]
-        return LADDER_BANK + bn + [("code", {"generator_beta1": 0.5})]
+    if entry.paper == "ladder" and method in ("composed", *BANKS):
+        bn = [
+            ("code", {"lambda_bn": 1.0 if method in ("cmi", "spaceshipnet") else 10.0})
+        ]
+        rate = LADDER_MAE * (method == "composed")
+        return LADDER_BANK + bn + [("code", {"generator_beta1": 0.5})] + rate
     if entry.paper not in ("ours", "ladder") and method in BASELINES:
         upright = [("ours", {"flips": False})] * _is_grey(entry.dataset)  # digits
         return BASELINES[method] + upright

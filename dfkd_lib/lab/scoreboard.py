@@ -22,10 +22,10 @@ NAMES = {
     "kd_collected": "KD, collected", "at": "AT", "ft": "FT", "hidfd": "HiDFD",
     "degan": "DeGAN", "alone": "student alone", "zskt": "ZSKT", "dfq": "DFQ",
     "cmi": "CMI", "fast": "Fast", "nayer": "NAYER", "spaceshipnet": "SpaceshipNet",
-    "dfnd": "DFND", "kd3": "KD³", "pre": "PRE",
+    "dfnd": "DFND", "kd3": "KD³", "pre": "PRE", "composed": "composed",
 }  # fmt: skip
 # Experiments that repeat runs to time them, or vary the teacher (chapter 7).
-APART = ("fast", "plain", "teachers")
+APART = ("fast", "plain", "teachers", "composed")
 
 
 class Arm:

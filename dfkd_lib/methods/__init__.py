@@ -8,7 +8,7 @@ from .deepinversion import DeepInversion
 from .dfad import DFAD
 from .dfnd import DFND
 from .dfq import DFQ
-from .fast import Fast
+from .fast import Composed, Fast
 from .features import AT, FT, FitNet
 from .hidfd import DeGAN, HiDFD
 from .kd import KD, Alone, KDCollected, KDRelated, KDUnrelated, Random
@@ -29,4 +29,5 @@ METHODS = {
     "hidfd": HiDFD, "degan": DeGAN, "alone": Alone, "zskt": ZSKT,
     "dfq": DFQ, "cmi": CMI, "fast": Fast, "nayer": NAYER,
     "spaceshipnet": SpaceshipNet, "dfnd": DFND, "kd3": KD3, "pre": PRE,
+    "composed": Composed,
 }  # fmt: skip
