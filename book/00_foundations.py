@@ -456,6 +456,7 @@ YEARS = {
     "hidfd": 2025, "alone": "–", "zskt": 2019, "dfq": 2020,
     "cmi": 2021, "fast": 2022, "spaceshipnet": 2023, "nayer": 2024,
     "dfnd": 2021, "kd3": 2023, "pre": 2022,
+    "composed": "ours",
 }  # fmt: skip
 DATA = {None: "none", "collected": "few, collected"}
 rows = []

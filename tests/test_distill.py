@@ -168,7 +168,7 @@ def test_it_resumes_with_the_same_outcome(make, tmp_path, monkeypatch):
     assert not list((tmp_path / "own").glob("*.ckpt*"))
 
 
-EVERY = ["dfad", "arvi", "abm", "dfkd_mem", "dafl", "dfq", "cmi", "fast"]
+EVERY = ["dfad", "arvi", "abm", "dfkd_mem", "dafl", "dfq", "cmi", "fast", "composed"]
 
 
 @pytest.mark.parametrize("method", EVERY)

@@ -1,5 +1,7 @@
 """CMI, Fast and NAYER: what makes each of them that method, and their bank."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -20,7 +22,7 @@ SMALL |= {"inversion_steps": 3, "student_steps": 1, "memory": 40, "shift": 0}
 def started(name, teacher="lenet5", shape=(1, 32, 32), **changes):
     kind = METHODS[name]
     own = {"labels": "random"} if name == "nayer" else {}
-    own |= {"warmup": 0} if name in ("fast", "nayer") else {}
+    own |= {"warmup": 0} if name in ("composed", "fast", "nayer") else {}
     settings = kind(**SMALL | own | changes)
     torch.manual_seed(0)
     networks = build(teacher, 10).eval(), build(teacher, 10)
@@ -159,6 +161,23 @@ def test_the_first_layer_is_reset_once():
         settings.stage(s)
         moves.append((linear.weight - before).abs().mean().item())
     assert np.argmax(moves) == 2 and moves[2] > 3 * sorted(moves)[-2]
+
+
+def test_the_composed_method_learns_by_mae_from_the_images_that_fast_finds():
+    parts = {}
+    for name in ("fast", "composed"):
+        settings, s = started(name, batch=6, student_batch=6, stages=4)
+        s.stage = 1
+        parts[name] = dict(settings.stage(s).updates) | {"images": s.memory.images}
+    assert torch.equal(parts["fast"]["images"], parts["composed"]["images"])
+    settings, s = started("composed", batch=6, student_batch=6, stages=4)
+    before, s.stage, draws = copy.deepcopy(s.student), 1, []
+    s.memory.draw = lambda n, random: draws.append(s.memory.images[:n]) or draws[0]
+    found = dict(settings.stage(s).updates)["student"]
+    t, z = (
+        network(draws[0]).detach().double().numpy() for network in (s.teacher, before)
+    )
+    assert found == {"MAE": pytest.approx(np.abs(t - z).mean(), rel=1e-3)}
 
 
 # --- NAYER ----------------------------------------------------------------------------

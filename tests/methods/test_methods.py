@@ -24,7 +24,7 @@ TINY = {
 GAMES = ("dfad", "arvi", "abm", "dfkd_mem", "mad", "dfq", "dafl")
 STILL = {"pad": 0, "mode": "replicate", "flip": False}
 PLAYERS = [*GAMES, "deepinversion", "hidfd", "degan", "zskt", "cmi", "fast"]
-PLAYERS += ["nayer", "spaceshipnet", "pre"]
+PLAYERS += ["nayer", "spaceshipnet", "pre", "composed"]
 
 
 def shrunk(name, **changes):
