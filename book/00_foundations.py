@@ -546,7 +546,7 @@ def losses_of(system):
 
 WRN = "wrn40_2-wrn16_2"
 rows = []
-for m in YEARS:
+for m in [*YEARS][:-1]:  # composed is printed nowhere
     made, mine = ours(m), ["not run", "–"]
     if made:
         mean, half = records.mean_interval(made, "accuracy_last")

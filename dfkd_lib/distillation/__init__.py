@@ -94,12 +94,14 @@ def distill(
       pixels, n×C×h×w, as for segmentation; agreement is then that of pixels, and the
       report has the mIoU of the student's answers against the teacher's. Of a student
       that answers with a mapping, as torchvision's do, `out` is taken.
-    - `method`: dfad, arvi, abm, mad, dfkd_mem or dafl; or settings of your own with
-      `start` and `stage`: a class, or an instance, of which all but `stages` is kept.
-    - `stages`, `percent`, `patience`: the largest number of stages (a generator step,
-      five student steps); it ends earlier if the student agrees with the teacher on so
-      many percent of fresh images in three tests in a row, or if so many tests brought
-      no gain. A run has at most 40 tests. `quick`: as many stages as take two minutes.
+    - `method`: mad, dfad, arvi, abm, dfkd_mem or dafl; composed, fast or cmi, which
+      keep images; or settings of your own with `start` and `stage`: a class, or an
+      instance, of which all but `stages` is kept.
+    - `stages`, `percent`, `patience`: the largest number of stages (of a game, a
+      generator step and five of the student; composed and fast: forty); it ends earlier
+      if the student agrees with the teacher on so many percent of fresh images in three
+      tests in a row, or if so many tests brought no gain. A run has at most 40 tests.
+      `quick`: as many stages as take two minutes.
     - `check`: images to measure the student on at the end: a folder, or an npz with
       ``x`` and, if known, labels ``y``. For logits of pixels these are maps, n×h×w,
       with 255 for void pixels, or ``masks`` in the folder, beside ``images``; the
