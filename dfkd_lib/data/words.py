@@ -14,18 +14,7 @@ from numpy import ndarray
 
 from ..errors import UserError, shown
 
-_DIGITS = (
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-)
+_DIGITS = (*"zero one two three four five six seven eight nine".split(),)
 _OF_DIGITS = ("digits", "digits_half", "digits_hybrid", "mnist", "usps", "svhn")
 
 

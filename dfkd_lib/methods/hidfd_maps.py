@@ -51,27 +51,22 @@ def learners(settings: Any, s: State) -> list[nn.Parameter]:
     if settings.distill_weight != 1 and name not in ("catkd", "semckd"):
         line = f"distill_weight: distill={name} does not read it"
         raise UserError(f"{line}; leave it out, or set distill=catkd or distill=semckd")
+    if name == "semckd" and batch == 1:
+        line = "student_batch: 1 is not allowed with distill=semckd, which compares the"
+        raise UserError(f"{line} images of a batch; give 2 or more")
     if name in ("ofa", "semckd"):
-        made = _branches_for(s) if name == "ofa" else _calibration_for(s, batch)
+        narrow = shapes_of(s.student, s.task.shape)
+        if name == "ofa":
+            width = max(classifier_of(n).in_features for n in (s.teacher, s.student))
+            made = branches(narrow, width, s.task.num_classes)
+        else:
+            made = Calibration(shapes_of(s.teacher, s.task.shape), narrow, batch)
         s.helper = s.task.place(made).train()
         weights += s.helper.parameters()
     if name == "catkd":
         for network in (s.teacher, s.student):
             check_class_maps(network, s.task.shape)
     return weights
-
-
-def _branches_for(s: State) -> nn.ModuleList:
-    width = max(classifier_of(n).in_features for n in (s.teacher, s.student))
-    return branches(shapes_of(s.student, s.task.shape), width, s.task.num_classes)
-
-
-def _calibration_for(s: State, batch: int) -> "Calibration":
-    if batch == 1:
-        line = "student_batch: 1 is not allowed with distill=semckd, which compares the"
-        raise UserError(f"{line} images of a batch; give 2 or more")
-    wide, narrow = (shapes_of(n, s.task.shape) for n in (s.teacher, s.student))
-    return Calibration(wide, narrow, batch)
 
 
 def map_terms(settings: Any, s: State, x: Images, y: Labels) -> dict[str, Tensor]:
