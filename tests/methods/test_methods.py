@@ -419,6 +419,7 @@ def test_class_activation_maps_have_the_logits_as_means():
     [
         ({"distill": "catkd"}, "catkd needs last maps of 2×2 pixels or more"),
         ({"distill": "semckd", "student_batch": 1}, "student_batch: 1 is not allowed"),
+        ({"distill": "ofa", "distill_weight": 2.0}, "distill=ofa does not read it"),
         ({"distill": "semckd", "teacher": "foreign"}, "know only the library's own"),
         ({"distill": "catkd", "teacher": "foreign"}, "know only the library's own"),
         ({"distill": "semckd", "teacher": "vit_small"}, "except vit_small"),
