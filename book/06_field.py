@@ -658,6 +658,7 @@ print(
 # python -m dfkd_lib.run --method nayer --dataset digits_half
 # python -m dfkd_lib.run --method cmi --dataset digits_half
 # python -m dfkd_lib.run --method spaceshipnet --dataset digits_half
+# python -m dfkd_lib.run --method composed --dataset usps --pair conv-lenet5_half --set stages=28
 # papermill book/06_field.ipynb out.ipynb -p dataset cifar10
 # ```
 #
