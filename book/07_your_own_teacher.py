@@ -565,6 +565,19 @@ pictures.table(
     f"with 95 % intervals; resolved at the level of {len(PARTS)} comparisons.",
 )
 
+# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the longer schedules"}
+longer = {r["method"]: r for r in records.load_records("teachers_long")}
+pictures.Markdown(
+    "The games on `conv` with four times the schedule, seed 0: "
+    + ", ".join(
+        f"{NAMES[m]} {one['accuracy_last']:.1f} % (before: "
+        f"{ends['conv', m]['accuracy_last']:.1f} %)"
+        for m, one in longer.items()
+    )
+    + f". Fast, at about a third of their FLOP: "
+    f"{ends['conv', 'fast']['accuracy_last']:.1f} %."
+)
+
 # %% [markdown]
 # PARTS_PROSE
 #
