@@ -152,7 +152,7 @@ class Fast:
 class Composed(Fast):
     """This book's composition of the five choices: MAE on images that Fast finds.
 
-    DFAD's discrepancy, Fast's search and its bank, no reset of the generator. Found on
+    DFAD's discrepancy, Fast's search and its bank, no reset of the generator. Chosen on
     digits with a seed that no other run has (results/composed_tuning.jsonl).
     """
 
