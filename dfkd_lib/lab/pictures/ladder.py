@@ -6,6 +6,7 @@ from itertools import groupby
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from ...methods import METHODS
 from ...records import Record, load_records, mean_interval
@@ -67,6 +68,10 @@ def ladder(
         look = {"xytext": (-6, 6), "textcoords": "offset points", "ha": "right"}
         ax.annotate(name, (pflop, lost), **look)
     ax.set(xscale="log", xlabel="PFLOP of the whole run")
+    if not papers:  # two decades at most
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set(ylabel="accuracy lost to the teacher (points)")
     ax.set_ylim(min(0, ax.dataLim.y0))
     ax.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.01, 1))
