@@ -25,7 +25,8 @@ NAMES = {
     "dfnd": "DFND", "kd3": "KD³", "pre": "PRE", "composed": "composed",
 }  # fmt: skip
 # Experiments that repeat runs to time them, or vary the teacher (chapter 7).
-APART = ("fast", "plain", "teachers", "teachers_long", "teachers_parts", "composed")
+APART = ("fast", "plain", "teachers", "teachers_long", "teachers_parts")
+APART += ("composed", "composed_tuning")
 
 
 class Arm:
