@@ -534,8 +534,8 @@ PARTS = {
     "shift": "shifts of images by up to two pixels",
     "warmup": "images before the student begins",
 }
-whole, without = {"method": "fast", "teacher": "conv"}, {}
-whole = records.load_records("teachers", **whole)
+whole = records.load_records("teachers", method="fast", teacher="conv")
+without = {}
 for one in records.load_records("teachers_parts"):
     [name] = one["changes"]
     without.setdefault(name, []).append(one)
@@ -551,6 +551,7 @@ gaps = {
     for name in PARTS
 }
 assert all(gap.n == len(whole) == 3 for gap in gaps.values())
+assert not any(gap.resolved for gap in gaps.values())
 assert all(
     abs(gap.mean) < 3
     if name in ("lambda_onehot", "lambda_adv")
@@ -573,21 +574,22 @@ pictures.table(
 
 # %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the longer schedules"}
 longer = {r["method"]: r for r in records.load_records("teachers_long")}
+less = ends["conv", "fast"]["flop"] / longer["dfad"]["flop"]
 pictures.Markdown(
     "The games on `conv` with four times the schedule, seed 0: "
     + ", ".join(
-        f"{NAMES[m]} {one['accuracy_last']:.1f} % (before: "
+        f"{NAMES[m]} {one['accuracy_last']:.1f} % (in the table above "
         f"{ends['conv', m]['accuracy_last']:.1f} %)"
         for m, one in longer.items()
     )
-    + f". Fast, at about a third of their FLOP: "
+    + f". Fast in the table above, at {less:.0%} of DFAD's FLOP here: "
     f"{ends['conv', 'fast']['accuracy_last']:.1f} %."
 )
 
 # %% [markdown]
-# No single part explains it: without any one of them, Fast stays far above the games. Without the bank, the BatchNorm term, the shifts or the warm-up, the mean falls by more than five points; three seeds resolve few or none of these differences. The class that is asked for, and the student's errors, on which the games rest, change it by less than three. With four times the schedule ABM and MAD learn more, DFAD does not. So LeNet-5 is an easy teacher at these schedules, and results on it do not carry over to the others; whether that is due to its architecture alone is open.
+# No single part explains it: without any one of them, Fast stays far above the games. Without the bank, the BatchNorm term, the shifts or the warm-up, the mean falls by more than five points; three seeds resolve none of these differences. The class that is asked for, and the student's errors, on which the games rest, change it by less than three. With four times the schedule ABM and MAD learn more, DFAD does not. So LeNet-5 is an easy teacher at these schedules, and results on it do not carry over to the others; whether that is due to its architecture alone is open.
 #
-# **If the report of `distill` warns, or real images show a poor student, try `method="composed"` or `"fast"` before you change anything else** ({ref}`sec-field-composed`; one to five seeds, up to 1.8 times the FLOP of ABM). With these two, the agreement on fresh images is low even for a good student, because the generator's images are tested before its search has improved them. So check the student on real images (`check=`).
+# **If the report of `distill` warns, or real images show a poor student, try `method="composed"` or `"fast"` before you change anything else** ({ref}`sec-field-composed`). With these two, the fresh images of the report come from the generator without its search, so their agreement may be low for a good student. Check it on real images (`check=`).
 #
 # ## When not to trust
 #

@@ -463,11 +463,13 @@ def _of_baseline(method: str, entry: Entry) -> Table:
     student's rate of their own.
     """
     if entry.paper == "ladder" and method in ("composed", *BANKS):
-        bn = [
-            ("code", {"lambda_bn": 1.0 if method in ("cmi", "spaceshipnet") else 10.0})
-        ]
+        bn = 1.0 if method in ("cmi", "spaceshipnet") else 10.0
         rate = LADDER_MAE * (method == "composed")
-        return LADDER_BANK + bn + [("code", {"generator_beta1": 0.5})] + rate
+        return [
+            *LADDER_BANK,
+            ("code", {"lambda_bn": bn, "generator_beta1": 0.5}),
+            *rate,
+        ]
     if entry.paper not in ("ours", "ladder") and method in BASELINES:
         upright = [("ours", {"flips": False})] * _is_grey(entry.dataset)  # digits
         return BASELINES[method] + upright

@@ -1,5 +1,7 @@
 """What `make bench` measures and keeps."""
 
+import json
+
 import pytest
 
 from benchmarks import bench
@@ -47,3 +49,18 @@ def test_the_quick_way_takes_turns_and_keeps_nothing(capsys):
     rows = [line.split()[:2] for line in capsys.readouterr().out.splitlines()]
     assert rows == [["digits", "public"], ["digits", "library"]]
     assert {path: path.read_bytes() for path in bench.RECORDS.glob("*")} == before
+
+
+def test_a_record_says_where_it_comes_from_and_is_as_fast_as_promised():
+    records = [json.loads(path.read_text()) for path in bench.RECORDS.glob("*.json")]
+    assert any(made["device"] == "cpu" for made in records)
+    for made in records:
+        assert made["threads"] == 1 and made["versions"]["torch"] and made["commit"]
+        ratios = {
+            row["case"]: row["ways"]["library"]["processor_ratio"]["median"]
+            for row in made["ratios"]
+        }
+        if made["device"] == "cpu":
+            assert ratios["MNIST"] >= 5 and ratios["digits"] >= 2.3
+            assert ratios["WRN-40-2 → WRN-16-2"] >= 2.1
+            assert ratios["ResNet-34 → ResNet-18"] >= 2

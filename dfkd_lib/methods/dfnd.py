@@ -1,10 +1,9 @@
 """DFND (Chen et al. 2021): KD on confident images, and labels that are known as noisy.
 
 The images are those of a large source of which the teacher is surest (`collected_by` =
-confidence). An adaptation matrix learns with the student how often the teacher says one
-class in place of another, so that the student may differ from the teacher's labels.
-
-The images depend on the teacher alone, so runs with several seeds share them.
+confidence), the same for all seeds. An adaptation matrix learns with the student how
+often the teacher says one class in place of another, so that the student may differ
+from the teacher's labels.
 
 Deviations from the public code: it has the teacher's test accuracy for each data set,
 which the user of a teacher may not know; here it is a setting. Images are drawn with
@@ -33,7 +32,7 @@ class DFND(KDCollected):
     choices: ClassVar = KDCollected.choices._replace(discrepancy="KL, noisy labels")
 
     collected_by: Literal["category", "confidence", "random"] = "confidence"
-    collected_imbalance: setting.Weight = 0.0
+    collected_imbalance: setting.Weight = 0.0  # the surest, of whatever class
     temperature: setting.Temperature = 4.0  # the code's
     teacher_accuracy: setting.Accuracy = 0.95  # of every class; code: CIFAR-10's
     adaptation_lr: setting.Weight = 1e-3  # of the matrix's Adam, the code's

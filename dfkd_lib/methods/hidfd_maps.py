@@ -8,9 +8,8 @@
 
 OFA's branches and SemCKD's attention and projections are a helper, which trains along
 and is not part of the student. The weights are those of the public codes, which tune
-them to the networks: `distill_weight` is a factor. LeNet-5 has no BatchNorm, its maps
-have mean squares of 9 to 46, and in a trial without a record its student learnt nothing
-with SemCKD's own weight.
+them to the networks: `distill_weight` is a factor. LeNet-5 has no BatchNorm and large
+maps, for which SemCKD's own weight is too large.
 
 Deviations. OFA: its code has cross entropy with the label for the student's own logits
 alone; in each loss (1 + p)^γ − 1 for the target, and p^γ for other classes. SemCKD: no

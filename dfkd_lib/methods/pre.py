@@ -39,7 +39,7 @@ class PRE:
         "MAE", "1 − JS, DAFL's three terms", "G and a VAE's decoder", "z"
     )
     data: ClassVar = None
-    discrepancy: ClassVar = "mae"
+    discrepancy: ClassVar = "mae"  # for what `distill` says of a teacher
 
     lambda_onehot: setting.Weight = 1.0  # the code's, whose entropy has base 10
     lambda_entropy: setting.Weight = 5.0

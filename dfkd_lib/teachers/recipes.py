@@ -61,7 +61,7 @@ TABLE: dict[tuple[str, str], dict[str, Any]] = {
     ("lenet", ""): _LENET | {"source": "ours: 99.33 % on MNIST, 99.1 % on digits"},
     ("mlp", ""): _LENET | {"epochs": 60, "lr": 0.1, "source": "ours"},
     ("conv_early", ""): _VARIANT | {"epochs": 12},
-    ("conv_plain", ""): _VARIANT | {"epochs": 200},  # it learns slowly
+    ("conv_plain", ""): _VARIANT | {"epochs": 200},  # learns slowly without a norm
     ("conv_sharp", ""): _VARIANT | {"scale": 4.0},
     ("conv_soft", ""): _VARIANT | {"scale": 0.25},
     ("conv", ""): _VARIANT,

@@ -3,10 +3,13 @@
 import copy
 import dataclasses
 import functools
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 
+import dfkd_lib
 from dfkd_lib.data import DATASETS, Images, load_dataset
 from dfkd_lib.errors import UserError
 from dfkd_lib.methods import METHODS, Task, hidfd_maps, readable
@@ -464,6 +467,27 @@ def test_no_class_is_asked_for_that_was_not_collected():
 
 
 # --- one page a paper, and whether it works -------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["mad", "dfad", "arvi", "abm"])
+def test_a_stage_enters_five_files_at_most(name):
+    """Counted by a profile of every call; the tests' own type checks are no file."""
+    settings, s = started(name)
+    played(settings, s, 1)
+    library, entered = Path(dfkd_lib.__file__).parent, set()
+
+    def note(frame, event, argument):
+        path = Path(frame.f_code.co_filename)
+        if path.is_relative_to(library):
+            entered.add(str(path.relative_to(library)))
+
+    sys.setprofile(note)
+    try:
+        settings.stage(s)
+    finally:
+        sys.setprofile(None)
+    assert f"methods/{name if name != 'abm' else 'mad'}.py" in entered
+    assert len(entered) <= 5, sorted(entered)
 
 
 def test_a_method_finds_the_moons_boundary_without_data():
